@@ -1,0 +1,127 @@
+"""The command line: a click group that loads each command when it is called, and the one place that exits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import click
+
+from cputune import __version__
+from cputune.errors import CpuTuneError, Exit, Interrupted, UsageError, from_os_error
+
+COMMANDS = ("set", "schedinfo", "status", "run", "apply")
+
+
+class LazyGroup(click.Group):
+    """Loads a command's module when that command is needed: a script pays only for what it calls."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order of the manual."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        from importlib import import_module
+
+        command: click.Command = import_module(f"cputune.commands.{cmd_name}").command
+        return command
+
+
+def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"cputune {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="\b\nTry: cputune status",
+)
+@click.option(
+    "--root", metavar="DIR", envvar="CPUTUNE_ROOT", help="Where the host's file system is mounted. [CPUTUNE_ROOT]"
+)
+@click.option(
+    "--config-dir",
+    metavar="DIR",
+    envvar="CPUTUNE_CONFIG_DIR",
+    help="Saved configurations. [CPUTUNE_CONFIG_DIR; /etc/cputune]",
+)
+@click.option(
+    "--state-dir",
+    metavar="DIR",
+    envvar="CPUTUNE_STATE_DIR",
+    help="Memory of this boot. [CPUTUNE_STATE_DIR; /run/cputune]",
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
+)
+@click.pass_context
+def cli(ctx: click.Context, root: str | None, config_dir: str | None, state_dir: str | None) -> None:
+    """Cap, weigh and explain the CPU time of any Linux container.
+
+    A DOMAIN is one container, unit or cgroup, written RUNTIME:NAME, or just NAME where only one runtime knows it.
+    Runtimes: libvirt, lxc, nspawn, systemd, run, cgroup, pid.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(Exit.USAGE)
+
+
+def main() -> None:
+    """Run the command line and exit with the status that the manual gives for what happened."""
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        # Not over an ignored one: nohup must keep working.
+        if signal.getsignal(signum) is signal.SIG_DFL:
+            signal.signal(signum, _interrupt)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str], **extra: Any) -> int:
+    """The exit status of one command line; errors are told on stderr."""
+    try:
+        status = cli.main(arguments, prog_name="cputune", standalone_mode=False, **extra)
+        sys.stdout.flush()
+        return int(status) if isinstance(status, int) else Exit.DONE
+    except CpuTuneError as error:
+        return tell(error)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "cputune"
+        return tell(UsageError(error.format_message().rstrip(".").replace("\n", " "), f"{command} --help"))
+    except (KeyboardInterrupt, click.Abort):
+        return tell(Interrupted(signal.SIGINT))
+    except BrokenPipeError:
+        # Whoever read our output has had enough; closing stdout now keeps Python from complaining at exit.
+        sys.stderr.close()
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        return tell(from_os_error(error, f"use {error.filename}" if error.filename else "go on"))
+    except Exception as error:
+        if os.environ.get("CPUTUNE_DEBUG"):
+            raise
+        return tell(
+            CpuTuneError(f"unexpected {type(error).__name__}: {error}", "report it, with what CPUTUNE_DEBUG=1 shows")
+        )
+
+
+def tell(error: CpuTuneError) -> int:
+    """Print an error and its hint; the exit status it stands for."""
+    from cputune.names import printable
+
+    click.echo(f"cputune: error: {printable(error.message)}", err=True)
+    if error.hint:
+        click.echo(f"hint: {printable(error.hint)}", err=True)
+    return 128 + error.signum if isinstance(error, Interrupted) else error.exit
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise Interrupted(signum)

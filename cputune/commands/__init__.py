@@ -1,0 +1,1 @@
+"""One module a command: options in, the core called, a report out."""

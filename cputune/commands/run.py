@@ -1,0 +1,134 @@
+"""`cputune run`: a command as a domain of its own, limited from its first instruction."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cputune.errors import CpuTuneError, UsageError, WrongState, from_os_error
+from cputune.model import Domain
+from cputune.names import check, is_component, printable
+from cputune.params import knob_options, make_tuner, request_of
+
+if TYPE_CHECKING:
+    from cputune.model import CpuTune, Request, Stats
+    from cputune.spawn import Command, Place
+    from cputune.tune import Tuner
+
+EPILOG = """\b
+Try: cputune run --name build --cpus 1.5 -- make -j8
+     cputune run --name busy --cpus 0.25 -- timeout 4 sh -c 'while :; do :; done'
+     cputune set run:build --cpus 0.5      # from another terminal"""
+
+
+@click.command(
+    "run",
+    epilog=EPILOG,
+    short_help="Run a command in a limited cgroup of its own.",
+    context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False},
+)
+@click.option("--name", metavar="NAME", help="The domain's name, run:NAME. [the program's name and a number]")
+@knob_options
+@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
+@click.pass_context
+def command(ctx: click.Context, /, name: str | None, words: tuple[str, ...], **values: Any) -> None:
+    """Run a command in a cgroup of its own, limited before its first instruction.
+
+    The cgroup is a transient scope of systemd's, or where systemd is not PID 1 a directory that cputune makes and
+    removes. Signals are passed on to the command. At its end, stderr tells what it used and how much it was held
+    back. The exit status is the command's own; 128 + N where signal N ended it, 127 where it was not found, 126
+    where it could not be executed.
+    """
+    request = request_of(values)
+    tuner = make_tuner(ctx.find_root().params)
+    name = check(name if name is not None else f"{os.path.basename(words[0])}-{os.getpid()}")
+    if not is_component(name):
+        raise UsageError(f"--name: {printable(name)} cannot be a name: it has a slash, or is too long")
+    ctx.exit(_run(tuner, name, list(words), request))
+
+
+def _run(tuner: Tuner, name: str, words: list[str], request: Request) -> int:
+    from cputune.spawn import Command, NotExecuted, place_for, signals_held, wait
+
+    with signals_held():
+        process = Command(words)
+        place = None
+        try:
+            _refuse_taken(tuner, name)
+            place = place_for(tuner.site, name)
+            cgroup = _enter(tuner, name, process, place, request)
+            started = time.monotonic()
+            process.go()
+        except BaseException as error:
+            process.cancel()
+            _leave(tuner, name, place)
+            if isinstance(error, NotExecuted):
+                click.echo(f"cputune: error: {printable(error.message)}", err=True)
+                return error.status
+            raise
+        status = wait(process)
+        _tell(name, time.monotonic() - started, tuner.site.stats(cgroup), tuner.site.read(cgroup))
+        _leave(tuner, name, place)
+    return status
+
+
+def _refuse_taken(tuner: Tuner, name: str) -> None:
+    from cputune.runtimes import run
+
+    taken = run.find(tuner.site, name)
+    if taken:
+        raise WrongState(
+            f"run:{name} is there already (cgroup {taken.limit})", "give another name: cputune run --name ..."
+        )
+
+
+def _enter(tuner: Tuner, name: str, process: Command, place: Place, request: Request) -> str:
+    """Put the waiting process into its cgroup, make that known as run:NAME, and limit it. Raises CpuTuneError."""
+    from cputune.runtimes import run
+
+    cgroup = place.enter(process.pid)
+    try:
+        run.write(tuner.host, run.Record(name, process.pid, cgroup))
+    except OSError as error:
+        raise from_os_error(error, f"write {run.directory(tuner.host)}") from error
+    if request.change.named() or request.microcpus is not None:
+        for outcome in tuner.change([f"run:{name}"], request, "live"):
+            for note in outcome.notes:
+                click.echo(f"cputune: {printable(note)}", err=True)
+    return cgroup
+
+
+def _leave(tuner: Tuner, name: str, place: Place | None) -> None:
+    """Remove cgroup and record; both stay while processes of the command do."""
+    from cputune.runtimes import run
+
+    if place is None:
+        return
+    try:
+        left = place.leave()
+    except CpuTuneError as error:
+        left = error.message
+    if left:
+        click.echo(f"cputune: run:{printable(name)}: {printable(left)}", err=True)
+        return
+    run.remove(tuner.host, name)
+    tuner.tools.state.record(Domain("run", name, running=False, persistent=False), None)
+
+
+def _tell(name: str, seconds: float, stats: Stats, state: CpuTune) -> None:
+    """The figures, on stderr."""
+    limit = f"limit {state.cpus:g} CPUs" if state.cpus else "no limit"
+    used = "CPU use is not counted here"
+    if stats.usage is not None:
+        used = f"used {stats.usage / 1e6:.3f} s of CPU, {stats.usage / 1e6 / max(seconds, 1e-6):.3f} CPUs on average"
+    held = "never throttled"
+    if stats.throttled:
+        share = stats.throttled / (stats.periods or 1)
+        held = (
+            f"throttled in {stats.throttled} of {stats.periods} periods ({share:.0%}), "
+            f"for {(stats.throttled_usec or 0) / 1e6:.3f} s"
+        )
+    click.echo(f"cputune: run:{printable(name)}: ran {seconds:.3f} s, {used} ({limit}); {held}", err=True)

@@ -1,0 +1,73 @@
+"""`cputune set`: change domains, live or saved, as one transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cputune.names import printable
+from cputune.params import (
+    DOMAIN,
+    json_option,
+    knob_options,
+    make_tuner,
+    need_something,
+    request_of,
+    where_of,
+    where_options,
+)
+
+if TYPE_CHECKING:
+    from cputune.planner import Outcome
+
+EPILOG = """\b
+Try: cputune set mydom --quota 50000 --live
+     cputune set mydom --cpus 1.5 --live --config
+     cputune set lxc:web lxc:db --shares 512 --dry-run"""
+
+
+@click.command("set", epilog=EPILOG, short_help="Change the limits of domains, now or from their next start.")
+@click.argument("domains", nargs=-1, required=True, type=DOMAIN, metavar="DOMAIN...")
+@knob_options
+@where_options
+@click.option("--dry-run", is_flag=True, help="Print every write, in order, and the file it goes to; write nothing.")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    domains: tuple[str, ...],
+    live: bool,
+    config: bool,
+    current: bool,
+    dry_run: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """Change the limits of domains, now (--live) or from their next start (--config).
+
+    All parameters of all domains are one transaction: each write is read back, and where one fails, everything is
+    put back as it was. What is not named does not change. 0 is libvirt's "no value": live it changes nothing, in the
+    config it removes the key.
+    """
+    request = need_something(request_of(values))
+    where = where_of(live, config, current)
+    outcomes = make_tuner(ctx.find_root().params).change(list(domains), request, where, dry_run=dry_run)
+    show(outcomes, dry_run=dry_run, as_json=as_json)
+
+
+def show(outcomes: list[Outcome], *, dry_run: bool, as_json: bool) -> None:
+    """Print what was done, or would be: data on stdout, notes on stderr."""
+    from cputune import report
+
+    for outcome in outcomes:
+        for note in outcome.notes:
+            click.echo(f"cputune: {printable(note)}", err=True)
+    if as_json:
+        click.echo(report.to_json([report.outcome_data(outcome) for outcome in outcomes]))
+        return
+    for outcome in outcomes:
+        lines = [line for task in outcome.tasks for line in report.step(task)] if dry_run else []
+        for line in lines or [report.moved(outcome.domain, change) for change in outcome.moved]:
+            click.echo(printable(line))

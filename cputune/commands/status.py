@@ -1,0 +1,77 @@
+"""`cputune status`: the host, and every domain's limit, use, throttling and drift."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from cputune.names import printable
+from cputune.params import DOMAIN, json_option, make_tuner
+from cputune.runtimes import RUNTIMES
+
+if TYPE_CHECKING:
+    from cputune.status import HostInfo, Row
+
+EPILOG = """\b
+Try: cputune status
+     cputune status mydom --interval 2
+     cputune status --runtime lxc --json"""
+
+
+@click.command(epilog=EPILOG, short_help="Show the host and every domain: limit, use, throttling, drift.")
+@click.argument("domains", nargs=-1, type=DOMAIN, metavar="[DOMAIN]...")
+@click.option(
+    "--runtime", "wanted", multiple=True, type=click.Choice(RUNTIMES), help="Only domains of this runtime; repeatable."
+)
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.01, 3600),
+    metavar="SECONDS",
+    help="Watch for this long: CPUs used, share of periods throttled.",
+)
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context, domains: tuple[str, ...], wanted: tuple[str, ...], interval: float | None, as_json: bool
+) -> None:
+    """Show the host, then all domains of all runtimes; or everything that is known of the named ones.
+
+    LIMIT is the domain's own limit in CPUs. EFFECTIVE is what it can get: where an ancestor's limit is the tighter
+    one, that one, with the ancestor's name. CONFIG is what is saved for it; DRIFT tells where what is in force is
+    something else, or not what cputune last set.
+    """
+    from cputune import status_report as report
+    from cputune.status import Observer
+
+    observer = Observer(make_tuner(ctx.find_root().params))
+    host, rows = observer.host(), observer.rows(domains, wanted, interval)
+    if as_json:
+        from cputune.report import to_json
+
+        click.echo(to_json({"host": report.host_data(host), "domains": [report.row_data(row) for row in rows]}))
+    elif domains:
+        click.echo("\n\n".join("\n".join(map(printable, report.details(row))) for row in rows))
+    else:
+        _overview(host, rows, sampled=interval is not None)
+    for row in rows:
+        if row.problem:
+            click.echo(f"cputune: {printable(row.domain.qualified)}: {printable(row.problem)}", err=True)
+
+
+def _overview(host: HostInfo, rows: list[Row], *, sampled: bool) -> None:
+    from cputune import status_report as report
+
+    click.echo(report.host_line(host))
+    if not rows:
+        click.echo("cputune: no domains", err=True)
+        return
+    header = report.header(sampled=sampled)
+    cells = [[printable(cell) for cell in report.cells(row, sampled=sampled)] for row in rows]
+    if sys.stdout.isatty():
+        from cputune import table
+
+        table.show(header, cells)
+    else:
+        click.echo("\n".join(report.columns([header, *cells])))

@@ -1,0 +1,121 @@
+"""The only place that touches kernel files and starts processes. Tests bring a `Host` of their own.
+
+Paths are those of the host; `root` is where the host's file system is mounted ("/" almost always).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+CONFIG_DIR = "/etc/cputune"
+STATE_DIR = "/run/cputune"
+_READ_LIMIT = 1 << 20
+
+
+class Completed(NamedTuple):
+    """How a process ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+class Host:
+    """A Linux system: its files below `root`, its processes, and where cputune keeps its own files."""
+
+    def __init__(self, root: str = "/", config_dir: str | None = None, state_dir: str | None = None) -> None:
+        self.root = root.rstrip("/")
+        self.config_dir = config_dir or self.real(CONFIG_DIR)
+        self.state_dir = state_dir or self.real(STATE_DIR)
+
+    def real(self, path: str) -> str:
+        """The host's absolute `path` as this process sees it."""
+        return self.root + path
+
+    def read(self, path: str, limit: int = _READ_LIMIT) -> str:
+        """The text of a file, at most `limit` bytes; bytes that are not UTF-8 survive as surrogates. Raises OSError."""
+        fd = os.open(self.root + path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.read(fd, 65536)
+            if len(data) == 65536 or path.startswith("/proc/"):
+                # Regular and proc files may come in pieces; cgroup files never do, and are the hot path.
+                while len(data) < limit and (more := os.read(fd, 65536)):
+                    data += more
+        finally:
+            os.close(fd)
+        return data.decode("utf-8", "surrogateescape")
+
+    def read_or_none(self, path: str) -> str | None:
+        """The text of a file, or None where it cannot be had (not there, gone, no right)."""
+        try:
+            return self.read(path)
+        except OSError:
+            return None
+
+    def write(self, path: str, text: str) -> None:
+        """Write a kernel file in one call. Raises OSError.
+
+        Not open(): its O_CREAT would turn a missing cgroup file into EACCES.
+        """
+        fd = os.open(self.root + path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
+
+    def exists(self, path: str) -> bool:
+        """Whether something is there."""
+        return os.path.exists(self.root + path)
+
+    def is_dir(self, path: str) -> bool:
+        """Whether a directory is there."""
+        return os.path.isdir(self.root + path)
+
+    def inode(self, path: str) -> int | None:
+        """The inode number of a file or directory: a cgroup that was made anew has another one."""
+        try:
+            return os.stat(self.root + path).st_ino
+        except OSError:
+            return None
+
+    def children(self, path: str) -> list[str]:
+        """The names of the directories in a directory, sorted; empty where it cannot be read."""
+        try:
+            with os.scandir(self.root + path) as entries:
+                return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        except OSError:
+            return []
+
+    def names(self, path: str) -> list[str]:
+        """All names in a directory, sorted; empty where it cannot be read."""
+        try:
+            return sorted(os.listdir(self.root + path))
+        except OSError:
+            return []
+
+    def mkdir(self, path: str) -> None:
+        """Make a directory (a cgroup). Raises OSError."""
+        os.mkdir(self.root + path, 0o755)
+
+    def rmdir(self, path: str) -> None:
+        """Remove a directory (a cgroup). Raises OSError."""
+        os.rmdir(self.root + path)
+
+    def run(self, argv: Sequence[str], timeout: float = 30.0) -> Completed:
+        """Run a program to its end, without a shell. Raises OSError where it cannot be started or does not end."""
+        import subprocess
+
+        try:
+            done = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+                env={**os.environ, "LC_ALL": "C"},
+            )
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(110, f"{argv[0]} did not answer in {timeout:g} s") from error
+        return Completed(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))

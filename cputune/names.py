@@ -1,0 +1,57 @@
+"""Names of domains: which are safe to look for, and how they become file names and terminal output. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from cputune.errors import UsageError
+
+_PLAIN = re.compile(r"[A-Za-z0-9_@+=,:-][A-Za-z0-9_@+=,:.\\-]*", re.ASCII)
+_LONGEST = 200
+
+
+def check(name: str) -> str:
+    """The name as given, where it can be one. Raises UsageError for an empty one, control characters and the like."""
+    if not name:
+        raise UsageError("the name of the domain is empty", "list the names: cputune status")
+    if len(name) > 4096 or any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
+        raise UsageError(
+            f"{printable(name[:60])}: not a name: too long, or with control characters",
+            "list the names: cputune status",
+        )
+    return name
+
+
+def is_component(name: str) -> bool:
+    """Whether a name can be one component of a path: what has a slash, or is "." or "..", names no container."""
+    return (
+        bool(name)
+        and "/" not in name
+        and "\0" not in name
+        and name not in (".", "..")
+        and len(name.encode(errors="replace")) <= 255
+    )
+
+
+def file_name(name: str) -> str:
+    """A file name for `name` that is unique to it, cannot leave its folder and is not hidden: odd bytes as %XX."""
+    if _PLAIN.fullmatch(name) and len(name) <= _LONGEST:
+        return name
+    data = name.encode("utf-8", "surrogateescape")
+    encoded = "".join(
+        chr(byte) if _PLAIN.fullmatch(f"a{chr(byte)}") and (byte != 46 or at) else f"%{byte:02X}"
+        for at, byte in enumerate(data)
+    )
+    if len(encoded) <= _LONGEST:
+        return encoded
+    import hashlib
+
+    return f"{encoded[:120]}%{hashlib.sha256(data).hexdigest()}"
+
+
+def printable(text: str) -> str:
+    """Text from outside, safe on a terminal: control characters and broken bytes as escapes."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for letter in text
+    )

@@ -1,0 +1,209 @@
+"""A request for some domains -> the tasks of one transaction. Reads the domains' state; decides by pure functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cputune.cgroup.order import Limit
+from cputune.cgroup.plan import writes
+from cputune.cgroup.support import require, support
+from cputune.errors import NoSuchDomain, Refused, WrongState
+from cputune.goal import Where, goal_of, merged, refuse_not_running, targets, touched
+from cputune.model import (
+    DEFAULT_PERIOD,
+    KNOB,
+    Change,
+    CpuTune,
+    Domain,
+    Request,
+    Seat,
+    Source,
+)
+from cputune.state import Applied
+from cputune.systemd import Unit, Unreachable, differs, rounding, unit_of, wanted
+from cputune.transaction import Record, Save, Task, Tell, Tools, Tune
+
+if TYPE_CHECKING:
+    from cputune.store import Store
+
+
+class Moved(NamedTuple):
+    """One knob before and after, in the terms of the kernel (live) or as it is saved (config)."""
+
+    source: Source
+    key: str
+    before: object
+    after: object
+
+
+class Outcome(NamedTuple):
+    """What a change did, or with --dry-run would do, to one domain."""
+
+    domain: Domain
+    moved: tuple[Moved, ...]
+    tasks: tuple[Task, ...]
+    notes: tuple[str, ...]
+
+
+class Draft:
+    """An outcome in the making."""
+
+    def __init__(self, domain: Domain) -> None:
+        self.domain = domain
+        self.moved: list[Moved] = []
+        self.tasks: list[Task] = []
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        """Something to tell the user."""
+        self.notes.append(f"{self.domain.qualified}: {text}")
+
+    def move(self, source: Source, before: tuple[object, ...], after: tuple[object, ...]) -> None:
+        """Take down the knobs that differ between two states or two configurations."""
+        for key, old, new in zip(Change._fields, before, after, strict=True):
+            if old != new and (source == "config" or new is not None):
+                self.moved.append(Moved(source, key, old, new))
+
+    def outcome(self) -> Outcome:
+        """The finished outcome."""
+        return Outcome(self.domain, tuple(self.moved), tuple(self.tasks), tuple(self.notes))
+
+
+class Planner:
+    """Plans one request. `store` is called only where a configuration is concerned, since it loads yaml."""
+
+    def __init__(self, tools: Tools, request: Request, where: Where) -> None:
+        self.tools = tools
+        self.site = tools.site
+        self.request = request
+        self.where = where
+        self.reached: dict[str, Limit | None] = {}
+        """The limits that groups planned so far will have: what comes after them must fit."""
+
+    def plan(self, domain: Domain) -> Outcome:
+        """The outcome for one domain. Raises CpuTuneError where it cannot be."""
+        draft = Draft(domain)
+        live, config = targets(self.where, domain)
+        if live:
+            refuse_not_running(domain)
+            self._live(draft)
+        if config:
+            self._config(draft)
+        if not draft.tasks:
+            draft.note("nothing to do: this is in force already" if live else "nothing to do: this is saved already")
+        return draft.outcome()
+
+    def _live(self, draft: Draft) -> None:
+        domain = draft.domain
+        for key in sorted(self.request.zeros):
+            draft.note(f"{KNOB[key].option} 0 means no value, and live changes nothing")
+        applied = self.tools.state.applied(domain)
+        for seat in domain.seats():
+            self._seat(draft, seat, applied.weight if applied else None)
+        if draft.tasks:
+            draft.tasks.append(Record(domain, self._to_record(domain, applied), applied))
+
+    def _seat(self, draft: Draft, seat: Seat, remembered: int | None) -> None:
+        """Plan one cgroup of the domain: systemd first where it is a unit's own, then the files."""
+        keys = frozenset(touched(self.request)) & set(seat.carries)
+        if not keys:
+            return
+        site, version = self.site, self.site.hierarchy.version
+        unit = self._unit(seat.cgroup)
+        enabled = site.exists(seat.cgroup) and support(site.read(seat.cgroup)).weight
+        # systemd enables the controller for a unit that is given one of its properties.
+        now = site.default() if unit and not enabled else site.read(seat.cgroup)
+        require(site, seat.cgroup, now, keys, draft.domain.qualified)
+        goal = goal_of(now, self.request, version, draft.domain.scale, remembered, seat.carries)
+        plan = writes(site.backend, site.directory(seat.cgroup), now, goal, site.bounds(seat.cgroup, self.reached))
+        tell = self._tell(draft, unit, goal, keys) if unit else None
+        if tell:
+            draft.tasks.append(tell)
+        if tell or plan:
+            draft.tasks.append(Tune(seat.cgroup, now, goal, tuple(plan)))
+        draft.move("live", now, goal)
+        if keys & {"quota", "period"}:
+            self._note_limit(draft, seat.cgroup, goal, told=tell is not None)
+
+    def _tell(self, draft: Draft, unit: Unit, goal: CpuTune, keys: frozenset[str]) -> Tell | None:
+        """What to give systemd; None where it holds it already, or cannot be told (then a note says what follows)."""
+        properties = wanted(self.site.hierarchy.version, goal, keys)
+        if not properties:
+            return None
+        try:
+            held = self.tools.systemd.get(unit, properties)
+        except (Unreachable, NoSuchDomain) as error:
+            draft.note(f"{error.message}; the kernel has the value until systemd next writes its own")
+            return None
+        return Tell(unit, properties, held) if differs(held, properties) else None
+
+    def _unit(self, cgroup: str) -> Unit | None:
+        return unit_of(cgroup) if self.tools.systemd.booted() else None
+
+    def _note_limit(self, draft: Draft, cgroup: str, goal: CpuTune, *, told: bool) -> None:
+        """Say where a limit will not be what it seems, and keep it in mind for the domains that come next."""
+        nearest = rounding(goal)
+        if told and nearest:
+            draft.note(
+                f"systemd keeps whole percentages of a CPU: its next reload makes this quota {nearest[0]}; "
+                f"{nearest[0]} and {nearest[1]} would stay as they are"
+            )
+        limit = Limit(cgroup, goal.quota, goal.period) if isinstance(goal.quota, int) and goal.period else None
+        self.reached[cgroup] = limit
+        above = self.site.tightest_limit(cgroup) if limit else None
+        if limit and above and above.cpus < limit.cpus:
+            draft.note(
+                f"{limit.cpus:g} CPUs has no effect beyond {above.cpus:g}, the limit of its ancestor {above.cgroup}"
+            )
+
+    def _to_record(self, domain: Domain, before: Applied | None) -> Applied:
+        inode = self.site.host.inode(self.site.directory(domain.limit)) if domain.limit else None
+        kept = before if before is not None and before.inode == inode else Applied(Change())
+        period = self._live_period(domain)
+        change = merged(kept.change, self.request._replace(zeros=frozenset()), period)
+        weight = kept.weight
+        if self.request.change.idle and domain.weight and not (now := self.site.read(domain.weight)).idle:
+            weight = now.shares if now.shares is not None else now.weight
+        return Applied(change, inode, weight)
+
+    def _config(self, draft: Draft) -> None:
+        domain = draft.domain
+        if not domain.persistent:
+            raise WrongState(
+                f"cannot change persistent config of a transient domain: {domain.qualified}",
+                f"change it while it runs: cputune set {domain.qualified} ... --live",
+            )
+        from cputune.store import check, edited
+
+        saved = self.store().load(domain)
+        change = merged(saved.change, self.request, self._live_period(domain))
+        check(change, domain.qualified)
+        if change != saved.change:
+            text = edited(saved, domain.qualified, change) if change.named() else None
+            draft.tasks.append(Save(saved.path, text, saved.text or None))
+            draft.move("config", saved.change, change)
+
+    def store(self) -> Store:
+        """The saved configurations."""
+        from cputune.store import Store
+
+        return Store(self.site.host)
+
+    def _live_period(self, domain: Domain) -> int:
+        """The period for --cpus where nothing names one; microseconds."""
+        state = self.site.read(domain.limit) if domain.limit and self.request.microcpus is not None else CpuTune()
+        return state.period or DEFAULT_PERIOD
+
+
+def plan(tools: Tools, domains: list[Domain], request: Request, where: Where) -> list[Outcome]:
+    """One outcome a domain; parents before children, or where v1 refuses that order, children first.
+
+    Raises CpuTuneError where it cannot be: nothing has been touched then.
+    """
+    by_depth = sorted(domains, key=lambda domain: (domain.limit or "").count("/"))
+    try:
+        return list(map(Planner(tools, request, where).plan, by_depth))
+    except Refused:
+        if len(domains) == 1:
+            raise
+        return list(map(Planner(tools, request, where).plan, by_depth[::-1]))

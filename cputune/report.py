@@ -1,0 +1,138 @@
+"""Results as plain lines and as JSON. Pure: nothing here prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cputune.model import KNOB, KNOBS, UNLIMITED, CpuTune, Domain
+from cputune.names import printable
+from cputune.units import nearest_weight, shares_of_weight
+
+if TYPE_CHECKING:
+    from cputune.planner import Moved, Outcome
+    from cputune.transaction import Task
+    from cputune.tune import SchedInfo
+
+
+def to_json(data: object) -> str:
+    """One JSON document, its keys in the order they were made."""
+    import json
+
+    return json.dumps(data, indent=2, ensure_ascii=True)
+
+
+def number(value: object) -> object:
+    """A value as scripts see it: unlimited is -1 on both cgroup versions, as in virsh."""
+    return -1 if value is UNLIMITED else value
+
+
+def words(key: str, value: object) -> str:
+    """A value as people see it."""
+    if value is None:
+        return "unset"
+    if value is UNLIMITED:
+        return "unlimited"
+    return ("on" if value else "off") if key == "idle" else str(value)
+
+
+def schedinfo_values(info: SchedInfo, *, everything: bool) -> dict[str, object]:
+    """Names and numbers of schedinfo, in virsh's order; a config's missing values are virsh's zeros."""
+    keys = ["shares", "period", "quota"] if info.bandwidth else ["shares"]
+    if everything:
+        keys += ["weight", *(["burst"] if info.bandwidth else []), "idle"]
+    values = {KNOB[key].virsh: number(getattr(info.tune, key)) for key in keys}
+    if info.source == "config":
+        return {name: 0 if value is None else value for name, value in values.items()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def schedinfo(info: SchedInfo, *, everything: bool) -> str:
+    """`virsh schedinfo`'s own layout, its empty last line included."""
+    values = {"Scheduler": "posix", **schedinfo_values(info, everything=everything)}
+    lines = [f"{name:<15}: {int(value) if isinstance(value, bool) else value}" for name, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def schedinfo_data(info: SchedInfo, *, everything: bool) -> dict[str, object]:
+    """The same for programs."""
+    values = schedinfo_values(info, everything=everything)
+    return {
+        "domain": info.domain.qualified,
+        "source": info.source,
+        "scheduler": "posix",
+        "parameters": len(values),
+        **values,
+    }
+
+
+def moved(domain: Domain, change: Moved) -> str:
+    """One line for one knob that changed."""
+    before, after = words(change.key, change.before), words(change.key, change.after)
+    return f"{printable(domain.qualified)}: {change.source}: {change.key} {before} -> {after}{_in_other_terms(change)}"
+
+
+def _in_other_terms(change: Moved) -> str:
+    if change.source == "live" and isinstance(change.after, int):
+        if change.key == "weight":
+            return f" ({shares_of_weight(change.after)} shares)"
+        if change.key == "shares":
+            return f" (weight {nearest_weight(change.after)})"
+    return ""
+
+
+def cpus_of(tune: CpuTune) -> str:
+    """The limit in CPUs, for people."""
+    return "-" if tune.cpus is None else f"{tune.cpus:g}"
+
+
+def step(task: Task) -> list[str]:
+    """What a task will do, a line a write, in order."""
+    return [f"{kind} {where}: {before} -> {after}" for kind, where, before, after in _steps(task)]
+
+
+def _steps(task: Task) -> list[tuple[str, str, str, str]]:
+    from cputune.transaction import Save, Tell, Tune
+
+    match task:
+        case Tell(unit, properties, held):
+            return [
+                ("set-property", f"{unit.label} {name}", _property(held.get(name)), _property(value))
+                for name, value in properties.items()
+            ]
+        case Tune(plan=plan):
+            return [("write", write.path, write.before, write.value) for write in plan]
+        case Save(path, text, before):
+            return [
+                ("save", path, "no file" if before is None else "changed", "removed" if text is None else "written")
+            ]
+        case _:
+            return []
+
+
+def _property(value: int | None) -> str:
+    from cputune.systemd import INFINITY
+
+    return "infinity" if value in (None, INFINITY) else str(value)
+
+
+def outcome_data(outcome: Outcome) -> dict[str, Any]:
+    """A change for programs."""
+    names = {knob.key: knob.virsh for knob in KNOBS}
+    return {
+        "domain": outcome.domain.qualified,
+        "changes": [
+            {
+                "where": change.source,
+                "name": names[change.key],
+                "from": number(change.before),
+                "to": number(change.after),
+            }
+            for change in outcome.moved
+        ],
+        "steps": [
+            dict(zip(("do", "where", "from", "to"), words_, strict=True))
+            for task in outcome.tasks
+            for words_ in _steps(task)
+        ],
+        "notes": list(outcome.notes),
+    }

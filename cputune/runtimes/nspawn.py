@@ -1,0 +1,92 @@
+"""nspawn:NAME, a systemd-nspawn container, and any other machine that is registered with systemd-machined.
+
+/run/systemd/machines/NAME gives leader and unit. The limit is the unit's (what `systemctl set-property` writes);
+nspawn's own `payload` and `supervisor` are below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cputune.cgroup import Cgroups
+from cputune.errors import NoSuchDomain
+from cputune.model import Domain
+from cputune.names import is_component
+from cputune.systemd import unit_of
+from cputune.units import parse_integer
+
+MACHINES = "/run/systemd/machines"
+IMAGES = "/var/lib/machines"
+LIBVIRT_LXC = "libvirt-lxc"
+
+
+def find(site: Cgroups, name: str) -> Domain | None:
+    """The machine `name`, running or (with an image or a settings file) not."""
+    if not is_component(name) or name.startswith("unit:") or name == ".host":
+        return None
+    fields = _fields(site, name)
+    if fields.get("SERVICE") == LIBVIRT_LXC:
+        # The same container: its limits are where libvirt keeps them, so it must not get a second place here.
+        from cputune.runtimes import libvirt
+
+        return libvirt.find_by_pid(site, fields.get("LEADER", ""))
+    cgroup = _cgroup(site, fields)
+    known = _known(site, name, fields)
+    if cgroup is None and not known:
+        return None
+    facts = tuple(
+        (label, fields[key])
+        for key, label in (("SCOPE", "unit"), ("LEADER", "pid"), ("SERVICE", "started by"))
+        if fields.get(key)
+    )
+    return Domain(
+        "nspawn", name, running=cgroup is not None, persistent=known, limit=cgroup, weight=cgroup, facts=facts
+    )
+
+
+def domains(site: Cgroups) -> Iterator[Domain]:
+    """The running machines (libvirt's own are libvirt's), and the images of nspawn that are not running."""
+    seen = set()
+    for name in site.host.names(MACHINES):
+        if not name.startswith("unit:") and _fields(site, name).get("SERVICE") != LIBVIRT_LXC:
+            domain = find(site, name)
+            if domain:
+                seen.add(name)
+                yield domain
+    for image in site.host.names(IMAGES):
+        name = image.removesuffix(".raw")
+        if name not in seen and not name.startswith(".") and (domain := find(site, name)):
+            seen.add(name)
+            yield domain
+
+
+def _fields(site: Cgroups, name: str) -> dict[str, str]:
+    text = site.host.read_or_none(f"{MACHINES}/{name}") or ""
+    found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    # machined escapes the value as in C: "machine-lxc\\x2d438" stands for machine-lxc\x2d438.
+    return {key: value.strip('"').replace("\\\\", "\\") for key, value in found.items()}
+
+
+def _cgroup(site: Cgroups, fields: dict[str, str]) -> str | None:
+    """The cgroup of the machine's unit: its leader is in it or below it."""
+    pid = parse_integer(fields.get("LEADER", ""))
+    if not pid:
+        return None
+    try:
+        path = site.of_pid(pid)
+    except NoSuchDomain:
+        return None
+    unit = fields.get("SCOPE", "")
+    for cgroup in (path, *site.ancestors(path)):
+        if unit and cgroup.rpartition("/")[2] == unit and unit_of(cgroup):
+            return cgroup
+    return path
+
+
+def _known(site: Cgroups, name: str, fields: dict[str, str]) -> bool:
+    if fields.get("SCOPE", "").endswith(".service"):
+        return True
+    return any(
+        site.host.exists(path)
+        for path in (f"{IMAGES}/{name}", f"{IMAGES}/{name}.raw", f"/etc/systemd/nspawn/{name}.nspawn")
+    )

@@ -1,0 +1,38 @@
+"""pid:N, the cgroup that a process is in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cputune.cgroup import Cgroups
+from cputune.cgroup.mounts import parse_proc_cgroup
+from cputune.errors import NoSuchDomain, UsageError
+from cputune.model import Domain
+from cputune.names import printable
+from cputune.units import parse_integer
+
+
+def find(site: Cgroups, name: str) -> Domain | None:
+    """The cgroup of process `name`. Raises UsageError for what is no number."""
+    pid = parse_integer(name)
+    if pid is None or pid < 1:
+        raise UsageError(f"pid:{printable(name)}: not the number of a process", "ps -e")
+    try:
+        path = site.of_pid(pid)
+    except NoSuchDomain:
+        return None
+    facts = [("process", (site.host.read_or_none(f"/proc/{pid}/comm") or "").strip())]
+    # cpu is a threaded controller: threads may be in other cgroups than their process (cgroup-v2.rst, Threads).
+    others = {
+        found
+        for task in site.host.names(f"/proc/{pid}/task")
+        if (text := site.host.read_or_none(f"/proc/{pid}/task/{task}/cgroup"))
+        and (found := parse_proc_cgroup(text, site.hierarchy.version))
+    } - {path}
+    facts += [("threads also in", other) for other in sorted(others)]
+    return Domain("pid", str(pid), running=True, persistent=False, limit=path, weight=path, facts=tuple(facts))
+
+
+def domains(site: Cgroups) -> Iterator[Domain]:
+    """None: every process would be one."""
+    return iter(())

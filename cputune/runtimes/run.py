@@ -1,0 +1,65 @@
+"""run:NAME, a command that `cputune run` started: its record in the state directory tells process and cgroup."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from cputune.cgroup import Cgroups
+from cputune.host import Host
+from cputune.model import Domain
+from cputune.names import file_name
+from cputune.state import write_atomically
+
+
+class Record(NamedTuple):
+    """What `cputune run` leaves for others to find."""
+
+    name: str
+    pid: int
+    cgroup: str
+
+
+def directory(host: Host) -> str:
+    """Where the records are."""
+    return os.path.join(host.state_dir, "run")
+
+
+def write(host: Host, record: Record) -> None:
+    """Leave a record. Raises OSError."""
+    path = os.path.join(directory(host), file_name(record.name))
+    write_atomically(path, f"{record.pid}\n{record.cgroup}\n{record.name}\n", sync=False)
+
+
+def remove(host: Host, name: str) -> None:
+    """Take the record away, if it is there."""
+    path = os.path.join(directory(host), file_name(name))
+    if os.path.lexists(path):
+        os.unlink(path)
+
+
+def find(site: Cgroups, name: str) -> Domain | None:
+    """The command of that name, while its cgroup is there."""
+    return _domain(site, file_name(name))
+
+
+def domains(site: Cgroups) -> Iterator[Domain]:
+    """All that run."""
+    try:
+        names = sorted(os.listdir(directory(site.host)))
+    except OSError:
+        return
+    yield from filter(None, (_domain(site, file) for file in names if not file.startswith(".")))
+
+
+def _domain(site: Cgroups, file: str) -> Domain | None:
+    try:
+        fd = os.open(os.path.join(directory(site.host), file), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        with open(fd, encoding="utf-8", errors="surrogateescape") as stream:
+            pid, cgroup, name = stream.read(16384).splitlines()[:3]
+    except (OSError, ValueError):
+        return None
+    if not cgroup.startswith("/") or not site.exists(cgroup):
+        return None
+    return Domain("run", name, True, False, cgroup, cgroup, facts=(("pid", pid),))

@@ -1,0 +1,198 @@
+"""What all domains have, get and are held to: the rows of `cputune status`. Returns data; reads each file once."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import NamedTuple
+
+from cputune import runtimes
+from cputune.cgroup.order import Limit
+from cputune.cgroup.support import Support, support
+from cputune.errors import CpuTuneError
+from cputune.goal import goal_of
+from cputune.model import UNLIMITED, Change, CpuTune, Domain, Request, Stats
+from cputune.tune import Tuner
+
+
+class HostInfo(NamedTuple):
+    """The host: what its kernel offers."""
+
+    layout: str
+    version: int
+    mount: str
+    readonly: bool
+    cpus: int
+    systemd: bool
+    support: Support | None
+    """Of the first cgroup below the root that has the controller; None where there is none yet."""
+
+
+class Sample(NamedTuple):
+    """What a domain did during the interval. None = not counted, or the counters began anew."""
+
+    cpus: float | None
+    throttled: float | None
+    """The share of its periods in which the group was held back; None with no period, which is no limit or no work."""
+    by: str | None
+    """The cgroup whose limit held it back most: the domain's own, or an ancestor's."""
+
+
+class Row(NamedTuple):
+    """One domain."""
+
+    domain: Domain
+    tune: CpuTune | None
+    """None for one that does not run, or cannot be read."""
+    effective: float | None = None
+    """The smallest limit of the domain and its ancestors, in CPUs."""
+    bound_by: str | None = None
+    """The ancestor that has it, where it is tighter than the domain's own."""
+    saved: Change = Change()
+    drift: tuple[str, ...] = ()
+    problem: str | None = None
+    sample: Sample | None = None
+
+
+class Observer:
+    """Collects rows; ancestors' limits and counters are read once each."""
+
+    def __init__(self, tuner: Tuner) -> None:
+        self.tuner = tuner
+        self.site = tuner.site
+        self.saved = (
+            dict(tuner.store().names()) if os.path.isdir(os.path.join(tuner.host.config_dir, "domains")) else {}
+        )
+        self._limits: dict[str, Limit | None] = {}
+        self._stats: dict[str, Stats] = {}
+
+    def host(self) -> HostInfo:
+        """The host's line."""
+        hierarchy = self.site.hierarchy
+        below = (f"{hierarchy.root.rstrip('/')}/{name}" for name in self.site.children(hierarchy.root))
+        found = (support(self.site.read(cgroup)) for cgroup in below)
+        offered = next((have for have in found if have.weight), None)
+        return HostInfo(
+            hierarchy.layout,
+            hierarchy.version,
+            hierarchy.mount,
+            hierarchy.readonly,
+            os.cpu_count() or 1,
+            self.tuner.tools.systemd.booted(),
+            offered,
+        )
+
+    def rows(self, names: tuple[str, ...], wanted: tuple[str, ...], interval: float | None) -> list[Row]:
+        """The rows of these domains, or of all that the `wanted` runtimes know. Raises CpuTuneError for a name only."""
+        if names:
+            domains = [self.tuner.find(name) for name in names]
+        else:
+            domains = list(runtimes.domains(self.site, wanted or runtimes.RUNTIMES))
+        if interval is None:
+            return [self.row(domain) for domain in domains]
+        before = {domain.qualified: self._counters(domain) for domain in domains}
+        start = time.monotonic()
+        time.sleep(interval)
+        self._stats.clear()
+        passed = time.monotonic() - start
+        rows = []
+        for domain in domains:
+            sample = sample_of(domain.limit, before[domain.qualified], self._counters(domain), passed)
+            rows.append(self.row(domain)._replace(sample=sample if domain.running else None))
+        return rows
+
+    def row(self, domain: Domain) -> Row:
+        """One row; what cannot be read is said in it, and does not end the others."""
+        try:
+            saved = self.tuner.store().load(domain).change if domain.qualified in self.saved else Change()
+        except CpuTuneError as error:
+            return Row(domain, None, problem=error.message)
+        if not domain.running or domain.limit is None:
+            return Row(domain, None, saved=saved)
+        try:
+            state = self.tuner.read(domain)
+        except CpuTuneError as error:
+            return Row(domain, None, saved=saved, problem=error.message)
+        above = self._tightest(domain.limit)
+        own = state.cpus
+        bound = above if above and (own is None or above.cpus < own) else None
+        return Row(
+            domain,
+            self.tuner.shown(domain, state),
+            bound.cpus if bound else own,
+            bound.cgroup if bound else None,
+            saved,
+            tuple(self._drift(domain, state, saved)),
+        )
+
+    def _drift(self, domain: Domain, state: CpuTune, saved: Change) -> list[str]:
+        """Where what is in force is not what the config says, or else not what cputune put there in this cgroup."""
+        found = differences("config", saved, state, domain, self.site.hierarchy.version)
+        applied = self.tuner.tools.state.applied(domain)
+        if applied and domain.limit and applied.inode == self.tuner.host.inode(self.site.directory(domain.limit)):
+            known = {key for key, value in saved.named().items() if value is not None}
+            rest = Change(**{key: value for key, value in applied.change.named().items() if key not in known})  # type: ignore[arg-type]
+            found += differences("set", rest, state, domain, self.site.hierarchy.version)
+        return found
+
+    def _tightest(self, cgroup: str) -> Limit | None:
+        limits = [limit for ancestor in self.site.ancestors(cgroup) if (limit := self._limit(ancestor))]
+        return min(limits, key=lambda limit: limit.cpus, default=None)
+
+    def _limit(self, cgroup: str) -> Limit | None:
+        if cgroup not in self._limits:
+            self._limits[cgroup] = self.site.limit(cgroup)
+        return self._limits[cgroup]
+
+    def _counters(self, domain: Domain) -> dict[str, Stats]:
+        """The counters of the domain's cgroup and of its limited ancestors."""
+        if domain.limit is None:
+            return {}
+        cgroups = [domain.limit, *(ancestor for ancestor in self.site.ancestors(domain.limit) if self._limit(ancestor))]
+        for cgroup in cgroups:
+            if cgroup not in self._stats:
+                self._stats[cgroup] = self.site.stats(cgroup)
+        return {cgroup: self._stats[cgroup] for cgroup in cgroups}
+
+
+def sample_of(cgroup: str | None, before: dict[str, Stats], after: dict[str, Stats], seconds: float) -> Sample:
+    """Two readings of the counters -> use and throttling in between. Pure."""
+    shares = {
+        name: share
+        for name in after
+        if name in before and (share := throttled_share(before[name], after[name])) is not None
+    }
+    worst = max(shares, key=lambda name: shares[name], default=None)
+    used = _delta(before[cgroup].usage, after[cgroup].usage) if cgroup in before and cgroup in after else None
+    cpus = None if used is None or seconds <= 0 else used / 1e6 / seconds
+    return Sample(cpus, shares[worst] if worst else None, worst if worst and shares[worst] > 0 else None)
+
+
+def throttled_share(before: Stats, after: Stats) -> float | None:
+    """Throttled periods / periods; None with no period in between, or where the counters began anew. Pure."""
+    periods, throttled = _delta(before.periods, after.periods), _delta(before.throttled, after.throttled)
+    return None if not periods or throttled is None else throttled / periods
+
+
+def _delta(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None or after < before else after - before
+
+
+def differences(what: str, wanted: Change, state: CpuTune, domain: Domain, version: int) -> list[str]:
+    """The knobs of `wanted` that are not in force, in words. Pure."""
+    if not wanted.named():
+        return []
+    try:
+        goal = goal_of(state, Request(wanted._replace(idle=None)), version, domain.scale, None, tuple(Change._fields))
+    except CpuTuneError as error:
+        return [f"{what}: {error.message}"]
+    goal = goal._replace(idle=state.idle if wanted.idle is None else wanted.idle)
+    return [
+        f"{key}: {what} {_word(wanted_value)}, live {_word(value)}"
+        for key, value, wanted_value in zip(CpuTune._fields, state, goal, strict=True)
+        if value != wanted_value and wanted_value is not None
+    ]
+
+
+def _word(value: object) -> str:
+    return "unlimited" if value is UNLIMITED else str(value).lower()

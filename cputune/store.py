@@ -1,0 +1,247 @@
+"""The saved configuration: one YAML file per domain, below /etc/cputune/domains. The only importer of yaml.
+
+A file is read strictly: every mistake is an error with its line. It is changed in place, so that comments and the
+order of a hand-written file stay; what is unknown is refused, never dropped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from cputune.errors import CpuTuneError, UsageError, from_os_error
+from cputune.host import Host
+from cputune.model import KNOB, UNLIMITED, Change, Domain
+from cputune.names import file_name, printable
+from cputune.state import sync_folder, write_atomically
+from cputune.units import in_range, out_of_range, parse_integer
+
+if TYPE_CHECKING:
+    import yaml
+
+VERSION = 1
+SUFFIX = ".yaml"
+_LARGEST = 65536
+_INT = "tag:yaml.org,2002:int"
+_BOOL = "tag:yaml.org,2002:bool"
+_STR = "tag:yaml.org,2002:str"
+
+
+class Saved(NamedTuple):
+    """One configuration that was read."""
+
+    path: str
+    text: str
+    change: Change
+    domain: str | None = None
+    """The `domain` key: RUNTIME:NAME."""
+
+
+class Store:
+    """The configuration directory of one host; made when first written."""
+
+    def __init__(self, host: Host) -> None:
+        self.directory = os.path.join(host.config_dir, "domains")
+
+    def path(self, domain: Domain) -> str:
+        """The file of a domain."""
+        return os.path.join(self.directory, domain.runtime, file_name(domain.name) + SUFFIX)
+
+    def load(self, domain: Domain) -> Saved:
+        """The configuration of a domain; an empty one where there is no file.
+
+        Raises UsageError with the line of a mistake, NoPermission.
+        """
+        path = self.path(domain)
+        text = _read(path)
+        if text is None:
+            return Saved(path, "", Change())
+        saved = parse(path, text)
+        if saved.domain not in (None, domain.qualified):
+            raise UsageError(
+                f"{path}: domain: {printable(saved.domain or '')} is not {domain.qualified}, whose file this is",
+                f"$EDITOR {path}",
+            )
+        return saved
+
+    def save(self, domain: Domain, saved: Saved, change: Change) -> str | None:
+        """Make `change` the configuration of a domain; None of its knobs set: no file. Returns the new text.
+
+        Raises Refused (disk full), NoPermission, UsageError for a file whose form cannot be kept.
+        """
+        text = None if not change.named() else edited(saved, domain.qualified, change)
+        self.write(saved.path, text)
+        return text
+
+    def write(self, path: str, text: str | None) -> None:
+        """Replace a file whole, through to the disk; None removes it. Raises Refused, NoPermission."""
+        try:
+            if text is not None:
+                write_atomically(path, text, sync=True)
+            elif os.path.lexists(path):
+                os.unlink(path)
+                sync_folder(os.path.dirname(path))
+        except OSError as error:
+            raise from_os_error(error, f"save {path}") from error
+
+    def names(self) -> Iterator[tuple[str, str]]:
+        """RUNTIME:NAME and path of every file, sorted; a name too long for a file name is in the file itself."""
+        for runtime in _sorted(self.directory):
+            for file in _sorted(os.path.join(self.directory, runtime)):
+                if file.endswith(SUFFIX) and not file.startswith("."):
+                    path = os.path.join(self.directory, runtime, file)
+                    yield _name_of(runtime, file.removesuffix(SUFFIX), path), path
+
+
+def parse(path: str, text: str) -> Saved:
+    """Read the text of a file. Raises UsageError that names file and line."""
+    import yaml
+
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise _mistake(path, mark.line if mark else 0, f"not YAML: {error.problem or error.context}") from error
+    except yaml.YAMLError as error:
+        raise _mistake(path, 0, f"not YAML: {printable(str(error).splitlines()[0])}") from error
+    if not isinstance(node, yaml.MappingNode):
+        raise _mistake(path, 0, "not a mapping of keys to values")
+    seen: dict[str, object] = {}
+    for key, value in node.value:
+        line = key.start_mark.line
+        if not isinstance(key, yaml.ScalarNode) or not isinstance(value, yaml.ScalarNode):
+            raise _mistake(path, line, "not of the form key: value")
+        if key.value in seen:
+            raise _mistake(path, line, f"{printable(key.value)} is there twice")
+        seen[key.value] = _value(path, key.value, value)
+    if seen.pop("version", None) != VERSION:
+        raise _mistake(path, 0, f"no line `version: {VERSION}`")
+    domain = seen.pop("domain", None)
+    change = Change(**seen)  # type: ignore[arg-type]
+    check(change, path)
+    return Saved(path, text, change, domain if isinstance(domain, str) else None)
+
+
+def check(change: Change, where: str) -> None:
+    """Refuse a configuration that no kernel would take. Raises UsageError."""
+    if change.shares is not None and change.weight is not None:
+        raise UsageError(f"{where}: shares and weight cannot both be set", "keep one of the two")
+    if change.burst is not None and isinstance(change.quota, int) and change.burst > change.quota:
+        raise UsageError(
+            f"{where}: burst {change.burst} is not in range: 0..quota ({change.quota})", "lower burst, or raise quota"
+        )
+
+
+def edited(saved: Saved, name: str, change: Change) -> str:
+    """The file's text with the new values: lines of known keys change in place, comments stay. Raises UsageError."""
+    if not saved.text:
+        lines = [f"version: {VERSION}", f"domain: {_quoted(name)}"]
+        return "\n".join(lines + [_line(key, value) for key, value in change.named().items()]) + "\n"
+    import yaml
+
+    wanted = change.named()
+    lines = saved.text.splitlines()
+    node = yaml.compose(saved.text, Loader=yaml.SafeLoader)
+    assert isinstance(node, yaml.MappingNode)
+    gone = []
+    for key, value in node.value:
+        if key.value in KNOB:
+            at = key.start_mark.line
+            if key.value not in wanted:
+                gone.append(at)
+            elif wanted[key.value] != getattr(saved.change, key.value):
+                tail = lines[at][value.end_mark.column :] if value.end_mark.line == at else ""
+                lines[at] = lines[at][: key.start_mark.column] + _line(key.value, wanted[key.value]) + tail
+            wanted.pop(key.value, None)
+    lines = [line for at, line in enumerate(lines) if at not in gone] + [
+        _line(key, value) for key, value in wanted.items()
+    ]
+    text = "\n".join(lines) + "\n"
+    # A file in some other form (braces, several keys on a line) does not survive editing by lines: say so, keep it.
+    try:
+        whole = parse(saved.path, text).change == change
+    except CpuTuneError:
+        whole = False
+    if not whole:
+        raise UsageError(
+            f"{saved.path}: not written one `key: value` a line, so it cannot be changed without losing its form",
+            f"$EDITOR {saved.path}",
+        )
+    return text
+
+
+def _line(key: str, value: object) -> str:
+    word = "unlimited" if value is UNLIMITED else str(value).lower() if isinstance(value, bool) else str(value)
+    return f"{key}: {word}"
+
+
+def _quoted(name: str) -> str:
+    """A name as a YAML double-quoted scalar, which any name can be."""
+    import json
+
+    return json.dumps(name)
+
+
+def _value(path: str, key: str, node: yaml.ScalarNode) -> object:
+    line = node.start_mark.line
+    # YAML 1.1 takes 010 for eight: nobody means that here.
+    plain = node.tag == _INT and (node.value == "0" or not node.value.lstrip("-").startswith("0"))
+    number = parse_integer(node.value) if plain else None
+    if key == "version":
+        if number != VERSION:
+            raise _mistake(path, line, f"version {printable(node.value)} is not one this cputune can read ({VERSION})")
+        return number
+    if key == "domain":
+        return node.value
+    knob = KNOB.get(key)
+    if knob is None:
+        raise _mistake(path, line, f"unknown key {printable(key)}; known: version, domain, {', '.join(KNOB)}")
+    where = f"{path}:{line + 1}: {key}"
+    if key == "idle":
+        if node.tag != _BOOL:
+            raise out_of_range(knob, node.value, where)
+        return node.value.lower() in ("true", "yes", "on")
+    if key == "quota" and ((node.tag == _STR and node.value in ("unlimited", "max")) or (number or 0) < 0):
+        return UNLIMITED
+    if number is None or not in_range(knob, number) or (number == 0 and knob.zero_is_none):
+        raise out_of_range(knob, node.value, where)
+    return number
+
+
+def _mistake(path: str, line: int, what: str) -> UsageError:
+    return UsageError(f"{path}:{line + 1}: {what}", f"$EDITOR {path}")
+
+
+def _read(path: str) -> str | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise from_os_error(error, f"read {path}") from error
+    with open(fd, "rb") as file:
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise UsageError(
+            f"{path}: larger than {_LARGEST} bytes, which no configuration of a domain is", f"ls -l {path}"
+        )
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise _mistake(path, data[: error.start].count(b"\n"), "not UTF-8") from error
+
+
+def _sorted(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def _name_of(runtime: str, stem: str, path: str) -> str:
+    name = unquote_to_bytes(stem).decode("utf-8", "surrogateescape")
+    if file_name(name) == stem:
+        return f"{runtime}:{name}"
+    return parse(path, _read(path) or "").domain or f"{runtime}:{stem}"

@@ -1,0 +1,20 @@
+"""The table of `cputune status` on a terminal. The only importer of rich."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_RIGHT = frozenset({"SHARES", "WEIGHT", "LIMIT", "EFFECTIVE", "USE", "THROTTLED"})
+_STYLES = {"stopped": "dim", "drift": "yellow"}
+
+
+def show(header: list[str], rows: list[list[str]]) -> None:
+    """Print a table as wide as the terminal; cells fold where it is too narrow, and nothing is lost."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in header:
+        table.add_column(name, justify="right" if name in _RIGHT else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, style=_STYLES.get(cell.partition(":")[0], "")) for cell in row))
+    Console(highlight=False).print(table)
