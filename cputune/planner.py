@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from cputune.store import Store
 
 
+_WHOLE_PERCENT = 10_000
+"""In microseconds per second: what every systemd keeps exactly, so that it need not be asked."""
+
+
 class Moved(NamedTuple):
     """One knob before and after, in the terms of the kernel (live) or as it is saved (config)."""
 
@@ -142,10 +146,11 @@ class Planner:
 
     def _note_limit(self, draft: Draft, cgroup: str, goal: CpuTune, *, told: bool) -> None:
         """Say where a limit will not be what it seems, and keep it in mind for the domains that come next."""
-        nearest = rounding(goal)
-        if told and nearest:
+        unit = self._unit(cgroup) if told and rounding(goal, _WHOLE_PERCENT) else None
+        nearest = rounding(goal, self.tools.systemd.grain(unit)) if unit else None
+        if nearest:
             draft.note(
-                f"systemd keeps whole percentages of a CPU: its next reload makes this quota {nearest[0]}; "
+                f"systemd keeps a quota as a rounded percentage: its next reload makes this one {nearest[0]}; "
                 f"{nearest[0]} and {nearest[1]} would stay as they are"
             )
         limit = Limit(cgroup, goal.quota, goal.period) if isinstance(goal.quota, int) and goal.period else None

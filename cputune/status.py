@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cputune import runtimes
 from cputune.cgroup.order import Limit
 from cputune.cgroup.support import Support, support
-from cputune.errors import CpuTuneError
+from cputune.errors import CpuTuneError, Unsupported
 from cputune.goal import goal_of
 from cputune.model import UNLIMITED, Change, CpuTune, Domain, Request, Stats
 from cputune.tune import Tuner
@@ -109,8 +109,12 @@ class Observer:
             return Row(domain, None, problem=error.message)
         if not domain.running or domain.limit is None:
             return Row(domain, None, saved=saved)
+        problem = None
         try:
             state = self.tuner.read(domain)
+        except Unsupported as error:
+            # The controller is not enabled for it: so nothing but its ancestors limits it.
+            state, problem = CpuTune(), error.message
         except CpuTuneError as error:
             return Row(domain, None, saved=saved, problem=error.message)
         above = self._tightest(domain.limit)
@@ -123,6 +127,7 @@ class Observer:
             bound.cgroup if bound else None,
             saved,
             tuple(self._drift(domain, state, saved)),
+            problem,
         )
 
     def _drift(self, domain: Domain, state: CpuTune, saved: Change) -> list[str]:

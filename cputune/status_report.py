@@ -55,7 +55,7 @@ def cells(row: Row, *, sampled: bool) -> list[str]:
 
 
 def _state(row: Row) -> str:
-    if row.problem and row.domain.running:
+    if row.domain.running and row.tune is None:
         return "unreadable"
     return "running" if row.domain.running else "stopped"
 
@@ -113,6 +113,8 @@ def details(row: Row) -> list[str]:
         lines += [("limit", f"{cpus_of(tune)} CPUs" if tune.cpus else "none"), ("effective", _effective(row))]
     if row.sample:
         lines += [("use", _use(row)), ("throttled", _throttled(row))]
+    if row.problem:
+        lines.append(("problem", row.problem))
     lines += [("config", config_text(row.saved)), ("drift", "; ".join(row.drift) or "none")]
     return [f"{name:<15}: {value}" for name, value in lines]
 

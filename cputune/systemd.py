@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from itertools import count
 from typing import NamedTuple
 
 from cputune.errors import CpuTuneError, NoPermission, NoSuchDomain, Refused
@@ -101,15 +102,20 @@ def differs(held: Properties, properties: Properties) -> bool:
     )
 
 
-def rounding(goal: CpuTune) -> tuple[int, int] | None:
-    """The nearest quotas below and above that systemd keeps exactly; None where the goal itself is one.
+def kept(quota: int, period: int, grain: int) -> int:
+    """The quota that systemd makes of this one when it reads its own drop-in again. Microseconds. Pure."""
+    per_second = -(-quota * 1_000_000 // period)
+    return per_second // grain * grain * period // 1_000_000
 
-    systemd stores the ratio in its drop-in as a whole percentage, and truncates.
-    """
-    if not isinstance(goal.quota, int) or not goal.period or goal.quota * 100 % goal.period == 0:
+
+def rounding(goal: CpuTune, grain: int) -> tuple[int, int] | None:
+    """The nearest quotas below and above that outlive a reload of systemd exactly; None where the goal itself does."""
+    if not isinstance(goal.quota, int) or not goal.period or kept(goal.quota, goal.period, grain) == goal.quota:
         return None
-    percent = goal.quota * 100 // goal.period
-    return percent * goal.period // 100, (percent + 1) * goal.period // 100
+    quota, period = goal.quota, goal.period
+    stable = (number for number in range(quota - 1, 0, -1) if kept(number, period, grain) == number)
+    larger = (number for number in count(quota + 1) if kept(number, period, grain) == number)
+    return next(stable, 0), next(larger)
 
 
 def object_path(unit: str) -> str:
@@ -140,6 +146,15 @@ class Systemd:
         done = self._busctl(unit, "get-property", _MANAGER[0], path, interface, *names)
         values = [int(line.split(" ", 1)[1]) for line in done.stdout.splitlines() if line.startswith("t ")]
         return dict(zip(names, values, strict=True))
+
+    def grain(self, unit: Unit) -> int:
+        """To what systemd truncates a quota in its drop-in, in microseconds per second.
+
+        Whole percents; hundredths of a percent since systemd 257 (its pull request 33171). Raises as `get`.
+        """
+        said = self._busctl(unit, "get-property", *_MANAGER, "Version").stdout
+        version = re.search(r"[0-9]+", said)
+        return 100 if version and int(version[0]) >= 257 else 10_000
 
     def set(self, unit: Unit, properties: Properties) -> None:
         """Set runtime properties of a unit, and wait until systemd has written them to the kernel.

@@ -56,7 +56,7 @@ def command(
     else:
         _overview(host, rows, sampled=interval is not None)
     for row in rows:
-        if row.problem:
+        if row.problem and row.tune is None:
             click.echo(f"cputune: {printable(row.domain.qualified)}: {printable(row.problem)}", err=True)
 
 
