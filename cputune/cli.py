@@ -1,4 +1,4 @@
-"""The command line: a click group that loads each command when it is called, and the one place that exits."""
+"""The command line: a click group that loads a command when it is called; errors become exit codes here."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import Any
 
 import click
 
 from cputune import __version__
-from cputune.errors import CpuTuneError, Exit, Interrupted, UsageError, from_os_error
+from cputune.errors import CpuTuneError, Exit, Interrupted, UsageError
 
 COMMANDS = ("set", "schedinfo", "status", "run", "apply")
 
@@ -75,21 +74,20 @@ def cli(ctx: click.Context, root: str | None, config_dir: str | None, state_dir:
         ctx.exit(Exit.USAGE)
 
 
-def main() -> None:
-    """Run the command line and exit with the status that the manual gives for what happened."""
+def catch_signals() -> None:
+    """Let the signals that end a command undo what it is doing first."""
     for signum in (signal.SIGTERM, signal.SIGHUP):
         # Not over an ignored one: nohup must keep working.
         if signal.getsignal(signum) is signal.SIG_DFL:
             signal.signal(signum, _interrupt)
-    sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: list[str], **extra: Any) -> int:
-    """The exit status of one command line; errors are told on stderr."""
+def run(arguments: list[str]) -> int:
+    """The exit status of one command line; errors are told on stderr. All output is flushed when it returns."""
     try:
-        status = cli.main(arguments, prog_name="cputune", standalone_mode=False, **extra)
+        status = cli.main(arguments, prog_name="cputune", standalone_mode=False)
         sys.stdout.flush()
-        return int(status) if isinstance(status, int) else Exit.DONE
+        return status if isinstance(status, int) else Exit.DONE
     except CpuTuneError as error:
         return tell(error)
     except click.exceptions.Exit as error:
@@ -104,7 +102,8 @@ def run(arguments: list[str], **extra: Any) -> int:
         sys.stderr.close()
         return 128 + signal.SIGPIPE
     except OSError as error:
-        return tell(from_os_error(error, f"use {error.filename}" if error.filename else "go on"))
+        # What the core opens or writes, it explains itself: this is our own output.
+        return tell(CpuTuneError(f"cannot write the output: {error.strerror or error}"))
     except Exception as error:
         if os.environ.get("CPUTUNE_DEBUG"):
             raise
