@@ -41,7 +41,9 @@ def source_of(where: Where, domain: Domain) -> Source:
 def refuse_not_running(domain: Domain) -> None:
     """Raise WrongState for a domain that does not run."""
     if not domain.running:
-        raise WrongState(f"domain {domain.qualified} is not running", f"cputune schedinfo {domain.qualified} --config")
+        raise WrongState(
+            f"domain {domain.qualified} is not running", "start it first, or use --config instead of --live"
+        )
 
 
 def touched(request: Request) -> set[str]:

@@ -28,7 +28,14 @@ class Host:
     def __init__(self, root: str = "/", config_dir: str | None = None, state_dir: str | None = None) -> None:
         self.root = root.rstrip("/")
         self.config_dir = config_dir or self.real(CONFIG_DIR)
-        self.state_dir = state_dir or self.real(STATE_DIR)
+        self.state_dir = state_dir or self._default_state_dir()
+
+    def _default_state_dir(self) -> str:
+        """Root's own; a user who may change cgroups (his own units) keeps his memory of this boot in his own place."""
+        mine = f"/run/user/{os.geteuid()}"
+        if os.geteuid() != 0 and os.access(mine, os.W_OK):
+            return f"{mine}/cputune"
+        return self.real(STATE_DIR)
 
     def real(self, path: str) -> str:
         """The host's absolute `path` as this process sees it."""

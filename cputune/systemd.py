@@ -201,7 +201,7 @@ class Systemd:
             ) from error
         if done.status == 0:
             return done
-        raise _explain(unit, done.stderr.strip().removeprefix("Call failed: "))
+        raise _explain(unit, "; ".join(done.stderr.strip().removeprefix("Call failed: ").splitlines()))
 
     def _address(self, unit: Unit) -> list[str]:
         if unit.uid is None:
@@ -222,8 +222,9 @@ def _user_name(uid: int) -> str:
 
 def _explain(unit: Unit, said: str) -> CpuTuneError:
     message = f"systemd refused to change {unit.name}: {said}"
-    if "connect to bus" in said or "set up bus" in said:
-        return Unreachable(f"cannot tell systemd of {unit.name}: {said}", "systemctl start dbus.socket")
+    if re.search(r"connect to .*bus|set up bus|Transport endpoint is not connected", said):
+        mend = "systemctl start dbus.socket" if unit.uid is None else "apt-get install dbus-user-session"
+        return Unreachable(f"cannot tell systemd of {unit.name}: {said}", mend)
     if "ccess denied" in said or "authentication required" in said or "Permission denied" in said:
         return NoPermission(message, "run it as root: sudo cputune ...")
     if "not found" in said or "not loaded" in said or "Unknown object" in said:

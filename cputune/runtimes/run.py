@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cputune.cgroup import Cgroups
-from cputune.host import Host
+from cputune.host import STATE_DIR, Host
 from cputune.model import Domain
 from cputune.names import file_name
 from cputune.state import write_atomically
@@ -22,8 +22,13 @@ class Record(NamedTuple):
 
 
 def directory(host: Host) -> str:
-    """Where the records are."""
+    """Where the records are written."""
     return os.path.join(host.state_dir, "run")
+
+
+def _directories(host: Host) -> list[str]:
+    """Where they are looked for: a user sees root's commands too."""
+    return list(dict.fromkeys((directory(host), os.path.join(host.real(STATE_DIR), "run"))))
 
 
 def write(host: Host, record: Record) -> None:
@@ -41,21 +46,24 @@ def remove(host: Host, name: str) -> None:
 
 def find(site: Cgroups, name: str) -> Domain | None:
     """The command of that name, while its cgroup is there."""
-    return _domain(site, file_name(name))
+    found = (_domain(site, os.path.join(folder, file_name(name))) for folder in _directories(site.host))
+    return next(filter(None, found), None)
 
 
 def domains(site: Cgroups) -> Iterator[Domain]:
     """All that run."""
-    try:
-        names = sorted(os.listdir(directory(site.host)))
-    except OSError:
-        return
-    yield from filter(None, (_domain(site, file) for file in names if not file.startswith(".")))
+    for folder in _directories(site.host):
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError:
+            continue
+        paths = (os.path.join(folder, file) for file in names if not file.startswith("."))
+        yield from filter(None, (_domain(site, path) for path in paths))
 
 
-def _domain(site: Cgroups, file: str) -> Domain | None:
+def _domain(site: Cgroups, path: str) -> Domain | None:
     try:
-        fd = os.open(os.path.join(directory(site.host), file), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         with open(fd, encoding="utf-8", errors="surrogateescape") as stream:
             pid, cgroup, name = stream.read(16384).splitlines()[:3]
     except (OSError, ValueError):
