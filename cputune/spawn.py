@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from cputune.cgroup import Cgroups
-from cputune.cgroup.mounts import parse_proc_cgroup
 from cputune.cgroup.support import disabled_above, enabling_hint
 from cputune.errors import CpuTuneError, NoPermission, Refused, Unsupported, WrongState, from_os_error
 from cputune.names import file_name
@@ -31,6 +30,7 @@ class Command:
 
     def __init__(self, argv: list[str]) -> None:
         self._argv = argv
+        self._over = False
         gate, self._go = os.pipe()
         self._failed, failed = os.pipe()
         self.pid = os.fork()
@@ -63,14 +63,16 @@ class Command:
         os.close(self._failed)
         if said:
             os.waitpid(self.pid, 0)
+            self._over = True
             raise NotExecuted(self._argv[0], int(said))
 
     def cancel(self) -> None:
         """End it without ever executing the command."""
         # Not by closing the gate: a process forked since then would hold it open.
-        with contextlib.suppress(OSError):
+        if not self._over:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
+            self._over = True
 
 
 class NotExecuted(CpuTuneError):
@@ -191,8 +193,7 @@ class Scope:
     def _arrived(self, pid: int) -> str:
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline:
-            text = self.site.host.read_or_none(f"/proc/{pid}/cgroup") or ""
-            path = parse_proc_cgroup(text, self.site.hierarchy.version) or ""
+            path = self.site.of_pid(pid)
             if path.rpartition("/")[2] == self.unit.name:
                 return path
             time.sleep(0.002)

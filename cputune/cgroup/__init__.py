@@ -99,11 +99,16 @@ class Cgroups:
 
     def of_pid(self, pid: int) -> str:
         """The cgroup of a process in the cpu hierarchy. Raises NoSuchDomain where there is no such process."""
-        text = self.host.read_or_none(f"/proc/{pid}/cgroup")
-        path = parse_proc_cgroup(text, self.hierarchy.version) if text is not None else None
+        path = self.of_task(f"/proc/{pid}")
         if path is None:
             raise NoSuchDomain(f"no process {pid}", "list what runs: cputune status")
         return path
+
+    def of_task(self, directory: str) -> str | None:
+        """The same for a process or a thread by its directory in /proc; None where it is gone."""
+        text = self.host.read_or_none(f"{directory}/cgroup")
+        path = parse_proc_cgroup(text, self.hierarchy.version) if text is not None else None
+        return None if path is None else self.hierarchy.strip(path)
 
     def limit(self, cgroup: str) -> Limit | None:
         """The quota of a cgroup, or None where it has none (or is gone, or cannot be read)."""

@@ -39,6 +39,17 @@ class Hierarchy(NamedTuple):
     readonly: bool
     units: str | None = None
     """Where systemd has its tree of units: on v1 that is name=systemd, and a unit may have no cpu cgroup at all."""
+    prefix: str = ""
+    """What /proc/PID/cgroup puts before a path for a reader in a cgroup namespace below this mount: "/../.."."""
+
+    def strip(self, path: str) -> str:
+        """A path from /proc/PID/cgroup, as one of this mount. Raises Unsupported for one outside it."""
+        if self.prefix and f"{path}/".startswith(f"{self.prefix}/"):
+            path = path[len(self.prefix) :] or "/"
+        elif self.prefix:
+            path = f"/..{path}"
+        self.inside(path)
+        return path
 
     def directory(self, cgroup: str) -> str:
         """The directory of a cgroup named as in /proc/PID/cgroup. Raises Unsupported for one outside this mount."""
@@ -100,10 +111,12 @@ def find(mounts: list[Mount], controllers_of: dict[str, str]) -> Hierarchy:
             acct = next((other.point for other in v1 if "cpuacct" in other.options), None)
             acct = mount.point if "cpuacct" in mount.options else acct
             tree = next((other.point for other in v1 if "name=systemd" in other.options), v2[0].point if v2 else None)
-            return Hierarchy(layout, 1, mount.point, mount.root, acct, mount.readonly, tree)
+            root, prefix = _root_and_prefix(mount)
+            return Hierarchy(layout, 1, mount.point, root, acct, mount.readonly, tree, prefix)
     for mount in sorted(v2, key=lambda mount: len(mount.root)):
         if "cpu" in controllers_of.get(mount.point, "").split():
-            return Hierarchy(layout, 2, mount.point, mount.root, None, mount.readonly, mount.point)
+            root, prefix = _root_and_prefix(mount)
+            return Hierarchy(layout, 2, mount.point, root, None, mount.readonly, mount.point, prefix)
     if not mounts:
         raise Unsupported("no cgroup file system is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
     seen = ", ".join(mount.point for mount in first)
@@ -111,6 +124,11 @@ def find(mounts: list[Mount], controllers_of: dict[str, str]) -> Hierarchy:
         f"the cpu controller is not available in any mounted cgroup hierarchy ({seen})",
         "grep -w cpu /proc/cgroups  # last column 0: booted with cgroup_disable=cpu; hierarchy 0: mounted nowhere",
     )
+
+
+def _root_and_prefix(mount: Mount) -> tuple[str, str]:
+    """A mount from outside the reader's cgroup namespace has a root of dots; all paths in it begin with them."""
+    return ("/", mount.root) if mount.root.startswith("/..") else (mount.root, "")
 
 
 def detect(host: Host) -> Hierarchy:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cputune.cgroup import Cgroups
-from cputune.cgroup.mounts import parse_proc_cgroup
 from cputune.errors import NoSuchDomain, UsageError
 from cputune.model import Domain
 from cputune.names import printable
@@ -24,10 +23,7 @@ def find(site: Cgroups, name: str) -> Domain | None:
     facts = [("process", (site.host.read_or_none(f"/proc/{pid}/comm") or "").strip())]
     # cpu is a threaded controller: threads may be in other cgroups than their process (cgroup-v2.rst, Threads).
     others = {
-        found
-        for task in site.host.names(f"/proc/{pid}/task")
-        if (text := site.host.read_or_none(f"/proc/{pid}/task/{task}/cgroup"))
-        and (found := parse_proc_cgroup(text, site.hierarchy.version))
+        found for task in site.host.names(f"/proc/{pid}/task") if (found := site.of_task(f"/proc/{pid}/task/{task}"))
     } - {path}
     facts += [("threads also in", other) for other in sorted(others)]
     return Domain("pid", str(pid), running=True, persistent=False, limit=path, weight=path, facts=tuple(facts))
