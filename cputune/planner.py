@@ -121,10 +121,8 @@ class Planner:
         goal = goal_of(now, self.request, version, draft.domain.scale, remembered, seat.carries)
         plan = writes(site.backend, site.directory(seat.cgroup), now, goal, site.bounds(seat.cgroup, self.reached))
         tell = self._tell(draft, unit, goal, keys) if unit else None
-        if tell:
-            draft.tasks.append(tell)
         if tell or plan:
-            draft.tasks.append(Tune(seat.cgroup, now, goal, tuple(plan)))
+            draft.tasks.append(Tune(seat.cgroup, now, goal, tuple(plan), tell))
         draft.move("live", now, goal)
         if keys & {"quota", "period"}:
             self._note_limit(draft, seat.cgroup, goal, told=tell is not None)

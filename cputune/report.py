@@ -10,7 +10,7 @@ from cputune.units import nearest_weight, shares_of_weight
 
 if TYPE_CHECKING:
     from cputune.planner import Moved, Outcome
-    from cputune.transaction import Task
+    from cputune.transaction import Task, Tell
     from cputune.tune import SchedInfo
 
 
@@ -91,22 +91,27 @@ def step(task: Task) -> list[str]:
 
 
 def _steps(task: Task) -> list[tuple[str, str, str, str]]:
-    from cputune.transaction import Save, Tell, Tune
+    from cputune.transaction import Save, Tune
 
     match task:
-        case Tell(unit, properties, held):
+        case Tune(plan=plan, tell=tell):
             return [
-                ("set-property", f"{unit.label} {name}", _property(held.get(name)), _property(value))
-                for name, value in properties.items()
+                *(_told(tell) if tell else []),
+                *(("write", write.path, write.before, write.value) for write in plan),
             ]
-        case Tune(plan=plan):
-            return [("write", write.path, write.before, write.value) for write in plan]
         case Save(path, text, before):
             return [
                 ("save", path, "no file" if before is None else "changed", "removed" if text is None else "written")
             ]
         case _:
             return []
+
+
+def _told(tell: Tell) -> list[tuple[str, str, str, str]]:
+    return [
+        ("set-property", f"{tell.unit.label} {name}", _property(tell.held.get(name)), _property(value))
+        for name, value in tell.properties.items()
+    ]
 
 
 def _property(value: int | None) -> str:

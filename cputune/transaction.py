@@ -16,7 +16,7 @@ from cputune.cgroup.plan import same, writes
 from cputune.errors import CpuTuneError, NotPutBack, Refused, WrongState, from_os_error
 from cputune.model import CpuTune, Domain, Write
 from cputune.state import Applied, State
-from cputune.systemd import Properties, Systemd, Unit
+from cputune.systemd import Properties, Systemd, Unit, differs
 from cputune.units import quota_text
 
 _ROUNDS = 3
@@ -33,45 +33,43 @@ class Tools:
 
 
 class Tell(NamedTuple):
-    """Give a unit's properties to systemd."""
+    """What the systemd unit that owns a cgroup is to hold, and what it held."""
 
     unit: Unit
     properties: Properties
     held: Properties
 
-    def do(self, tools: Tools) -> None:
-        """Set the properties. Raises CpuTuneError."""
-        tools.systemd.set(self.unit, self.properties)
-
-    def undo(self, tools: Tools) -> None:
-        """Give back what systemd held. Raises CpuTuneError."""
-        tools.systemd.set(self.unit, self.held)
-
-    def left(self, tools: Tools) -> list[str]:
-        """What systemd holds that it did not hold before."""
-        return [f"systemd holds other values for {self.unit.name}"]
-
 
 class Tune(NamedTuple):
-    """Bring one cgroup from the state `now` to the state `goal`."""
+    """Bring one cgroup from the state `now` to the state `goal`: its owner first, then the files."""
 
     cgroup: str
     now: CpuTune
     goal: CpuTune
     plan: tuple[Write, ...]
     """What is expected to be written, for --dry-run; systemd may have done a part of it when the turn comes."""
+    tell: Tell | None = None
 
     def do(self, tools: Tools) -> None:
-        """Write until the cgroup has the goal. Raises CpuTuneError."""
+        """Tell systemd, then write until the cgroup has the goal. Raises CpuTuneError."""
+        if self.tell:
+            tools.systemd.set(self.tell.unit, self.tell.properties)
         settle(tools.site, self.cgroup, self.goal)
 
     def undo(self, tools: Tools) -> None:
-        """Write until the cgroup is as it was. Raises CpuTuneError."""
-        settle(tools.site, self.cgroup, self.now)
+        """The same with the values from before, both of which systemd and the kernel may have differed in."""
+        try:
+            if self.tell:
+                tools.systemd.set(self.tell.unit, self.tell.held)
+        finally:
+            settle(tools.site, self.cgroup, self.now)
 
     def left(self, tools: Tools) -> list[str]:
-        """The knobs that are not as they were."""
-        return _differences(tools.site, self.cgroup, tools.site.read(self.cgroup), self.now)
+        """What is not as it was: knobs, and what systemd holds."""
+        found = _differences(tools.site, self.cgroup, tools.site.read(self.cgroup), self.now)
+        if self.tell and differs(tools.systemd.get(self.tell.unit, self.tell.held), self.tell.held):
+            found.append(f"systemd holds other values for {self.tell.unit.name}")
+        return found
 
 
 class Save(NamedTuple):
@@ -119,7 +117,7 @@ class Record(NamedTuple):
         return [f"{tools.state.directory} remembers values for {self.domain.qualified} that are not in force"]
 
 
-Task = Tell | Tune | Save | Record
+Task = Tune | Save | Record
 
 
 def perform(tools: Tools, tasks: list[Task]) -> None:

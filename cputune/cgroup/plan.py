@@ -41,11 +41,19 @@ def band_of(state: CpuTune) -> Band | None:
 
 
 def same(backend: Backend, now: CpuTune, goal: CpuTune) -> bool:
-    """Whether the goal is reached. An idle group has no weight of its own to compare."""
+    """Whether the goal is reached.
+
+    An idle group has no weight of its own to compare; and where a knob is not there, its default is in force.
+    """
     if goal.idle:
-        blank = {backend.WEIGHT_KEY: None}
-        return now._replace(**blank) == goal._replace(**blank)
-    return now == goal
+        now, goal = (_unweighed(backend, state) for state in (now, goal))
+    if now.quota is None and goal.quota is UNLIMITED:
+        goal = goal._replace(quota=None, period=None)
+    return all(have == want or (have is None and not want) for have, want in zip(now, goal, strict=True))
+
+
+def _unweighed(backend: Backend, state: CpuTune) -> CpuTune:
+    return state._replace(shares=None) if backend.WEIGHT_KEY == "shares" else state._replace(weight=None)
 
 
 def _band_writes(backend: Backend, directory: str, now: CpuTune, goal: CpuTune, bounds: Bounds) -> list[Write]:
