@@ -153,7 +153,7 @@ class Planner:
             )
         limit = Limit(cgroup, goal.quota, goal.period) if isinstance(goal.quota, int) and goal.period else None
         self.reached[cgroup] = limit
-        above = self.site.tightest_limit(cgroup) if limit else None
+        above = self.site.tightest_limit(cgroup, self.reached) if limit else None
         if limit and above and above.cpus < limit.cpus:
             draft.note(
                 f"{limit.cpus:g} CPUs has no effect beyond {above.cpus:g}, the limit of its ancestor {above.cgroup}"

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
         def parse_stats(self, text: str, usage: str | None) -> Stats: ...
 
 
+Planned = Mapping[str, Limit | None]
+"""Limits that cgroups will have when the turn of another one comes; None = no limit then."""
+
+
 class Cgroups:
     """The cpu hierarchy of a host. Cgroups are named as in /proc/PID/cgroup: "/machine.slice/x.scope"."""
 
@@ -128,25 +132,22 @@ class Cgroups:
             found.append(cgroup)
         return found
 
-    def tightest_limit(self, cgroup: str) -> Limit | None:
+    def tightest_limit(self, cgroup: str, planned: Planned | None = None) -> Limit | None:
         """The ancestor with the smallest limit in CPUs: on v2 the one that binds."""
-        limits = filter(None, map(self.limit, self.ancestors(cgroup)))
+        limits = filter(None, map(self._planned_limit(planned), self.ancestors(cgroup)))
         return min(limits, key=lambda limit: limit.cpus, default=None)
 
-    def bounds(self, cgroup: str, planned: Mapping[str, Limit | None] | None = None) -> Bounds:
-        """What other groups allow: v1's rule of the hierarchy; on v2 the kernel takes any value.
-
-        `planned` are limits that groups will have when the turn of this one comes (None = no limit).
-        """
+    def bounds(self, cgroup: str, planned: Planned | None = None) -> Bounds:
+        """What other groups allow: v1's rule of the hierarchy; on v2 the kernel takes any value."""
         if self.backend.VERSION == 2:
             return Bounds()
-        planned = planned or {}
-
-        def limit(other: str) -> Limit | None:
-            return planned[other] if other in planned else self.limit(other)
-
+        limit = self._planned_limit(planned)
         above = next(filter(None, map(limit, self.ancestors(cgroup))), None)
         return Bounds(above, self._largest_below(cgroup, limit))
+
+    def _planned_limit(self, planned: Planned | None) -> Callable[[str], Limit | None]:
+        known = planned or {}
+        return lambda cgroup: known[cgroup] if cgroup in known else self.limit(cgroup)
 
     def _largest_below(self, cgroup: str, limit: Callable[[str], Limit | None]) -> Limit | None:
         found: list[Limit] = []
