@@ -20,7 +20,7 @@ from cputune.model import (
     Source,
 )
 from cputune.state import Applied
-from cputune.systemd import Unit, Unreachable, differs, rounding, unit_of, wanted
+from cputune.systemd import Unit, Unreachable, differs, enables, rounding, unit_of, wanted
 from cputune.transaction import Record, Save, Task, Tell, Tools, Tune
 
 if TYPE_CHECKING:
@@ -114,9 +114,10 @@ class Planner:
             return
         site, version = self.site, self.site.hierarchy.version
         unit = self._unit(seat.cgroup)
-        enabled = site.exists(seat.cgroup) and support(site.read(seat.cgroup)).weight
-        # systemd enables the controller for a unit that is given one of its properties.
-        now = site.default() if unit and not enabled else site.read(seat.cgroup)
+        unused = unit is not None and site.unit_exists(seat.cgroup) and not site.exists(seat.cgroup)
+        now = CpuTune() if unused else site.read(seat.cgroup)
+        if unit and not support(now).weight and enables(unit, version):
+            now = site.default()
         require(site, seat.cgroup, now, keys, draft.domain.qualified)
         goal = goal_of(now, self.request, version, draft.domain.scale, remembered, seat.carries)
         plan = writes(site.backend, site.directory(seat.cgroup), now, goal, site.bounds(seat.cgroup, self.reached))

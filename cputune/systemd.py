@@ -102,6 +102,14 @@ def differs(held: Properties, properties: Properties) -> bool:
     )
 
 
+def enables(unit: Unit, version: int) -> bool:
+    """Whether its manager enables the cpu controller for a unit that gets one of its properties.
+
+    On v1 controllers are not delegated to users' managers (systemd's CGROUP_DELEGATION.md).
+    """
+    return version == 2 or unit.uid is None
+
+
 def kept(quota: int, period: int, grain: int) -> int:
     """The quota that systemd makes of this one when it reads its own drop-in again. Microseconds. Pure."""
     per_second = -(-quota * 1_000_000 // period)

@@ -68,9 +68,15 @@ def require(cgroups: Cgroups, cgroup: str, state: CpuTune, keys: frozenset[str],
 
 def _controller_missing(cgroups: Cgroups, cgroup: str, hinted: str) -> Unsupported | WrongState:
     directory = cgroups.directory(cgroup)
-    from cputune.systemd import unit_of
+    from cputune.systemd import enables, unit_of
 
-    if unit_of(cgroup) and cgroups.unit_exists(cgroup):
+    unit = unit_of(cgroup)
+    if unit and cgroups.unit_exists(cgroup) and not enables(unit, cgroups.hierarchy.version):
+        return Unsupported(
+            f"the cpu controller is not available for {cgroup}: cgroup v1 delegates none to users' managers",
+            f"limit all of the user's units: cputune set user-{unit.uid}.slice --cpus 1 --live",
+        )
+    if unit and cgroups.unit_exists(cgroup):
         return Unsupported(
             f"the cpu controller is not enabled for {cgroup}",
             f"systemd enables it with the first limit: cputune set {hinted} --shares 1024 --live",
