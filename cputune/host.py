@@ -110,10 +110,16 @@ class Host:
         """Remove a directory (a cgroup). Raises OSError."""
         os.rmdir(self.root + path)
 
-    def run(self, argv: Sequence[str], timeout: float = 30.0) -> Completed:
-        """Run a program to its end, without a shell. Raises OSError where it cannot be started or does not end."""
+    def run(self, argv: Sequence[str], user: int | None = None, timeout: float = 30.0) -> Completed:
+        """Run a program to its end, without a shell; as another user with that user's bus, and nothing else of ours.
+
+        Raises OSError where it cannot be started or does not end.
+        """
         import subprocess
 
+        env = {**os.environ, "LC_ALL": "C"}
+        if user is not None:
+            env = {"PATH": os.defpath, "LC_ALL": "C", "XDG_RUNTIME_DIR": f"/run/user/{user}"}
         try:
             done = subprocess.run(
                 argv,
@@ -121,7 +127,10 @@ class Host:
                 capture_output=True,
                 timeout=timeout,
                 check=False,
-                env={**os.environ, "LC_ALL": "C"},
+                env=env,
+                user=user,
+                group=user,
+                extra_groups=None if user is None else (),
             )
         except subprocess.TimeoutExpired as error:
             raise TimeoutError(110, f"{argv[0]} did not answer in {timeout:g} s") from error

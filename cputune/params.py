@@ -52,6 +52,8 @@ class DomainType(TextType):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """The names of the domains, qualified; bare ones too, where something is typed that only they begin with."""
+        from collections import Counter
+
         from click.shell_completion import CompletionItem
 
         from cputune import runtimes
@@ -64,7 +66,8 @@ class DomainType(TextType):
         except (CpuTuneError, OSError):
             return []
         names = [(domain.qualified, "running" if domain.running else "stopped") for domain in found]
-        names += [(domain.name, domain.qualified) for domain in found if domain.runtime not in ("systemd", "cgroup")]
+        known = Counter(domain.name for domain in found)
+        names += [(domain.name, domain.qualified) for domain in found if known[domain.name] == 1]
         names = [(name, text) for name, text in names if name.startswith(incomplete) and printable(name) == name]
         return [CompletionItem(name, help=text) for name, text in names]
 
@@ -98,7 +101,7 @@ def where_options(command: F) -> F:
     """--live, --config and --current, as in virsh."""
     for name, text in (
         ("--current", "Live if the domain runs, else the config; what happens without any of the three."),
-        ("--config", "The saved configuration: in force from the domain's next start (and by cputune apply)."),
+        ("--config", "The saved configuration, which cputune apply puts into force."),
         ("--live", "The running domain, now."),
     ):
         command = click.option(name, is_flag=True, help=text)(command)

@@ -199,7 +199,7 @@ class Scope:
             time.sleep(0.002)
         raise Refused(
             f"systemd did not move process {pid} into {self.unit.name} in {_PATIENCE:g} s",
-            f"systemctl status {self.unit.name}",
+            f"systemctl {'' if self.unit.uid is None else '--user '}status {self.unit.name}",
         )
 
     def leave(self) -> str | None:

@@ -201,12 +201,12 @@ def _value(path: str, key: str, node: yaml.ScalarNode) -> object:
     where = f"{path}:{line + 1}: {key}"
     if key == "idle":
         if node.tag != _BOOL:
-            raise out_of_range(knob, node.value, where)
+            raise out_of_range(knob, node.value, where, f"$EDITOR {path}")
         return node.value.lower() in ("true", "yes", "on")
     if key == "quota" and ((node.tag == _STR and node.value in ("unlimited", "max")) or (number or 0) < 0):
         return UNLIMITED
     if number is None or not in_range(knob, number) or (number == 0 and knob.zero_is_none):
-        raise out_of_range(knob, node.value, where)
+        raise out_of_range(knob, node.value, where, f"$EDITOR {path}")
     return number
 
 

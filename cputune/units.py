@@ -12,10 +12,10 @@ _INTEGER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _DECIMAL = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,9}))?", re.ASCII)
 
 
-def out_of_range(knob: Knob, text: object, where: str | None = None) -> UsageError:
+def out_of_range(knob: Knob, text: object, where: str | None = None, hint: str | None = None) -> UsageError:
     """The error for a value that `knob` cannot take; `where` names the option, or the file and line."""
     shown = f"{text!r}" if isinstance(text, str) else f"{text}"
-    return UsageError(f"{where or knob.option}: {shown} is not in range: {knob.range}")
+    return UsageError(f"{where or knob.option}: {shown} is not in range: {knob.range}", hint or "cputune set --help")
 
 
 def parse_integer(text: str) -> int | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Try: cputune run --name build --cpus 1.5 -- make -j8
-     cputune run --name busy --cpus 0.25 -- timeout 4 sh -c 'while :; do :; done'
+     cputune run --name busy --cpus 0.25 -- timeout 4 yes >/dev/null
      cputune set run:build --cpus 0.5      # from another terminal"""
 
 

@@ -27,7 +27,7 @@ Try: cputune set mydom --quota 50000 --live
      cputune set lxc:web lxc:db --shares 512 --dry-run"""
 
 
-@click.command("set", epilog=EPILOG, short_help="Change the limits of domains, now or from their next start.")
+@click.command("set", epilog=EPILOG, short_help="Change the limits of domains, now or as saved.")
 @click.argument("domains", nargs=-1, required=True, type=DOMAIN, metavar="DOMAIN...")
 @knob_options
 @where_options
@@ -45,7 +45,7 @@ def command(
     as_json: bool,
     **values: Any,
 ) -> None:
-    """Change the limits of domains, now (--live) or from their next start (--config).
+    """Change the limits of domains: those in force now (--live), or the saved ones (--config).
 
     All parameters of all domains are one transaction: each write is read back, and where one fails, everything is
     put back as it was. What is not named does not change. 0 is libvirt's "no value": live it changes nothing, in the

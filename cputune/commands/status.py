@@ -29,7 +29,7 @@ Try: cputune status
     "--interval",
     type=click.FloatRange(0.01, 3600),
     metavar="SECONDS",
-    help="Watch for this long: CPUs used, share of periods throttled.",
+    help="Watch for this long (0.01 to 3600): CPUs used, share of periods throttled.",
 )
 @json_option
 @click.pass_context

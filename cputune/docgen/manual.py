@@ -1,0 +1,178 @@
+"""What only the manual says. Everything else in it is read from the commands, their options and the table of knobs.
+
+Prose as `cputune.docgen.roff` takes it: `code`, --options and pages(1) become bold, *names* italic.
+"""
+
+from __future__ import annotations
+
+from cputune.errors import Exit
+from cputune.host import CONFIG_DIR, STATE_DIR
+from cputune.model import DEFAULT_PERIOD, DEFAULT_SHARES, DEFAULT_WEIGHT
+from cputune.state import LOCK_SECONDS
+
+HELP_OPTION = "Print this command's options and examples."
+
+INTRODUCTION = (
+    "It takes the words of `virsh schedinfo` (cpu_shares, vcpu_period, vcpu_quota; live, config, current) and makes "
+    "them hold for the containers of every runtime, for systemd's units and for plain cgroups, on cgroup v1, v2 and "
+    "hybrid hosts.",
+    "Each change is one transaction: it is planned as a whole, written in an order that the kernel accepts, read "
+    "back, and put back as it was where any part of it fails. Data goes to stdout, everything else to stderr. "
+    "Nothing asks a question, so all of it can be used in scripts.",
+)
+
+DOMAINS = (
+    "The names of all domains: `cputune status`. A bare *NAME* is looked for in every runtime except `cgroup` and "
+    "`pid`. More than one that knows it is an error that lists the full names: never is the first one taken.",
+    "A name may have spaces, backslashes and colons of its own; quote it for the shell: "
+    r"`cputune status 'systemd:machine-lxc\x2d438\x2dweb.scope'`. After `systemd:`, a name without a suffix is a "
+    "service, as in systemctl(1); a bare name needs the suffix: `ssh.service`.",
+    "A domain is *persistent* when its runtime still knows it after it stopped: a defined container, an image, a unit "
+    "with a unit file. All others are *transient*, and nothing can be saved for them.",
+)
+
+LIVE_AND_CONFIG = (
+    ("--live", "What the kernel has in force, now. The domain must run."),
+    (
+        "--config",
+        "What is saved for the domain, as one YAML file: cputune.yaml(5). Only for persistent domains. "
+        "`cputune apply` puts it into force; it changes nothing that is in force already, so it can be called after "
+        "each start of the container, or from a timer.",
+    ),
+    (
+        "--current",
+        "Live where the domain runs, else the configuration; the same as none of the three. "
+        "--live and --config together change both in one transaction; a query of both is refused.",
+    ),
+)
+
+OWNERS = (
+    "systemd has its own idea of the limits of its units, and writes it into their cgroups again and again: at a "
+    "change of the unit, or when another unit starts in the same slice. So where the cgroup of a domain is a unit's, "
+    "cputune first gives the change to systemd, as a runtime property over D-Bus (busctl(1)), then writes the exact "
+    "value into the file, and reads it back. As with `systemctl set-property --runtime`, systemd keeps the value until "
+    "the next boot, for a scope until it ends.",
+    "systemd keeps a quota as a whole percentage of a CPU (since version 257 in hundredths of a percent), rounded "
+    "down. Where that makes a difference, cputune says "
+    "so and names the nearest quotas that stay as they are. Burst has no property, and on cgroup v1 nor has idle: "
+    "they go to the file alone.",
+    "Where systemd cannot be reached, the file alone is written, and stderr says so. Cgroups below a unit's, and those "
+    "outside its tree, systemd leaves alone: there the file is all there is.",
+)
+
+PARAMETERS = (
+    "What is not named does not change: a new quota keeps the period, a new period the quota. 0 for shares, weight, "
+    'period or quota is libvirt\'s "no value": live it changes nothing (and stderr says so), in the configuration it '
+    "removes the key. Anything that is not exactly a number in its range is refused, with nothing touched.",
+    f"`--shares` and `--weight` are two units of one thing, with the defaults {DEFAULT_SHARES} and {DEFAULT_WEIGHT}. "
+    "A kernel with cgroup v2 has the weight alone, one with v1 the shares; the other is converted as the kernel does "
+    f"it: weight = shares x {DEFAULT_WEIGHT} / {DEFAULT_SHARES}. For domains of libvirt on v2 the shares are the "
+    "weight, unconverted, as virsh(1) writes them.",
+    f"The default period is {DEFAULT_PERIOD} microseconds. A quota of half the period is half a CPU, of twice the "
+    "period two; --cpus computes it. The smallest limit of a domain and all its ancestors is the one that counts. On "
+    "v1 the kernel refuses a limit above an ancestor's; on v2 it takes it, and cputune names the ancestor that binds.",
+    "An idle group has no shares and no weight. `--no-idle` gives back those that it had before cputune made it idle.",
+)
+
+EXITS = {
+    Exit.DONE: "Done. Also where what was asked for is in force already.",
+    Exit.UNEXPECTED: "Unexpected: the output cannot be written; or a mistake in cputune (`CPUTUNE_DEBUG=1` shows it).",
+    Exit.USAGE: "Usage: the command line, or a saved configuration, cannot be meant. Nothing was touched.",
+    Exit.NO_DOMAIN: "No such domain, or more than one of that name.",
+    Exit.UNSUPPORTED: "Not supported: the controller is not available, or the kernel or this cgroup lacks the limit.",
+    Exit.PERMISSION: "Permission: the rights are missing, or the file system is read-only.",
+    Exit.WRONG_STATE: "Wrong state: the domain is not running, is transient, or went away.",
+    Exit.REFUSED: "Refused by the kernel, systemd, the runtime or the disk. Everything is as it was before.",
+    Exit.NOT_PUT_BACK: "A change failed and could not be put back whole. The error says exactly what is left.",
+    Exit.INTERRUPTED: "Interrupted: everything is as it was before. After signal *N* it is 128 + *N*.",
+}
+
+EXIT_NOTE = (
+    "An error is a line on stderr: what failed, on which file or unit, with which value, and what the kernel said. "
+    "Most have a second line, which begins with `hint:` and names a command to run. `cputune run` ends with the status "
+    "of its command: cputune-run(1)."
+)
+
+FILES = (
+    (
+        f"{CONFIG_DIR}/domains/RUNTIME/NAME.yaml",
+        "The saved configuration of one domain: cputune.yaml(5).",
+    ),
+    (
+        f"{STATE_DIR}/",
+        "The memory of this boot: what cputune put into force (so that drift can be seen, and --no-idle gives back "
+        "the weight), and what `cputune run` started. It can be removed when no cputune runs. Users other than root "
+        "have their own, /run/user/*UID*/cputune.",
+    ),
+    (
+        f"{STATE_DIR}/lock",
+        f"Held during a change: one at a time. Another one waits up to {LOCK_SECONDS} seconds for it.",
+    ),
+)
+
+ENVIRONMENT = (
+    ("CPUTUNE_DEBUG", "Not empty: an unexpected error shows its traceback."),
+    ("NO_COLOR", "Not empty: no colours, also on a terminal."),
+)
+
+SEE_ALSO = ("virsh(1)", "systemctl(1)", "systemd.resource-control(5)", "cgroups(7)", "sched(7)")
+
+COMMAND_NOTE = (
+    "How domains are named, live and config, exit status, files and environment: cputune(1). The options of cputune "
+    "itself (--root, --config-dir, --state-dir) come before the command."
+)
+
+YAML_SUMMARY = "saved CPU limits of one domain"
+
+YAML_INTRODUCTION = (
+    "One file for each domain that limits are saved for. `cputune set` *DOMAIN* --config writes it, "
+    "`cputune schedinfo` *DOMAIN* --config shows it, `cputune apply` puts it into force. It may as well be written by "
+    "hand, or by configuration management.",
+    "A file is replaced as a whole: readers see the old one or the new one, also after a power failure. It belongs to "
+    "root, mode 0644. The directory is another one with --config-dir, or `CPUTUNE_CONFIG_DIR`.",
+)
+
+YAML_FORM = (
+    "A file is one mapping of keys to plain values. It is read strictly: an unknown key, one that is there twice, a "
+    "value out of range, a number with anything around it (`5_000`, `010`, `5000us`, or in quotes), `shares` together "
+    "with `weight`, a `burst` above the `quota`: each is an error with the line, exit status 2, and the domain stays "
+    "as it is.",
+    "A key that is not there is not changed. There is no 0 for it: leave the key out.",
+    "When cputune changes a file, the lines of the keys change in place, so comments and order stay. A file that is "
+    "not written one `key: value` a line cannot be changed so; that is an error, and the file stays. Without any limit "
+    "left, the file is removed.",
+)
+
+YAML_NAMES = (
+    "The directory is the runtime, the file the name with `.yaml` behind it. Letters, digits and `_@+=,:.-\\` stay; "
+    "every other byte, and a dot at the beginning, is `%` and two hexadecimal digits. So no name can leave the "
+    "directory, or be hidden in it. A name that becomes longer than 200 bytes is cut, with its SHA-256 behind it; its "
+    "key `domain` tells which one it is.",
+)
+
+YAML_NAME_EXAMPLES = (
+    ("lxc", "web"),
+    ("lxc", "my web"),
+    ("systemd", "ssh.service"),
+    ("systemd", "1000/app.slice"),
+    ("nspawn", ".hidden"),
+)
+
+YAML_KEYS = (
+    ("version", "1", "The form of the file. It has to be there."),
+    (
+        "domain",
+        "RUNTIME:NAME",
+        "Whose file it is. It may be left out; another one than the file's name says is refused.",
+    ),
+)
+
+YAML_EXAMPLE = """\
+# Half a CPU at the most, with some reserve for the nightly import.
+version: 1
+domain: "lxc:web"
+shares: 512
+period: 100000
+quota: 50000    # microseconds per period
+burst: 20000
+"""

@@ -1,0 +1,111 @@
+"""Text -> roff for man(7). Pure."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+
+_CODE = re.compile(r"`([^`]+)`|(?<![\w-])(--[a-z][a-z-]*)|\b([a-z][a-z.-]*\([1-8]\))|\*([A-Za-z]+)\*")
+_SENTENCE = re.compile(r"(?<=[^.][.?!:]) (?=[A-Z`*])")
+_ESCAPES = {"\\": r"\e", "-": r"\-", "^": r"\(ha", "~": r"\(ti", "`": r"\(ga"}
+
+
+def plain(text: str) -> str:
+    """Text with what roff would take for its own escaped."""
+    return "".join(_ESCAPES.get(letter, letter if ord(letter) < 128 else f"\\[u{ord(letter):04X}]") for letter in text)
+
+
+def literal(text: str) -> str:
+    """Text that is pasted into a shell or a file: quotes stay what they are."""
+    return plain(text).replace("'", r"\(aq")
+
+
+def bold(text: str) -> str:
+    """What is typed as it stands."""
+    return rf"\fB{literal(text)}\fR"
+
+
+def italic(text: str) -> str:
+    """What stands for something else."""
+    return rf"\fI{literal(text)}\fR"
+
+
+def page(text: str) -> str:
+    """A reference to a page, "name(1)"."""
+    name, parenthesis, number = text.partition("(")
+    return bold(name) + parenthesis + number
+
+
+def metavar(text: str) -> str:
+    """A metavar, its names in italics: dots and brackets are grammar."""
+    return re.sub(r"[A-Z]+", lambda match: italic(match[0]), literal(text))
+
+
+def prose(text: str) -> str:
+    """A paragraph, a sentence a line; `code`, --options and pages(1) in bold, *names* in italics."""
+    lines = [line for part in _SENTENCE.split(text) for line in textwrap.wrap(part, 72, break_on_hyphens=False)]
+    return "\n".join(map(_protected, _marked("\n".join(lines)).splitlines()))
+
+
+def heading(title: str, section: int, version: str, book: str) -> str:
+    """The page's title line, without a date, since the text depends on the version alone; no justified lines."""
+    return f'.TH {literal(title.upper())} {section} "" "cputune {literal(version)}" "{book}"\n.nh\n.ad l'
+
+
+def section(title: str, *parts: str) -> str:
+    """A section of the page."""
+    return _headed(f".SH {title}", parts)
+
+
+def subsection(title: str, *parts: str) -> str:
+    """A subsection."""
+    return _headed(f".SS {title}", parts)
+
+
+def paragraphs(texts: Iterable[str]) -> str:
+    """Paragraphs of prose."""
+    return "\n.PP\n".join(map(prose, texts))
+
+
+def item(head: str, text: str) -> str:
+    """An entry with its head in the margin; the head is roff already, the text prose."""
+    return f".TP\n{head}\n{prose(text)}"
+
+
+def items(pairs: Iterable[tuple[str, str]]) -> str:
+    """Entries."""
+    return "\n".join(item(head, text) for head, text in pairs)
+
+
+def block(lines: Iterable[str]) -> str:
+    """Lines to paste, or a table: as they are, in a fixed font, indented."""
+    return "\n".join([".PP", ".RS 2", ".EX", *(_protected(literal(line)) for line in lines), ".EE", ".RE"])
+
+
+def usage(words: str, parts: Iterable[str]) -> str:
+    """One form of a command in a synopsis; the parts are roff already."""
+    return "\n".join([f'.SY "{literal(words)}"', *parts, ".YS", ".nh", ".ad l"])
+
+
+def columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Cells aligned with spaces."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _headed(line: str, parts: Iterable[str]) -> str:
+    return line + "\n" + "\n".join(parts).removeprefix(".PP\n")
+
+
+def _marked(text: str) -> str:
+    found, end = "", 0
+    for match in _CODE.finditer(text):
+        found += plain(text[end : match.start()])
+        found += page(match[3]) if match[3] else italic(match[4]) if match[4] else bold(match[1] or match[2])
+        end = match.end()
+    return found + plain(text[end:])
+
+
+def _protected(line: str) -> str:
+    return rf"\&{line}" if line.startswith((".", "'")) else line

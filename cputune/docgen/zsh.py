@@ -1,0 +1,104 @@
+"""The completion for zsh. Pure."""
+
+from __future__ import annotations
+
+from cputune.docgen.tree import Argument, Command, Kind, Option, Value
+
+_TEMPLATE = r"""#compdef cputune
+@NOTICE@
+
+# The names of the domains that are there now, from cputune itself, which is given the words before the cursor.
+_cputune_domains() {
+    [[ $PREFIX == -* ]] && return 1
+    local -a names
+    names=(${(f)"$(COMP_WORDS=$typed[*] COMP_CWORD=$#typed _CPUTUNE_COMPLETE=bash_complete \
+        $typed[1] 2>/dev/null)"})
+    names=(${${(M)names:#plain,*}#plain,})
+    _wanted domains expl domain compadd -a names
+}
+
+_cputune_commands() {
+    local -a commands=(
+@COMMANDS@
+    )
+    _describe -t commands command commands
+}
+
+# A command and its arguments, as the shell completes them.
+_cputune_delegate() {
+    [[ $words[1] == -- ]] && shift words && (( CURRENT-- ))
+    _normal
+}
+
+_cputune() {
+    local -a line typed=($words[1,CURRENT-1])
+    local -A opt_args
+    local curcontext=$curcontext context state state_descr ret=1
+    _arguments -C -S \
+@TOP@
+        '(-)1: :_cputune_commands' '*:: :->arguments' && ret=0
+    [[ $state == arguments ]] || return ret
+    case $line[1] in
+@CASES@
+    esac
+    return ret
+}
+
+_cputune "$@"
+"""
+
+
+def render(notice: str, top: Command, commands: list[Command]) -> str:
+    """The script; its first line is what zsh demands there."""
+    listed = [f"        {_quoted(f'{command.name}:{command.summary.rstrip(chr(46))}')}" for command in commands]
+    return (
+        _TEMPLATE.replace("@NOTICE@", notice)
+        .replace("@COMMANDS@", "\n".join(listed))
+        .replace("@TOP@", "\n".join(f"        {spec} \\" for option in top.options for spec in _specs(option)))
+        .replace("@CASES@", "\n".join(map(_case, commands)))
+    )
+
+
+def _case(command: Command) -> str:
+    specs = [spec for option in command.options for spec in _specs(option)]
+    specs += [_quoted(spec) for at, argument in enumerate(command.arguments, 1) for spec in _places(argument, at)]
+    body = " \\\n".join(f"                {spec}" for spec in specs)
+    return f"        {command.name})\n            _arguments -S \\\n{body} && ret=0\n            ;;"
+
+
+def _specs(option: Option) -> list[str]:
+    """One specification for each name; a flag and its opposite, and names of one thing, exclude each other."""
+    names = (*option.names, *option.opposites)
+    exclude = "" if option.multiple or len(names) == 1 else f"({' '.join(names)})"
+    star = "*" if option.multiple else ""
+    equals, value = ("=", f":{option.value.metavar}:{_action(option.value)}") if option.value else ("", "")
+    text = option.brief
+    for letter in r"\[]:":
+        text = text.replace(letter, f"\\{letter}")
+    return [_quoted(f"{exclude}{star}{name}{equals}[{text}]{value}") for name in names]
+
+
+def _places(argument: Argument, at: int) -> list[str]:
+    if argument.value.kind is Kind.COMMAND:
+        return [f"(-){at}:command:_command_names -e", "*::argument:_cputune_delegate"]
+    return [f"{'*' if argument.repeats else at}:{_label(argument.value)}:{_action(argument.value)}"]
+
+
+def _label(value: Value) -> str:
+    return "domain" if value.kind is Kind.DOMAIN else "assignment"
+
+
+def _action(value: Value) -> str:
+    match value.kind:
+        case Kind.DIRECTORY:
+            return "_files -/"
+        case Kind.DOMAIN:
+            return "_cputune_domains"
+        case Kind.ASSIGNMENT:
+            return f"{{compadd -S '' -- {' '.join(value.words)}}}"
+        case _:
+            return f"({' '.join(value.words)})" if value.words else " "
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
