@@ -70,8 +70,8 @@ def goal_of(
     weight = _weight_of(change, version, scale)
     if change.idle is not None:
         goal = goal._replace(idle=change.idle)
-    if weight is not None and change.idle:
-        raise UsageError("--idle: an idle group has no shares and no weight", "give one or the other")
+    if change.idle:
+        weight = None  # a configuration may keep the weight to come back to; the command line may not name both
     if weight is not None and goal.idle:
         raise Refused(
             "the group is idle (cpu.idle is 1), and the kernel refuses shares and weight then", "add --no-idle"

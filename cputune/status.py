@@ -185,6 +185,8 @@ def _delta(before: int | None, after: int | None) -> int | None:
 
 def differences(what: str, wanted: Change, state: CpuTune, domain: Domain, version: int) -> list[str]:
     """The knobs of `wanted` that are not in force, in words. Pure."""
+    if wanted.idle and state.idle:
+        wanted = wanted._replace(shares=None, weight=None)  # an idle group has none
     if not wanted.named():
         return []
     try:
