@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cputune.cgroup.order import Limit
 from cputune.cgroup.plan import writes
 from cputune.cgroup.support import require, support
-from cputune.errors import NoSuchDomain, Refused, WrongState
+from cputune.errors import NoSuchDomain, Refused, Unsupported, WrongState
 from cputune.goal import Where, goal_of, merged, refuse_not_running, targets, touched
 from cputune.model import (
     DEFAULT_PERIOD,
@@ -122,6 +122,11 @@ class Planner:
         goal = goal_of(now, self.request, version, draft.domain.scale, remembered, seat.carries)
         plan = writes(site.backend, site.directory(seat.cgroup), now, goal, site.bounds(seat.cgroup, self.reached))
         tell = self._tell(draft, unit, goal, keys) if unit else None
+        if plan and not tell and not site.exists(seat.cgroup):
+            raise Unsupported(
+                f"the cpu controller is not enabled for {seat.cgroup}, and systemd, which could enable it, cannot be told",
+                "systemctl start dbus.socket",
+            )
         if tell or plan:
             draft.tasks.append(Tune(seat.cgroup, now, goal, tuple(plan), tell))
         draft.move("live", now, goal)

@@ -17,7 +17,7 @@ from cputune.cgroup import Cgroups
 from cputune.cgroup.support import disabled_above, enabling_hint
 from cputune.errors import CpuTuneError, NoPermission, Refused, Unsupported, WrongState, from_os_error
 from cputune.names import file_name
-from cputune.systemd import Systemd, Unit, escape
+from cputune.systemd import Systemd, Unit, enables, escape
 
 _FORWARDED = (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGQUIT)
 _FROM_KERNEL = 128
@@ -167,9 +167,14 @@ class Scope:
     """A transient scope of systemd's: of the system manager for root, else of the user's own."""
 
     def __init__(self, site: Cgroups, name: str) -> None:
+        """Raises Unsupported where the user's manager has no cpu controller."""
         self.site = site
         self.systemd = Systemd(site.host)
         self.unit = Unit(f"cputune-{escape(name)}.scope", None if os.geteuid() == 0 else os.getuid())
+        if not enables(self.unit, site.hierarchy.version):
+            raise Unsupported(
+                "cgroup v1 delegates no cpu controller to users' managers", "run it as root: sudo cputune run ..."
+            )
         self._name = name
         self._holder: Command | None = None
 
