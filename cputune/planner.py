@@ -124,7 +124,7 @@ class Planner:
         tell = self._tell(draft, unit, goal, keys) if unit else None
         if plan and not tell and not site.exists(seat.cgroup):
             raise Unsupported(
-                f"the cpu controller is not enabled for {seat.cgroup}, and systemd, which could enable it, cannot be told",
+                f"the cpu controller is not enabled for {seat.cgroup}, and systemd cannot be told to enable it",
                 "systemctl start dbus.socket",
             )
         if tell or plan:

@@ -1,0 +1,95 @@
+"""Saved configurations of real domains: saved while stopped, in force after a start and `cputune apply`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.vm.conftest import Vm
+from tests.vm.test_live import DOMAINS, cgroup, limit, weight
+
+
+@pytest.fixture(autouse=True)
+def _nothing_saved(vm: Vm) -> Iterator[None]:
+    vm.check("rm -rf /etc/cputune")
+    yield
+    vm.check("rm -rf /etc/cputune; /root/domains.sh up >/dev/null")
+
+
+@pytest.mark.parametrize("runtime", DOMAINS)
+def test_a_stopped_domain_keeps_what_is_saved_for_it(vm: Vm, runtime: str) -> None:
+    domain = DOMAINS[runtime]
+    vm.check(f"/root/domains.sh down {runtime}")
+    assert vm.check(f"cputune schedinfo {domain}") == (
+        "Scheduler      : posix\ncpu_shares     : 0\nvcpu_period    : 0\nvcpu_quota     : 0\n\n"
+    )
+    done = vm.run(f"cputune set {domain} --quota 33000 --shares 512 --live")
+    assert (done.returncode, done.stderr) == (
+        6,
+        f"cputune: error: domain {domain} is not running\nhint: start it first, or use --config instead of --live\n",
+    )
+    vm.check(f"cputune set {domain} --quota 33000 --shares 512")
+    assert "vcpu_quota     : 33000\n" in vm.check(f"cputune schedinfo {domain} --config")
+    vm.check(f"/root/domains.sh up {runtime}")
+    assert "vcpu_quota     : -1\n" in vm.check(
+        f"cputune set {domain} --shares 1000 --live >&2; cputune schedinfo {domain}"
+    )
+    vm.check(f"cputune apply {domain}")
+    at = cgroup(vm, domain)
+    assert limit(vm, at["limit"]) == ("33000", "100000")
+    in_shares = {"libvirt": 512}.get(runtime, 50) if vm.mode == "unified" else 512
+    assert weight(vm, at["weight"]) == in_shares
+    again = vm.run("cputune apply")
+    assert (again.returncode, again.stdout) == (0, "")
+    assert again.stderr == f"cputune: {domain}: nothing to do: this is in force already\n"
+
+
+def test_a_query_of_a_stopped_libvirt_domain_leaves_libvirtd_alive(vm: Vm) -> None:
+    """virsh's own crashes libvirtd 11.3 here."""
+    before = vm.check("systemctl show libvirtd.service -P NRestarts")
+    vm.check("/root/domains.sh down libvirt")
+    vm.check("cputune schedinfo libvirt:mydom; cputune set libvirt:mydom --cpus 0.5 --config")
+    assert vm.check("systemctl show libvirtd.service -P NRestarts") == before
+
+
+def test_apply_goes_on_past_a_domain_that_fails_and_says_so(vm: Vm) -> None:
+    vm.check("cputune set lxc:mydom mydom.service --cpus 0.5 --config")
+    vm.write("/etc/cputune/domains/lxc/mydom.yaml", "version: 1\nquota: 5\n")
+    done = vm.run("cputune apply")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "cputune: error: /etc/cputune/domains/lxc/mydom.yaml:2: quota: '5' is not in range: "
+        "1000..17592186044415 microseconds, or unlimited\n"
+        "hint: $EDITOR /etc/cputune/domains/lxc/mydom.yaml\n"
+    )
+    assert limit(vm, cgroup(vm, "mydom.service")["limit"]) == ("50000", "100000")
+
+
+def test_a_transient_unit_has_no_config(vm: Vm) -> None:
+    vm.check("systemd-run -q --unit=passing.service sleep 1000")
+    try:
+        done = vm.run("cputune set passing.service --cpus 0.5 --live --config")
+        assert done.returncode == 6
+        assert done.stderr == (
+            "cputune: error: cannot change persistent config of a transient domain: systemd:passing.service\n"
+            "hint: change it while it runs: cputune set systemd:passing.service ... --live\n"
+        )
+        assert limit(vm, cgroup(vm, "passing.service")["limit"])[0] == "max"
+    finally:
+        vm.check("systemctl stop passing.service")
+
+
+def test_live_and_config_together_are_both_or_neither(vm: Vm) -> None:
+    vm.check("mkdir -p /etc/cputune/domains/systemd; mount -t tmpfs -o ro none /etc/cputune/domains/systemd")
+    before = limit(vm, cgroup(vm, "mydom.service")["limit"])
+    try:
+        done = vm.run("cputune set mydom.service --cpus 0.25 --live --config")
+    finally:
+        vm.check("umount /etc/cputune/domains/systemd")
+    assert done.returncode == 5
+    assert "cannot save /etc/cputune/domains/systemd/mydom.service.yaml: Read-only file system" in done.stderr
+    assert limit(vm, cgroup(vm, "mydom.service")["limit"]) == before
+    vm.check("cputune set mydom.service --cpus 0.25 --live --config")
+    assert limit(vm, cgroup(vm, "mydom.service")["limit"]) == ("25000", "100000")
+    assert "vcpu_quota     : 25000\n" in vm.check("cputune schedinfo mydom.service --config")
