@@ -15,7 +15,7 @@ _cputune_fitting() {
         schedinfo:0) _cputune_domains ;;
         schedinfo:[1-9]*) printf '%s\n' cpu_shares= cpu_weight= vcpu_period= vcpu_quota= vcpu_burst= cpu_idle= ;;
         status:options) printf '%s\n' --runtime --interval --json -h --help ;;
-        status:--runtime) printf '%s\n' libvirt lxc nspawn systemd run cgroup pid ;;
+        status:--runtime) printf '%s\n' libvirt lxc nspawn run systemd cgroup pid ;;
         status:[0-9]*) _cputune_domains ;;
         run:options) printf '%s\n' --name --shares --weight --period --quota --burst --cpus --idle --no-idle -h --help ;;
         run:--quota) printf '%s\n' unlimited ;;

@@ -97,9 +97,8 @@ def run(arguments: list[str]) -> int:
         return tell(UsageError(error.format_message().rstrip(".").replace("\n", " "), f"{command} --help"))
     except (KeyboardInterrupt, click.Abort):
         return tell(Interrupted(signal.SIGINT))
-    except BrokenPipeError:
-        # Whoever read our output has had enough; closing stdout now keeps Python from complaining at exit.
-        sys.stderr.close()
+    except (BrokenPipeError, SystemExit):
+        # Whoever read our output has had enough; click itself turns that into the end of the process.
         return 128 + signal.SIGPIPE
     except OSError as error:
         # What the core opens or writes, it explains itself: this is our own output.

@@ -33,7 +33,7 @@ class Host:
     def _default_state_dir(self) -> str:
         """Root's own; a user who may change cgroups (his own units) keeps his memory of this boot in his own place."""
         mine = f"/run/user/{os.geteuid()}"
-        if os.geteuid() != 0 and os.access(mine, os.W_OK):
+        if not self.root and os.geteuid() != 0 and os.access(mine, os.W_OK):
             return f"{mine}/cputune"
         return self.real(STATE_DIR)
 

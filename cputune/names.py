@@ -51,6 +51,8 @@ def file_name(name: str) -> str:
 
 def printable(text: str) -> str:
     """Text from outside, safe on a terminal: control characters and broken bytes as escapes."""
+    if text.isprintable():
+        return text
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode("ascii")
         for letter in text

@@ -132,11 +132,17 @@ def request_of(values: dict[str, Any]) -> Request:
         raise UsageError("--quota and --cpus are mutually exclusive: --cpus N is --quota N x period")
     request = request_from_texts(texts, {key: KNOB[key].option for key in texts})
     idle = values.get("idle")
-    if idle and ("shares" in texts or "weight" in texts):
-        raise UsageError("--idle: an idle group has no shares and no weight", "give one or the other")
     if idle is not None:
         request = request._replace(change=request.change._replace(idle=idle))
-    return request._replace(microcpus=parse_cpus(cpus) if cpus is not None else None)
+    return refuse_idle_weight(request._replace(microcpus=parse_cpus(cpus) if cpus is not None else None))
+
+
+def refuse_idle_weight(request: Request) -> Request:
+    """The request, unless it wants a weight for a group that it makes idle. Raises UsageError."""
+    change = request.change
+    if change.idle and (change.shares is not None or change.weight is not None):
+        raise UsageError("an idle group has no shares and no weight", "give either idle or a weight")
+    return request
 
 
 def request_from_texts(texts: dict[str, str], labels: dict[str, str]) -> Request:

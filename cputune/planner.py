@@ -114,14 +114,13 @@ class Planner:
             return
         site, version = self.site, self.site.hierarchy.version
         unit = self._unit(seat.cgroup)
-        unused = unit is not None and site.unit_exists(seat.cgroup) and not site.exists(seat.cgroup)
-        now = CpuTune() if unused else site.read(seat.cgroup)
+        now = site.read_if_used(seat.cgroup)
         if unit and not support(now).weight and enables(unit, version):
             now = site.default()
         require(site, seat.cgroup, now, keys, draft.domain.qualified)
         goal = goal_of(now, self.request, version, draft.domain.scale, remembered, seat.carries)
         plan = writes(site.backend, site.directory(seat.cgroup), now, goal, site.bounds(seat.cgroup, self.reached))
-        tell = self._tell(draft, unit, goal, keys) if unit else None
+        tell = self._tell(draft, unit, seat.cgroup, goal, keys) if unit else None
         if plan and not tell and not site.exists(seat.cgroup):
             raise Unsupported(
                 f"the cpu controller is not enabled for {seat.cgroup}, and systemd cannot be told to enable it",
@@ -133,17 +132,17 @@ class Planner:
         if keys & {"quota", "period"}:
             self._note_limit(draft, seat.cgroup, goal, told=tell is not None)
 
-    def _tell(self, draft: Draft, unit: Unit, goal: CpuTune, keys: frozenset[str]) -> Tell | None:
+    def _tell(self, draft: Draft, unit: Unit, cgroup: str, goal: CpuTune, keys: frozenset[str]) -> Tell | None:
         """What to give systemd; None where it holds it already, or cannot be told (then a note says what follows)."""
         properties = wanted(self.site.hierarchy.version, goal, keys)
         if not properties:
             return None
         try:
-            held = self.tools.systemd.get(unit, properties)
+            held = self.tools.systemd.get(unit, properties, cgroup)
         except (Unreachable, NoSuchDomain) as error:
             draft.note(f"{error.message}; the kernel has the value until systemd next writes its own")
             return None
-        return Tell(unit, properties, held) if differs(held, properties) else None
+        return Tell(unit, properties, held) if held and differs(held, properties) else None
 
     def _unit(self, cgroup: str) -> Unit | None:
         return unit_of(cgroup) if self.tools.systemd.booted() else None

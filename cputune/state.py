@@ -41,6 +41,10 @@ class State:
             text = file.read(65536)
         return _parse(text)
 
+    def any_applied(self) -> bool:
+        """Whether there is any record: a list of many domains need not look for each one's then."""
+        return os.path.isdir(os.path.join(self.directory, "applied"))
+
     def record(self, domain: Domain, applied: Applied | None) -> None:
         """Remember, or forget with None. Raises Refused or NoPermission where the directory cannot be written."""
         path = self._record(domain)

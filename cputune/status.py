@@ -12,7 +12,8 @@ from cputune.cgroup.support import Support, support
 from cputune.errors import CpuTuneError, Unsupported
 from cputune.goal import goal_of
 from cputune.model import UNLIMITED, Change, CpuTune, Domain, Request, Stats
-from cputune.tune import Tuner
+from cputune.state import Applied
+from cputune.tune import Tuner, shown
 
 
 class HostInfo(NamedTuple):
@@ -63,6 +64,7 @@ class Observer:
         self.saved = (
             dict(tuner.store().names()) if os.path.isdir(os.path.join(tuner.host.config_dir, "domains")) else {}
         )
+        self.recorded = tuner.tools.state.any_applied()
         self._limits: dict[str, Limit | None] = {}
         self._stats: dict[str, Stats] = {}
 
@@ -117,23 +119,23 @@ class Observer:
             state, problem = CpuTune(), error.message
         except CpuTuneError as error:
             return Row(domain, None, saved=saved, problem=error.message)
+        applied = self.tuner.tools.state.applied(domain) if self.recorded else None
         above = self._tightest(domain.limit)
         own = state.cpus
         bound = above if above and (own is None or above.cpus < own) else None
         return Row(
             domain,
-            self.tuner.shown(domain, state),
+            shown(domain, state, applied),
             bound.cpus if bound else own,
             bound.cgroup if bound else None,
             saved,
-            tuple(self._drift(domain, state, saved)),
+            tuple(self._drift(domain, state, saved, applied)),
             problem,
         )
 
-    def _drift(self, domain: Domain, state: CpuTune, saved: Change) -> list[str]:
+    def _drift(self, domain: Domain, state: CpuTune, saved: Change, applied: Applied | None) -> list[str]:
         """Where what is in force is not what the config says, or else not what cputune put there in this cgroup."""
         found = differences("config", saved, state, domain, self.site.hierarchy.version)
-        applied = self.tuner.tools.state.applied(domain)
         if applied and domain.limit and applied.inode == self.tuner.host.inode(self.site.directory(domain.limit)):
             known = {key for key, value in saved.named().items() if value is not None}
             rest = Change(**{key: value for key, value in applied.change.named().items() if key not in known})  # type: ignore[arg-type]

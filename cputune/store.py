@@ -100,7 +100,16 @@ def parse(path: str, text: str) -> Saved:
     import yaml
 
     try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if any(getattr(event, extra, None) for extra in ("anchor", "tag")):
+                raise _mistake(
+                    path,
+                    event.start_mark.line if event.start_mark else 0,
+                    "anchors, aliases and tags are not for this file",
+                )
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except RecursionError as error:
+        raise _mistake(path, 0, "nested too deeply") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise _mistake(path, mark.line if mark else 0, f"not YAML: {error.problem or error.context}") from error
@@ -142,7 +151,8 @@ def edited(saved: Saved, name: str, change: Change) -> str:
     import yaml
 
     wanted = change.named()
-    lines = saved.text.splitlines()
+    lines = saved.text.removesuffix("\n").split("\n")
+    ending = "\r" if lines[0].endswith("\r") else ""
     node = yaml.compose(saved.text, Loader=yaml.SafeLoader)
     assert isinstance(node, yaml.MappingNode)
     gone = []
@@ -155,9 +165,8 @@ def edited(saved: Saved, name: str, change: Change) -> str:
                 tail = lines[at][value.end_mark.column :] if value.end_mark.line == at else ""
                 lines[at] = lines[at][: key.start_mark.column] + _line(key.value, wanted[key.value]) + tail
             wanted.pop(key.value, None)
-    lines = [line for at, line in enumerate(lines) if at not in gone] + [
-        _line(key, value) for key, value in wanted.items()
-    ]
+    lines = [line for at, line in enumerate(lines) if at not in gone]
+    lines += [_line(key, value) + ending for key, value in wanted.items()]
     text = "\n".join(lines) + "\n"
     # A file in some other form (braces, several keys on a line) does not survive editing by lines: say so, keep it.
     try:
@@ -178,10 +187,9 @@ def _line(key: str, value: object) -> str:
 
 
 def _quoted(name: str) -> str:
-    """A name as a YAML double-quoted scalar, which any name can be."""
-    import json
-
-    return json.dumps(name)
+    """A name as a YAML double-quoted scalar, which any text can be."""
+    plain = (letter if letter.isascii() and letter.isprintable() else f"\\U{ord(letter):08x}" for letter in name)
+    return '"' + "".join(f"\\{letter}" if letter in '"\\' else letter for letter in plain) + '"'
 
 
 def _value(path: str, key: str, node: yaml.ScalarNode) -> object:
@@ -221,8 +229,11 @@ def _read(path: str) -> str | None:
         return None
     except OSError as error:
         raise from_os_error(error, f"read {path}") from error
-    with open(fd, "rb") as file:
-        data = file.read(_LARGEST + 1)
+    try:
+        with open(fd, "rb") as file:
+            data = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise from_os_error(error, f"read {path}") from error
     if len(data) > _LARGEST:
         raise UsageError(
             f"{path}: larger than {_LARGEST} bytes, which no configuration of a domain is", f"ls -l {path}"
@@ -244,4 +255,7 @@ def _name_of(runtime: str, stem: str, path: str) -> str:
     name = unquote_to_bytes(stem).decode("utf-8", "surrogateescape")
     if file_name(name) == stem:
         return f"{runtime}:{name}"
-    return parse(path, _read(path) or "").domain or f"{runtime}:{stem}"
+    try:
+        return parse(path, _read(path) or "").domain or f"{runtime}:{stem}"
+    except CpuTuneError:
+        return f"{runtime}:{stem}"

@@ -146,12 +146,20 @@ class Systemd:
         """Whether systemd is PID 1: sd_booted(3)."""
         return self.host.is_dir("/run/systemd/system")
 
-    def get(self, unit: Unit, names: Iterable[str]) -> Properties:
-        """What systemd holds for the unit now. Raises NoSuchDomain for a unit it does not know, Unreachable."""
+    def get(self, unit: Unit, names: Iterable[str], cgroup: str | None = None) -> Properties:
+        """What systemd holds for the unit now; nothing where `cgroup` is given and is not this unit's.
+
+        Raises NoSuchDomain for a unit it does not know, Unreachable.
+        """
         names = list(names)
         kind = unit.name.rpartition(".")[2].capitalize()
         path, interface = object_path(unit.name), f"org.freedesktop.systemd1.{kind}"
-        done = self._busctl(unit, "get-property", _MANAGER[0], path, interface, *names)
+        done = self._busctl(
+            unit, "get-property", _MANAGER[0], path, interface, *names, *(["ControlGroup"] if cgroup else [])
+        )
+        # busctl escapes strings as C does.
+        if cgroup and f's "{cgroup}"' not in done.stdout.replace("\\\\", "\\").splitlines():
+            return {}
         values = [int(line.split(" ", 1)[1]) for line in done.stdout.splitlines() if line.startswith("t ")]
         return dict(zip(names, values, strict=True))
 

@@ -20,6 +20,7 @@ from cputune.units import nearest_weight, shares_of_weight, weight_of_shares
 
 if TYPE_CHECKING:
     from cputune.planner import Outcome
+    from cputune.state import Applied
     from cputune.store import Store
 
 
@@ -57,30 +58,19 @@ class Tuner:
         if source == "config":
             return SchedInfo(domain, source, True, saved_tune(self.store().load(domain).change, domain.scale))
         state = self.read(domain)
-        return SchedInfo(domain, source, support(state).bandwidth, self.shown(domain, state))
+        return SchedInfo(
+            domain, source, support(state).bandwidth, shown(domain, state, self.tools.state.applied(domain))
+        )
 
     def read(self, domain: Domain) -> CpuTune:
         """What is in force, collected from the domain's cgroups. Raises Unsupported without even a weight."""
         state = CpuTune()
         for seat in domain.seats():
-            unused = not self.site.exists(seat.cgroup) and self.site.unit_exists(seat.cgroup)
-            found = CpuTune() if unused else self.site.read(seat.cgroup)
+            found = self.site.read_if_used(seat.cgroup)
             state = state._replace(**{key: getattr(found, key) for key in seat.carries})
         if domain.weight is not None and not support(state).weight:
             require(self.site, domain.weight, state, frozenset(WEIGHT), domain.qualified)
         return state
-
-    def shown(self, domain: Domain, state: CpuTune) -> CpuTune:
-        """A state with shares and weight both: the one that is not in force as it was given, else converted."""
-        if state.shares is not None:
-            return state._replace(weight=nearest_weight(state.shares))
-        if state.weight is None:
-            return state
-        given = self.tools.state.applied(domain)
-        shares = given.change.shares if given else None
-        if shares is None or state.idle or weight_of_shares(shares, domain.scale) != state.weight:
-            shares = shares_of_weight(state.weight, domain.scale)
-        return state._replace(shares=shares)
 
     def change(
         self, names: list[str], request: Request, where: Where = "current", *, dry_run: bool = False
@@ -104,3 +94,15 @@ class Tuner:
                 f"nothing is saved for {domain.qualified}", f"cputune set {domain.qualified} --cpus 1 --config"
             )
         return self.change([domain.qualified], Request(saved.change), "live", dry_run=dry_run)[0]
+
+
+def shown(domain: Domain, state: CpuTune, applied: Applied | None) -> CpuTune:
+    """A state with shares and weight both: the one that is not in force as it was given, else converted. Pure."""
+    if state.shares is not None:
+        return state._replace(weight=nearest_weight(state.shares))
+    if state.weight is None:
+        return state
+    shares = applied.change.shares if applied else None
+    if shares is None or state.idle or weight_of_shares(shares, domain.scale) != state.weight:
+        shares = shares_of_weight(state.weight, domain.scale)
+    return state._replace(shares=shares)

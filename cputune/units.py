@@ -9,7 +9,7 @@ from cputune.model import KNOB, UNLIMITED, Knob, Quota, Scale
 
 # int() would take "1_000", " 5 " and other scripts' digits; a script's typing error must not become a number.
 _INTEGER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
-_DECIMAL = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,9}))?", re.ASCII)
+_DECIMAL = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,6}))?", re.ASCII)
 
 
 def out_of_range(knob: Knob, text: object, where: str | None = None, hint: str | None = None) -> UsageError:
@@ -50,10 +50,10 @@ def parse_cpus(text: str) -> int:
     """CPUs as millionths ("1.5" -> 1500000), exactly, without going through binary fractions."""
     match = _DECIMAL.fullmatch(text)
     if match:
-        micro = int(match[1]) * 1_000_000 + int((match[2] or "").ljust(6, "0")[:6])
+        micro = int(match[1]) * 1_000_000 + int((match[2] or "").ljust(6, "0"))
         if micro > 0:
             return micro
-    raise UsageError(f"--cpus: {text!r} is not a number of CPUs greater than 0, such as 0.5 or 2")
+    raise UsageError(f"--cpus: {text!r} is not a number of CPUs greater than 0, such as 0.5 or 2", "cputune set --help")
 
 
 def quota_for(microcpus: int, period: int) -> int:
@@ -70,7 +70,9 @@ def quota_for(microcpus: int, period: int) -> int:
             f"give a longer period: --period {fitting}" if fitting <= KNOB["period"].maximum else None,
         )
     if quota > knob.maximum:
-        raise out_of_range(knob, quota, "--cpus")
+        raise UsageError(
+            f"--cpus: {cpus_text(microcpus)} is a quota of {quota} with a period of {period}, above {knob.maximum}"
+        )
     return quota
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cputune.cgroup.mounts import Hierarchy, detect, parse_proc_cgroup
 from cputune.cgroup.order import Bounds, Limit
-from cputune.errors import NoSuchDomain, from_os_error
+from cputune.errors import NoSuchDomain, WrongState, from_os_error
 from cputune.host import Host
 from cputune.model import DEFAULT_PERIOD, UNLIMITED, CpuTune, Stats
 
@@ -100,6 +100,15 @@ class Cgroups:
         except OSError as error:
             raise from_os_error(error, f"read {self.host.real(directory)}") from error
         return now
+
+    def read_if_used(self, cgroup: str) -> CpuTune:
+        """The same; nothing for a unit that is there, but has no cgroup in v1's cpu hierarchy so far."""
+        try:
+            return self.read(cgroup)
+        except WrongState:
+            if self.unit_exists(cgroup):
+                return CpuTune()
+            raise
 
     def of_pid(self, pid: int) -> str:
         """The cgroup of a process in the cpu hierarchy. Raises NoSuchDomain where there is no such process."""

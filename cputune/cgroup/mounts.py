@@ -76,7 +76,7 @@ def unescape(text: str) -> str:
 def parse_mountinfo(text: str) -> list[Mount]:
     """The cgroup mounts in the text of a mountinfo file, in its order."""
     mounts = []
-    for line in text.splitlines():
+    for line in text.split("\n"):  # a cgroup's name may have any other separator that splitlines() knows
         head, dash, tail = line.partition(" - ")
         fields, rest = head.split(" "), tail.split(" ")
         if dash and len(fields) >= 6 and len(rest) >= 3 and rest[0] in ("cgroup", "cgroup2"):
@@ -88,7 +88,7 @@ def parse_mountinfo(text: str) -> list[Mount]:
 
 def parse_proc_cgroup(text: str, version: int) -> str | None:
     """The path that a /proc/PID/cgroup gives for the cpu controller; on v1 and hybrid `0::` says nothing of it."""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if (version == 2 and number == "0" and not controllers) or (version == 1 and "cpu" in controllers.split(",")):
@@ -101,9 +101,9 @@ def find(mounts: list[Mount], controllers_of: dict[str, str]) -> Hierarchy:
 
     Raises Unsupported where there is none, saying which of the causes it is.
     """
-    first = {mount.point: mount for mount in reversed(mounts)}.values()
-    v1 = [mount for mount in first if mount.fstype == "cgroup"]
-    v2 = [mount for mount in first if mount.fstype == "cgroup2"]
+    visible = {mount.point: mount for mount in mounts}.values()  # the last one covers those before it
+    v1 = [mount for mount in visible if mount.fstype == "cgroup"]
+    v2 = [mount for mount in visible if mount.fstype == "cgroup2"]
     layout = "hybrid" if v1 and v2 else "v1" if v1 else "v2"
     # The mount that shows the most: a container may have bind mounts of single cgroups besides.
     for mount in sorted(v1, key=lambda mount: len(mount.root)):
@@ -119,7 +119,7 @@ def find(mounts: list[Mount], controllers_of: dict[str, str]) -> Hierarchy:
             return Hierarchy(layout, 2, mount.point, root, None, mount.readonly, mount.point, prefix)
     if not mounts:
         raise Unsupported("no cgroup file system is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
-    seen = ", ".join(mount.point for mount in first)
+    seen = ", ".join(mount.point for mount in visible)
     raise Unsupported(
         f"the cpu controller is not available in any mounted cgroup hierarchy ({seen})",
         "grep -w cpu /proc/cgroups  # last column 0: booted with cgroup_disable=cpu; hierarchy 0: mounted nowhere",

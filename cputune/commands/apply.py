@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cputune.errors import CpuTuneError, NoSuchDomain
+from cputune.errors import CpuTuneError, NoSuchDomain, UsageError
 from cputune.names import printable
 from cputune.params import DOMAIN, json_option, make_tuner
 
@@ -28,11 +28,13 @@ def command(ctx: click.Context, domains: tuple[str, ...], dry_run: bool, as_json
     from cputune.commands.set import show
 
     tuner = make_tuner(ctx.find_root().params)
-    names = list(domains) or [name for name, _ in tuner.store().names()]
+    saved = dict(tuner.store().names())
     outcomes, status = [], 0
-    for name in names:
+    for name in domains or saved:
         try:
             domain = tuner.find(name)
+            if not domains and (wanted := tuner.store().path(domain)) != saved[name]:
+                raise UsageError(f"{saved[name]}: not the file of {domain.qualified}", f"mv {saved[name]} {wanted}")
             if not domain.running and not domains:
                 click.echo(f"cputune: {printable(domain.qualified)}: not running, skipped", err=True)
                 continue

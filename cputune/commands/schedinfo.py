@@ -7,7 +7,15 @@ import click
 from cputune.errors import UsageError
 from cputune.model import KNOBS, Request
 from cputune.names import printable
-from cputune.params import DOMAIN, json_option, make_tuner, request_from_texts, where_of, where_options
+from cputune.params import (
+    DOMAIN,
+    json_option,
+    make_tuner,
+    refuse_idle_weight,
+    request_from_texts,
+    where_of,
+    where_options,
+)
 
 EPILOG = """\b
 Try: cputune schedinfo mydom
@@ -77,4 +85,4 @@ def assignments_of(texts: tuple[str, ...]) -> Request | None:
         return None
     if "shares" in values and "weight" in values:
         raise UsageError("cpu_shares and cpu_weight are mutually exclusive: they are two units of one thing")
-    return request_from_texts(values, {key: name for name, key in keys.items()})
+    return refuse_idle_weight(request_from_texts(values, {key: name for name, key in keys.items()}))

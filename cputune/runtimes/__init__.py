@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cputune.errors import NoSuchDomain, UsageError
 from cputune.names import check, printable
+from cputune.systemd import is_unit_name
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
         def domains(self, site: Cgroups) -> Iterator[Domain]: ...
 
 
-RUNTIMES = ("libvirt", "lxc", "nspawn", "systemd", "run", "cgroup", "pid")
+RUNTIMES = ("libvirt", "lxc", "nspawn", "run", "systemd", "cgroup", "pid")
 BY_PREFIX_ONLY = ("cgroup", "pid")
 """These name a thing rather than know it: a bare name never means one of theirs."""
 
@@ -49,7 +50,7 @@ def find(site: Cgroups, name: str) -> Domain:
     runtime, rest = split(check(name))
     if runtime:
         check(rest)
-    if runtime == "systemd" and "." not in rest:
+    if runtime == "systemd" and not is_unit_name(rest):
         rest += ".service"  # as systemctl does; a bare name has to say which unit it means
     if runtime is None and name.startswith("/"):
         raise UsageError(

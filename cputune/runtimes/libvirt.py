@@ -13,6 +13,7 @@ from cputune.cgroup import Cgroups
 from cputune.errors import NoSuchDomain
 from cputune.model import Domain, Scale
 from cputune.names import is_component
+from cputune.runtimes.listing import visible
 from cputune.units import parse_integer
 
 RUN = "/run/libvirt/lxc"
@@ -36,7 +37,7 @@ def domains(site: Cgroups) -> Iterator[Domain]:
     """The defined and the running domains."""
     files = [*site.host.names(CONFIG), *site.host.names(RUN)]
     for name in sorted({file.removesuffix(".xml") for file in files if file.endswith(".xml")}):
-        if domain := _named(site, name):
+        if domain := visible(_named, site, name):
             yield domain
 
 

@@ -14,6 +14,7 @@ from cputune.cgroup import Cgroups
 from cputune.errors import NoSuchDomain
 from cputune.model import Domain
 from cputune.names import is_component
+from cputune.runtimes.listing import visible
 
 LXCPATH = "/var/lib/lxc"
 _SOCKET = re.compile(r" @(/.*)/([^/]+)/command$")
@@ -36,7 +37,7 @@ def domains(site: Cgroups) -> Iterator[Domain]:
     running = _running(site)
     defined = [name for name in site.host.names(LXCPATH) if _defined(site, LXCPATH, name)]
     for name in sorted({*running, *defined}):
-        if domain := _domain(site, running[name], name) if name in running else find(site, name):
+        if domain := visible(find, site, name):
             yield domain
 
 
@@ -104,10 +105,10 @@ def _payload(site: Cgroups, init: int, name: str, lxcpath: str) -> str | None:
         path = site.of_pid(init)
     except NoSuchDomain:
         return None
-    for cgroup in reversed((path, *site.ancestors(path))):
-        last = cgroup.rpartition("/")[2]
-        if re.fullmatch(rf"(lxc\.payload\.)?{re.escape(name)}(-[0-9]+)?", last):
-            return cgroup
+    named = rf"{re.escape(name)}(?:-[0-9]+)?(?=/|$)"
+    for prefix in (r"/lxc\.payload\.", r"/lxc\.payload/", "/lxc/", "/"):
+        if match := re.match(rf".*?{prefix}{named}", path):
+            return match[0]
     text = site.host.read_or_none(f"{lxcpath}/{name}/config") or ""
     match = re.search(r"^\s*lxc\.cgroup\.dir\.container\s*=\s*(\S+)", text, re.MULTILINE)
     configured = f"/{match[1].strip('/')}" if match else None

@@ -12,7 +12,9 @@ from cputune.cgroup import Cgroups
 from cputune.errors import NoSuchDomain
 from cputune.model import Domain
 from cputune.names import is_component
-from cputune.systemd import unit_of
+from cputune.runtimes import systemd
+from cputune.runtimes.listing import visible
+from cputune.systemd import Unit, unit_of
 from cputune.units import parse_integer
 
 MACHINES = "/run/systemd/machines"
@@ -22,7 +24,7 @@ LIBVIRT_LXC = "libvirt-lxc"
 
 def find(site: Cgroups, name: str) -> Domain | None:
     """The machine `name`, running or (with an image or a settings file) not."""
-    if not is_component(name) or name.startswith("unit:") or name == ".host":
+    if not is_component(name) or name.startswith(("unit:", ".")):
         return None
     fields = _fields(site, name)
     if fields.get("SERVICE") == LIBVIRT_LXC:
@@ -48,27 +50,25 @@ def domains(site: Cgroups) -> Iterator[Domain]:
     """The running machines (libvirt's own are libvirt's), and the images of nspawn that are not running."""
     seen = set()
     for name in site.host.names(MACHINES):
-        if not name.startswith("unit:") and _fields(site, name).get("SERVICE") != LIBVIRT_LXC:
-            domain = find(site, name)
-            if domain:
-                seen.add(name)
-                yield domain
+        if _fields(site, name).get("SERVICE") != LIBVIRT_LXC and (domain := visible(find, site, name)):
+            seen.add(name)
+            yield domain
     for image in site.host.names(IMAGES):
         name = image.removesuffix(".raw")
-        if name not in seen and not name.startswith(".") and (domain := find(site, name)):
+        if name not in seen and (domain := visible(find, site, name)):
             seen.add(name)
             yield domain
 
 
 def _fields(site: Cgroups, name: str) -> dict[str, str]:
     text = site.host.read_or_none(f"{MACHINES}/{name}") or ""
-    found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    found = dict(line.split("=", 1) for line in text.split("\n") if "=" in line)
     # machined escapes the value as in C: "machine-lxc\\x2d438" stands for machine-lxc\x2d438.
     return {key: value.strip('"').replace("\\\\", "\\") for key, value in found.items()}
 
 
 def _cgroup(site: Cgroups, fields: dict[str, str]) -> str | None:
-    """The cgroup of the machine's unit: its leader is in it or below it."""
+    """The cgroup of the machine's unit: its leader is in it or below it; on v1 it may not be there yet."""
     pid = parse_integer(fields.get("LEADER", ""))
     if not pid:
         return None
@@ -80,7 +80,7 @@ def _cgroup(site: Cgroups, fields: dict[str, str]) -> str | None:
     for cgroup in (path, *site.ancestors(path)):
         if unit and cgroup.rpartition("/")[2] == unit and unit_of(cgroup):
             return cgroup
-    return path
+    return systemd.search(site, Unit(unit)) if unit else path
 
 
 def _known(site: Cgroups, name: str, fields: dict[str, str]) -> bool:

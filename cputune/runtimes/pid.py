@@ -25,7 +25,7 @@ def find(site: Cgroups, name: str) -> Domain | None:
     others = {
         found for task in site.host.names(f"/proc/{pid}/task") if (found := site.of_task(f"/proc/{pid}/task/{task}"))
     } - {path}
-    facts += [("threads also in", other) for other in sorted(others)]
+    facts += [("threads also in", ", ".join(sorted(others)))] if others else []
     return Domain("pid", str(pid), running=True, persistent=False, limit=path, weight=path, facts=tuple(facts))
 
 

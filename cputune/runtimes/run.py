@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cputune.cgroup import Cgroups
+from cputune.errors import Unsupported
 from cputune.host import STATE_DIR, Host
 from cputune.model import Domain
 from cputune.names import file_name
@@ -65,9 +66,9 @@ def _domain(site: Cgroups, path: str) -> Domain | None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         with open(fd, encoding="utf-8", errors="surrogateescape") as stream:
-            pid, cgroup, name = stream.read(16384).splitlines()[:3]
-    except (OSError, ValueError):
-        return None
-    if not cgroup.startswith("/") or not site.exists(cgroup):
+            pid, cgroup, name = stream.read(16384).split("\n")[:3]
+        if not name or not cgroup.startswith("/") or not site.exists(cgroup):
+            return None
+    except (OSError, ValueError, Unsupported):
         return None
     return Domain("run", name, True, False, cgroup, cgroup, facts=(("pid", pid),))

@@ -34,26 +34,24 @@ def find(site: Cgroups, name: str) -> Domain | None:
     if not is_component(unit_name) or not is_unit_name(unit_name) or not site.host.is_dir("/run/systemd/system"):
         return None
     unit = Unit(unit_name, int(owner) if slash else None)
-    cgroup = _search(site, unit)
-    if cgroup is None and not _has_file(site, unit):
-        return None
-    return _domain(site, unit, cgroup)
+    cgroup = search(site, unit)
+    files = _Files(site)
+    return None if cgroup is None and unit not in files else _domain(unit, cgroup, files)
 
 
 def domains(site: Cgroups) -> Iterator[Domain]:
     """Every unit that has a cgroup now, of the system manager and of the users' managers."""
     if site.host.is_dir("/run/systemd/system"):
+        files = _Files(site)
         for cgroup, unit in _units(site):
-            yield _domain(site, unit, cgroup)
+            yield _domain(unit, cgroup, files)
 
 
-def _domain(site: Cgroups, unit: Unit, cgroup: str | None) -> Domain:
-    return Domain(
-        "systemd", unit.label, running=cgroup is not None, persistent=_has_file(site, unit), limit=cgroup, weight=cgroup
-    )  # fmt: skip
+def _domain(unit: Unit, cgroup: str | None, files: _Files) -> Domain:
+    return Domain("systemd", unit.label, cgroup is not None, unit in files, limit=cgroup, weight=cgroup)
 
 
-def _search(site: Cgroups, unit: Unit) -> str | None:
+def search(site: Cgroups, unit: Unit) -> str | None:
     """The cgroup of a unit: where its name says for a slice, in system.slice, or wherever a slice has it."""
     if unit.uid is None:
         likely = slice_path(unit.name) if unit.name.endswith(".slice") else f"/system.slice/{unit.name}"
@@ -84,21 +82,28 @@ def _units(site: Cgroups) -> Iterator[tuple[str, Unit]]:
             pending += [f"{cgroup}/{name}" for name in reversed(site.unit_children(cgroup))]
 
 
-def _has_file(site: Cgroups, unit: Unit) -> bool:
-    """Whether systemd would know the unit after it stopped: a unit file, or a slice that its name alone makes."""
-    if unit.name in _PERPETUAL:
-        return True
-    if unit.name.endswith(".scope") or site.host.exists(f"/run/systemd/transient/{unit.name}"):
-        return False
-    if unit.uid is not None and site.host.exists(f"/run/user/{unit.uid}/systemd/transient/{unit.name}"):
-        return False
-    if unit.name.endswith(".slice"):
-        return True
-    names = [unit.name]
-    prefix, at, rest = unit.name.partition("@")
-    if at:
-        names.append(f"{prefix}@.{rest.rpartition('.')[2]}")
-    return any(site.host.exists(f"{folder}/{name}") for folder in _folders(unit) for name in names)
+class _Files:
+    """The unit files of a host; each directory is listed once."""
+
+    def __init__(self, site: Cgroups) -> None:
+        self._host = site.host
+        self._names: dict[str, frozenset[str]] = {}
+
+    def __contains__(self, unit: Unit) -> bool:
+        """Whether systemd would know the unit after it stopped: a unit file, or a slice that its name alone makes."""
+        if unit.name in _PERPETUAL:
+            return True
+        runtime = "/run" if unit.uid is None else f"/run/user/{unit.uid}"
+        if unit.name.endswith(".scope") or unit.name in self._list(f"{runtime}/systemd/transient"):
+            return False
+        prefix, at, rest = unit.name.partition("@")
+        names = {unit.name, f"{prefix}@.{rest.rpartition('.')[2]}"} if at else {unit.name}
+        return unit.name.endswith(".slice") or any(names & self._list(folder) for folder in _folders(unit))
+
+    def _list(self, folder: str) -> frozenset[str]:
+        if folder not in self._names:
+            self._names[folder] = frozenset(self._host.names(folder))
+        return self._names[folder]
 
 
 def _folders(unit: Unit) -> tuple[str, ...]:
