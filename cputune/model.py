@@ -21,6 +21,7 @@ Quota = int | Unlimited
 
 # 2^44 - 1 microseconds: MAX_BW_BITS in kernel/sched/core.c; quota + burst may not exceed it either.
 MAX_QUOTA = 17592186044415
+MIN_QUOTA = 1000
 DEFAULT_PERIOD = 100000
 DEFAULT_SHARES = 1024
 DEFAULT_WEIGHT = 100
@@ -65,7 +66,7 @@ KNOBS = (
          "Relative weight in the unit of cgroup v2 (100 is the default). Not together with --shares."),
     Knob("period", "vcpu_period", 1000, 1000000, "microseconds", "USEC",
          "CFS period: how often the quota is granted anew."),
-    Knob("quota", "vcpu_quota", 1000, MAX_QUOTA, "microseconds", "USEC",
+    Knob("quota", "vcpu_quota", MIN_QUOTA, MAX_QUOTA, "microseconds", "USEC",
          "CPU time per period; unlimited, max or a negative number lifts the limit."),
     Knob("burst", "vcpu_burst", 0, MAX_QUOTA, "microseconds", "USEC",
          "What may be saved up, and spent above the quota.", zero_is_none=False),

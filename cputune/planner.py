@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cputune.cgroup.order import Limit
+from cputune.cgroup.order import Limit, ratio
 from cputune.cgroup.plan import writes
 from cputune.cgroup.support import require, support
-from cputune.errors import NoSuchDomain, Refused, Unsupported, WrongState
+from cputune.errors import NoSuchDomain, Unsupported, WrongState
 from cputune.goal import Where, goal_of, merged, refuse_not_running, targets, touched
 from cputune.model import (
+    BANDWIDTH,
     DEFAULT_PERIOD,
     KNOB,
+    UNLIMITED,
     Change,
     CpuTune,
     Domain,
@@ -24,6 +26,7 @@ from cputune.systemd import Unit, Unreachable, differs, enables, rounding, unit_
 from cputune.transaction import Record, Save, Task, Tell, Tools, Tune
 
 if TYPE_CHECKING:
+    from cputune.cgroup import Cgroups
     from cputune.store import Store
 
 
@@ -204,14 +207,37 @@ class Planner:
 
 
 def plan(tools: Tools, domains: list[Domain], request: Request, where: Where) -> list[Outcome]:
-    """One outcome a domain; parents before children, or where v1 refuses that order, children first.
+    """One outcome a domain, in the order in which they are to be carried out.
 
     Raises CpuTuneError where it cannot be: nothing has been touched then.
     """
-    by_depth = sorted(domains, key=lambda domain: (domain.limit or "").count("/"))
-    try:
-        return list(map(Planner(tools, request, where).plan, by_depth))
-    except Refused:
-        if len(domains) == 1:
-            raise
-        return list(map(Planner(tools, request, where).plan, by_depth[::-1]))
+    return list(map(Planner(tools, request, where).plan, _in_order(tools.site, domains, request, where)))
+
+
+def _in_order(site: Cgroups, domains: list[Domain], request: Request, where: Where) -> list[Domain]:
+    """v1 allows no child above its parent at any moment: first what shrinks, from the inside out, then what grows.
+
+    Then no group is ever above an ancestor that still has to grow, or below a descendant that still has to shrink.
+    """
+    limits = [domain.limit for domain in domains if domain.limit]
+    nested = any(inner.startswith(f"{outer}/") for inner in limits for outer in limits)
+    if not nested or where == "config" or site.hierarchy.version == 2:
+        return domains
+
+    def turn(domain: Domain) -> tuple[bool, int]:
+        if domain.limit is None:
+            return True, 0
+        now = site.read_if_used(domain.limit)
+        goal = goal_of(now, request, 1, domain.scale, None, BANDWIDTH)
+        # A group without a limit of its own has its ancestor's.
+        above = None if isinstance(now.quota, int) else site.bounds(domain.limit).ancestor
+        has = ratio(above.quota, above.period) if above else _ratio(now)
+        grows = _ratio(goal) >= has
+        depth = domain.limit.count("/")
+        return grows, depth if grows else -depth
+
+    return sorted(domains, key=turn)
+
+
+def _ratio(state: CpuTune) -> int:
+    return ratio(state.quota or UNLIMITED, state.period or DEFAULT_PERIOD)

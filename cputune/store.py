@@ -55,7 +55,7 @@ class Store:
         Raises UsageError with the line of a mistake, NoPermission.
         """
         path = self.path(domain)
-        text = _read(path)
+        text = read(path)
         if text is None:
             return Saved(path, "", Change())
         saved = parse(path, text)
@@ -222,7 +222,8 @@ def _mistake(path: str, line: int, what: str) -> UsageError:
     return UsageError(f"{path}:{line + 1}: {what}", f"$EDITOR {path}")
 
 
-def _read(path: str) -> str | None:
+def read(path: str) -> str | None:
+    """The text of a configuration file; None where there is none. Raises CpuTuneError."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -256,6 +257,6 @@ def _name_of(runtime: str, stem: str, path: str) -> str:
     if file_name(name) == stem:
         return f"{runtime}:{name}"
     try:
-        return parse(path, _read(path) or "").domain or f"{runtime}:{stem}"
+        return parse(path, read(path) or "").domain or f"{runtime}:{stem}"
     except CpuTuneError:
         return f"{runtime}:{stem}"

@@ -84,8 +84,11 @@ class Save(NamedTuple):
         self._write(tools, self.text)
 
     def undo(self, tools: Tools) -> None:
-        """Save the text from before. Raises CpuTuneError."""
-        self._write(tools, self.before)
+        """Save the text from before, unless it is there: a full disk has no room for it twice. Raises CpuTuneError."""
+        from cputune.store import read
+
+        if read(self.path) != self.before:
+            self._write(tools, self.before)
 
     def left(self, tools: Tools) -> list[str]:
         """The file, which has the new text."""
@@ -109,8 +112,9 @@ class Record(NamedTuple):
         tools.state.record(self.domain, self.applied)
 
     def undo(self, tools: Tools) -> None:
-        """Write the record from before. Raises CpuTuneError."""
-        tools.state.record(self.domain, self.before)
+        """Write the record from before, unless it is there. Raises CpuTuneError."""
+        if tools.state.applied(self.domain) != self.before:
+            tools.state.record(self.domain, self.before)
 
     def left(self, tools: Tools) -> list[str]:
         """The record."""
@@ -159,7 +163,7 @@ def settle(site: Cgroups, cgroup: str, goal: CpuTune) -> None:
     systemd may write its own rounded value in between. Raises CpuTuneError.
     """
     directory = site.directory(cgroup)
-    now = site.read(cgroup)
+    now = site.read_if_used(cgroup)
     for _ in range(_ROUNDS):
         if same(site.backend, now, goal):
             return
@@ -169,7 +173,7 @@ def settle(site: Cgroups, cgroup: str, goal: CpuTune) -> None:
             except OSError as error:
                 action = f"write {write.value} to {site.host.real(write.path)} (it was {write.before})"
                 raise from_os_error(error, action) from error
-        now = site.read(cgroup)
+        now = site.read_if_used(cgroup)
     if not same(site.backend, now, goal):
         raise Refused(
             f"the kernel took the write but not the value: {'; '.join(_differences(site, cgroup, now, goal))}"
@@ -183,6 +187,9 @@ def uninterrupted() -> Iterator[None]:
     try:
         yield
     finally:
+        # What came meanwhile asks for what is happening already, and must not hide how it ended.
+        while pending := signal.sigpending() & set(_SIGNALS):
+            signal.sigwait(pending)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

@@ -95,7 +95,9 @@ class Cgroups:
         directory = self.directory(cgroup)
         try:
             now = self.backend.read(self.host, directory)
-            if now == CpuTune() and not self.host.is_dir(directory):
+            # A missing file can mean a missing knob, or that the group went away between two reads.
+            partial = None in (getattr(now, self.backend.WEIGHT_KEY), now.quota, now.burst, now.idle)
+            if partial and not self.host.is_dir(directory):
                 raise FileNotFoundError(2, "No such file or directory")
         except OSError as error:
             raise from_os_error(error, f"read {self.host.real(directory)}") from error

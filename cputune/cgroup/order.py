@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import permutations
 from typing import NamedTuple
 
-from cputune.model import MAX_QUOTA, UNLIMITED, Quota
+from cputune.model import MAX_QUOTA, MIN_QUOTA, UNLIMITED, Quota
 
 _FOREVER = 1 << 64
 """The ratio of a group without limit: above every other."""
@@ -51,6 +51,11 @@ def ratio(quota: Quota, period: int) -> int:
 def largest_quota(limit: Limit, period: int) -> int:
     """The largest quota with `period` that the kernel does not find above `limit`."""
     return ((ratio(limit.quota, limit.period) + 1) * period - 1) >> 20
+
+
+def shortest_period(limit: Limit) -> int:
+    """The shortest period with which a quota of 1000, the kernel's smallest, is not above `limit`."""
+    return -(-((MIN_QUOTA << 20) + 1) // (ratio(limit.quota, limit.period) + 1))
 
 
 def smallest_quota(limit: Limit, period: int) -> int:

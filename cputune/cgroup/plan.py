@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cputune.cgroup.order import Band, Bounds, Limit, fits, largest_quota, path, smallest_quota
+from cputune.cgroup.order import Band, Bounds, Limit, fits, largest_quota, path, shortest_period, smallest_quota
 from cputune.errors import Refused, UsageError
-from cputune.model import MAX_QUOTA, UNLIMITED, CpuTune, Write
+from cputune.model import MAX_QUOTA, MIN_QUOTA, UNLIMITED, CpuTune, Write
 from cputune.units import quota_text
 
 if TYPE_CHECKING:
@@ -43,9 +43,11 @@ def band_of(state: CpuTune) -> Band | None:
 def same(backend: Backend, now: CpuTune, goal: CpuTune) -> bool:
     """Whether the goal is reached.
 
-    An idle group has no weight of its own to compare; and where a knob is not there, its default is in force.
+    Where a knob is not there, its default is in force: systemd takes the controller away from a unit with its last
+    limit. An idle group has no weight of its own to compare; a group without limit has a period that means nothing.
     """
-    if goal.idle:
+    default = getattr(goal, backend.WEIGHT_KEY) in (None, backend.DEFAULT)
+    if goal.idle or (default and getattr(now, backend.WEIGHT_KEY) is None):
         now, goal = (_unweighed(backend, state) for state in (now, goal))
     if now.quota is None and goal.quota is UNLIMITED:
         goal = goal._replace(quota=None, period=None)
@@ -81,10 +83,13 @@ def refusal(directory: str, before: Band, goal: Band, bounds: Bounds) -> Refused
     above, below = bounds
     if above and not fits(goal, Bounds(above)):
         largest = largest_quota(above, period)
+        fitting = f"the largest that fits: --quota {largest}"
+        if largest < MIN_QUOTA:
+            fitting = f"none fits with this period: --quota {MIN_QUOTA} --period {shortest_period(above)}"
         return Refused(
             f"{directory}: {wanted} ({_cpus(goal)} CPUs) is above the limit of its ancestor {_describe(above)}; "
             f"on cgroup v1 the kernel refuses that",
-            f"the largest that fits: --quota {largest}; or raise {above.cgroup} first",
+            f"{fitting}; or raise {above.cgroup} first",
         )
     if below:
         return Refused(

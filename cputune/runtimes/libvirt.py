@@ -1,7 +1,7 @@
 """libvirt:NAME, a container of libvirt's LXC driver, by name, UUID or id (the number that `virsh list` shows).
 
 libvirt splits the knobs: quota and period are in the `libvirt` child of the scope, the weight is on the scope
-itself. On v1 both are in the one cgroup of the domain.
+itself. Without machined, as mostly on v1, both are in the one cgroup of the domain.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _named(site: Cgroups, name: str) -> Domain | None:
         limit = site.of_pid(pid)
     except NoSuchDomain:
         return Domain("libvirt", name, running=False, persistent=True, scale=_scale(site)) if persistent else None
-    weight = limit.removesuffix("/libvirt") if site.hierarchy.version == 2 else limit
+    weight = limit.removesuffix("/libvirt") if ".scope/" in limit else limit
     facts = (("id", str(pid)), ("uuid", _uuid(site, name) or ""))
     return Domain(
         "libvirt", name, True, persistent, limit, weight, _scale(site), tuple(fact for fact in facts if fact[1])
