@@ -23,6 +23,7 @@ _FORWARDED = (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, sig
 _FROM_KERNEL = 128
 """si_code SI_KERNEL: the terminal sent it, to the whole foreground group, so the command has it already."""
 _PATIENCE = 10.0
+OTHER_NAME = "give another name: cputune run --name ..."
 
 
 class Command:
@@ -109,6 +110,8 @@ class Directory:
     def enter(self, pid: int) -> str:
         """Make the directories, enable the controller above them, move the process in."""
         host = self.site.host
+        if self._procs():
+            raise WrongState(f"cgroup {self.path} is there already, with processes in it", OTHER_NAME)
         try:
             for parent, folder in zip(self._parents, self._folders, strict=True):
                 self._make(parent)
@@ -127,11 +130,14 @@ class Directory:
 
     def leave(self) -> str | None:
         """Remove the directories, and the common parent if it is empty."""
-        procs = (self.site.host.read_or_none(f"{self._folders[0]}/cgroup.procs") or "").split()
+        procs = self._procs()
         if procs:
             return _left_behind(procs, self._folders[0])
         self._remove()
         return None
+
+    def _procs(self) -> list[str]:
+        return (self.site.host.read_or_none(f"{self._folders[0]}/cgroup.procs") or "").split()
 
     def _make(self, folder: str) -> None:
         with contextlib.suppress(FileExistsError):

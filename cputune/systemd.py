@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from itertools import count
 from typing import NamedTuple
 
-from cputune.errors import CpuTuneError, NoPermission, NoSuchDomain, Refused
+from cputune.errors import CpuTuneError, NoPermission, NoSuchDomain, Refused, WrongState
 from cputune.host import Completed, Host
 from cputune.model import WEIGHT, CpuTune
 
@@ -233,6 +233,8 @@ def _explain(unit: Unit, said: str) -> CpuTuneError:
         return Unreachable(f"cannot tell systemd of {unit.name}: {said}", mend)
     if "ccess denied" in said or "authentication required" in said or "Permission denied" in said:
         return NoPermission(message, "run it as root: sudo cputune ...")
+    if "was already loaded" in said:
+        return WrongState(f"{unit.name} is there already", "give another name: cputune run --name ...")
     if "not found" in said or "not loaded" in said or "Unknown object" in said:
         return NoSuchDomain(message, "systemctl list-units --all")
     return Refused(message, f"journalctl -u {unit.name} -n 20")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -51,22 +52,21 @@ def command(ctx: click.Context, /, name: str | None, words: tuple[str, ...], **v
 
 
 def _run(tuner: Tuner, name: str, words: list[str], request: Request) -> int:
-    from cputune.spawn import Command, NotExecuted, place_for, signals_held, wait
+    from cputune.spawn import Command, NotExecuted, signals_held, wait
 
     with signals_held():
         process = Command(words)
         place = None
         try:
-            _refuse_taken(tuner, name)
-            place = place_for(tuner.site, name)
-            cgroup = _enter(tuner, name, process, place, request)
+            place, cgroup = _enter(tuner, name, process)
+            _limit(tuner, name, request)
             started = time.monotonic()
             process.go()
         except BaseException as error:
             process.cancel()
             _leave(tuner, name, place)
             if isinstance(error, NotExecuted):
-                click.echo(f"cputune: error: {printable(error.message)}", err=True)
+                _say(f"cputune: error: {error.message}")
                 return error.status
             raise
         status = wait(process)
@@ -75,30 +75,31 @@ def _run(tuner: Tuner, name: str, words: list[str], request: Request) -> int:
     return status
 
 
-def _refuse_taken(tuner: Tuner, name: str) -> None:
+def _enter(tuner: Tuner, name: str, process: Command) -> tuple[Place, str]:
+    """Put the waiting process into a cgroup of that name, and make it known as run:NAME. Raises CpuTuneError."""
     from cputune.runtimes import run
+    from cputune.spawn import OTHER_NAME, place_for
 
-    taken = run.find(tuner.site, name)
-    if taken:
-        raise WrongState(
-            f"run:{name} is there already (cgroup {taken.limit})", "give another name: cputune run --name ..."
-        )
+    with tuner.tools.state.locked():  # of two that want one name, one gets it
+        taken = run.find(tuner.site, name)
+        if taken and taken.limit:
+            raise WrongState(f"run:{name} is there already (cgroup {taken.limit})", OTHER_NAME)
+        place = place_for(tuner.site, name)
+        cgroup = place.enter(process.pid)
+        try:
+            run.write(tuner.host, run.Record(name, process.pid, cgroup))
+        except OSError as error:
+            process.cancel()
+            place.leave()
+            raise from_os_error(error, f"write {run.directory(tuner.host)}") from error
+    return place, cgroup
 
 
-def _enter(tuner: Tuner, name: str, process: Command, place: Place, request: Request) -> str:
-    """Put the waiting process into its cgroup, make that known as run:NAME, and limit it. Raises CpuTuneError."""
-    from cputune.runtimes import run
-
-    cgroup = place.enter(process.pid)
-    try:
-        run.write(tuner.host, run.Record(name, process.pid, cgroup))
-    except OSError as error:
-        raise from_os_error(error, f"write {run.directory(tuner.host)}") from error
+def _limit(tuner: Tuner, name: str, request: Request) -> None:
     if request.change.named() or request.microcpus is not None:
         for outcome in tuner.change([f"run:{name}"], request, "live"):
             for note in outcome.notes:
-                click.echo(f"cputune: {printable(note)}", err=True)
-    return cgroup
+                _say(f"cputune: {note}")
 
 
 def _leave(tuner: Tuner, name: str, place: Place | None) -> None:
@@ -112,7 +113,7 @@ def _leave(tuner: Tuner, name: str, place: Place | None) -> None:
     except CpuTuneError as error:
         left = error.message
     if left:
-        click.echo(f"cputune: run:{printable(name)}: {printable(left)}", err=True)
+        _say(f"cputune: run:{name}: {left}")
         return
     run.remove(tuner.host, name)
     tuner.tools.state.record(Domain("run", name, running=False, persistent=False), None)
@@ -131,4 +132,10 @@ def _tell(name: str, seconds: float, stats: Stats, state: CpuTune) -> None:
             f"throttled in {stats.throttled} of {stats.periods} periods ({share:.0%}), "
             f"for {(stats.throttled_usec or 0) / 1e6:.3f} s"
         )
-    click.echo(f"cputune: run:{printable(name)}: ran {seconds:.3f} s, {used} ({limit}); {held}", err=True)
+    _say(f"cputune: run:{name}: ran {seconds:.3f} s, {used} ({limit}); {held}")
+
+
+def _say(text: str) -> None:
+    """Tell on stderr; where nobody reads that any more, the command goes on all the same."""
+    with contextlib.suppress(OSError):
+        click.echo(printable(text), err=True)

@@ -238,3 +238,21 @@ def test_a_limit_is_felt_and_the_ancestor_that_binds_is_named(vm: Vm) -> None:
     finally:
         vm.run("systemctl stop burner.service")
         vm.check("cputune set machine.slice --quota unlimited --live")
+
+
+def test_the_first_limit_enables_the_controller_and_the_last_one_gone_is_no_error(vm: Vm) -> None:
+    """Nothing else in the slice wants it: systemd enables it for the first limit, and takes it away with the last."""
+    vm.check("systemd-run -q --slice=lonely.slice --unit=lonely.service sleep 1000")
+    try:
+        done = vm.run("cputune set lonely.service --cpus 0.5 --live")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert limit(vm, cgroup(vm, "lonely.service")["limit"]) == ("50000", "100000")
+        done = vm.run("cputune set lonely.service --quota unlimited --live")
+        assert (done.returncode, done.stderr) == (0, "")
+        (row,) = json.loads(vm.check("cputune status lonely.service --json"))["domains"]
+        assert (row["running"], row["limit_cpus"]) == (True, None)
+        reload_and_start_neighbours(vm)
+        (row,) = json.loads(vm.check("cputune status lonely.service --json"))["domains"]
+        assert (row["running"], row["limit_cpus"]) == (True, None)
+    finally:
+        vm.check("systemctl stop lonely.service")

@@ -1,0 +1,52 @@
+"""Each test of this folder that takes a `lab` runs over the fake kernels and the real one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import leave_out, real_version
+from tests.fakekernel import FakeKernel, Kernel
+from tests.lab import Lab, opened
+
+HERE = Path(__file__).parent
+FAKES = {
+    "fake-v1": Kernel(1),
+    "fake-v2": Kernel(2),
+    "fake-v2-early": Kernel(2, idle_weight=0, burst_divided=True),
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The kernels that a test is for: all, or those of the version that it is marked with."""
+    if "lab" not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker("cgroup")
+    versions = {**{name: kernel.version for name, kernel in FAKES.items()}, "real": real_version()}
+    names = [name for name, version in versions.items() if marker is None or version in (None, marker.args[0])]
+    metafunc.parametrize("lab", names, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In user-mode-linux leave out what needs neither its kernel nor its root: that runs outside already."""
+    if "CPUTUNE_UML" in os.environ:
+        leave_out(config, items, lambda item: HERE in item.path.parents and not needs_a_guest(item))
+
+
+def needs_a_guest(item: pytest.Item) -> bool:
+    """Whether this test is on the real kernel, or mounts a file system."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    return params.get("lab") == "real" or "disk" in getattr(item, "fixturenames", ())
+
+
+@pytest.fixture
+def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
+    """A kernel with a cgroup of the test's own."""
+    if request.param == "real":
+        yield request.getfixturevalue("real")
+        return
+    with opened(Lab(FakeKernel(tmp_path, FAKES[request.param]))) as lab:
+        yield lab

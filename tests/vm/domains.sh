@@ -1,0 +1,244 @@
+#!/bin/bash
+# Runs in the guest: the domain $NAME (default: mydom) in each container runtime.
+#   domains.sh up [RUNTIME...]    define it where needed, start it, print "RUNTIME PID CGROUP" (default: every runtime)
+#   domains.sh down [RUNTIME...]  stop it; its definition stays
+#   domains.sh pid RUNTIME        the process id of its init; exit 1 when it is not running
+# A runtime is its name in RUNTIMES and three functions: pid_R prints the process id of the domain's init, or fails; up_R,
+# called when it is not running, defines and starts the domain; down_R, called when it is running, stops it.
+set -euo pipefail
+
+RUNTIMES=(unit user nspawn lxc libvirt)
+NAME=${NAME:-mydom}
+USER_NAME=labuser
+TREE=/srv/domain # the root filesystem that each container gets a copy of
+
+unified() { [ -e /sys/fs/cgroup/cgroup.controllers ]; }
+
+await() { # await CMD...: until it succeeds
+  local i
+  for i in {1..100}; do
+    if "$@" >/dev/null 2>&1; then return; fi
+    sleep 0.1
+  done
+  echo "domains.sh: in vain after $i tries: $*" >&2
+  return 1
+}
+
+tree() { # tree DIR: a root filesystem there
+  if [ ! -d "$TREE" ]; then
+    mkdir -p "$TREE"/{bin,dev,etc,proc,root,run,sbin,sys,tmp,usr/bin,usr/lib,var}
+    cp /bin/busybox "$TREE/bin/"
+    chroot "$TREE" /bin/busybox --install -s /bin
+    printf 'ID=domain\nNAME=domain\nVERSION_ID=1\n' | tee "$TREE/etc/os-release" >"$TREE/usr/lib/os-release"
+    echo 'root:x:0:0:root:/root:/bin/sh' >"$TREE/etc/passwd"
+    echo 'root:x:0:' >"$TREE/etc/group"
+    cat >"$TREE/sbin/init" <<'INIT'
+#!/bin/sh
+# 37 is SIGRTMIN+3, by which systemd-nspawn asks its init to power off; LXC sends SIGPWR
+trap 'exit 0' TERM INT PWR 37
+while :; do
+  sleep 3600 &
+  wait $!
+done
+INIT
+    chmod +x "$TREE/sbin/init"
+  fi
+  if [ ! -d "$1" ]; then
+    mkdir -p "$(dirname "$1")"
+    cp -a "$TREE" "$1"
+  fi
+}
+
+define() { # define FILE: from standard input; true if that changed it
+  local new
+  new=$(cat)
+  if [ -e "$1" ] && [ "$(cat "$1")" = "$new" ]; then return 1; fi
+  mkdir -p "$(dirname "$1")"
+  printf '%s\n' "$new" >"$1"
+}
+
+service() { printf '[Service]\nExecStart=/bin/sleep infinity\n'; }
+
+main_pid() { # main_pid SYSTEMCTL...
+  local pid
+  pid=$("$@" show -P MainPID "$NAME.service")
+  [ "${pid:-0}" != 0 ] && echo "$pid"
+}
+
+# --- a plain unit
+
+up_unit() {
+  if service | define "/etc/systemd/system/$NAME.service"; then systemctl daemon-reload; fi
+  systemctl start "$NAME.service"
+}
+down_unit() { systemctl stop "$NAME.service"; }
+pid_unit() { main_pid systemctl; }
+
+# --- a plain unit of an unprivileged user's own systemd
+
+as_user() {
+  local uid
+  uid=$(id -u "$USER_NAME")
+  setpriv --reuid="$uid" --regid="$uid" --init-groups --reset-env env "XDG_RUNTIME_DIR=/run/user/$uid" "$@"
+}
+up_user() {
+  if service | define "/home/$USER_NAME/.config/systemd/user/$NAME.service"; then
+    chown -R "$USER_NAME:" "/home/$USER_NAME/.config"
+    as_user systemctl --user daemon-reload
+  fi
+  as_user systemctl --user start "$NAME.service"
+}
+down_user() { as_user systemctl --user stop "$NAME.service"; }
+pid_user() { main_pid as_user systemctl --user; }
+
+# --- systemd-nspawn, booted by its unit
+
+up_nspawn() {
+  tree "/var/lib/machines/$NAME"
+  define "/etc/systemd/nspawn/$NAME.nspawn" <<'X' || true
+[Exec]
+Boot=yes
+PrivateUsers=no
+[Network]
+VirtualEthernet=no
+X
+  systemctl start "systemd-nspawn@$NAME.service"
+}
+down_nspawn() { systemctl stop "systemd-nspawn@$NAME.service"; }
+pid_nspawn() { machinectl show "$NAME" -P Leader 2>/dev/null; }
+
+# --- LXC
+
+up_lxc() {
+  tree "/var/lib/lxc/$NAME/rootfs"
+  define "/var/lib/lxc/$NAME/config" <<X || true
+lxc.uts.name = $NAME
+lxc.rootfs.path = dir:/var/lib/lxc/$NAME/rootfs
+lxc.net.0.type = empty
+lxc.mount.auto = proc:mixed sys:ro cgroup:mixed
+lxc.init.cmd = /sbin/init
+lxc.tty.max = 0
+X
+  lxc-start -n "$NAME" -o "/var/log/lxc-$NAME.log" -l INFO
+}
+down_lxc() { lxc-stop -n "$NAME"; }
+pid_lxc() { lxc-info -n "$NAME" -pH | grep .; }
+
+# --- libvirt's LXC driver
+
+up_libvirt() {
+  tree "/srv/libvirt/$NAME"
+  systemctl start libvirtd.service
+  define "/srv/libvirt/$NAME.xml" <<X || true
+<domain type='lxc'>
+  <name>$NAME</name>
+  <memory unit='KiB'>131072</memory>
+  <vcpu>2</vcpu>
+  <os><type>exe</type><init>/sbin/init</init></os>
+  <devices>
+    <filesystem type='mount'><source dir='/srv/libvirt/$NAME'/><target dir='/'/></filesystem>
+    <console type='pty'/>
+  </devices>
+</domain>
+X
+  if ! virsh -q -c lxc:/// dominfo "$NAME" >/dev/null 2>&1; then virsh -q -c lxc:/// define "/srv/libvirt/$NAME.xml"; fi
+  if unified; then
+    virsh -q -c lxc:/// start "$NAME"
+  else
+    without_machined virsh -q -c lxc:/// start "$NAME"
+  fi
+}
+# On cgroup v1 the start fails when there is a machined ("NoMachineForPID", which libvirtd, not the domain's controller,
+# is told). Without, libvirt makes the cgroups itself, but leaves the domain in libvirtd.service for systemd, which moves
+# a unit's processes, wherever they are, when the unit's set of controllers changes. As it does not while the unit is
+# delegated: otherwise the domain would lose its cpu cgroup as soon as no other unit wants one.
+# libvirtd must then not be started anew, by being idle either: it would not find those cgroups, and crash at schedinfo.
+# (A libvirtd that has seen no machined starts the next domains well with one, in scopes of machine.slice.)
+without_machined() {
+  local activation=/usr/share/dbus-1/system-services/org.freedesktop.machine1.service rc=0
+  systemctl stop systemd-machined.service
+  mv "$activation" /run/
+  systemctl -q mask --runtime systemd-machined.service
+  systemctl reload dbus.service
+  if define /etc/systemd/system/libvirtd.service.d/v1.conf <<<$'[Service]\nDelegate=yes\nEnvironment=LIBVIRTD_ARGS='; then
+    systemctl daemon-reload
+  fi
+  systemctl restart libvirtd.service
+  "$@" || rc=$?
+  mv "/run/${activation##*/}" "$activation"
+  systemctl -q unmask --runtime systemd-machined.service
+  systemctl reload dbus.service
+  systemctl start systemd-machined.service
+  return "$rc"
+}
+down_libvirt() { virsh -q -c lxc:/// destroy "$NAME"; }
+pid_libvirt() { # libvirt's own file has the pid of libvirt_lxc; init is its child
+  local controller
+  controller=$(cat "/run/libvirt/lxc/$NAME.pid" 2>/dev/null) && pgrep -n -P "$controller"
+}
+
+# ---
+
+cpu_cgroup() { # cpu_cgroup PID: where the process is in the hierarchy that has the cpu controller
+  local controllers path unified=''
+  while IFS=: read -r _ controllers path; do
+    case ,$controllers, in
+    *,cpu,*)
+      echo "$path"
+      return
+      ;;
+    ,,) unified=$path ;;
+    esac
+  done <"/proc/$1/cgroup"
+  echo "$unified"
+}
+
+up() {
+  local pid
+  if ! pid=$("pid_$1"); then
+    "up_$1"
+    await "pid_$1"
+    pid=$("pid_$1")
+  fi
+  printf '%s\t%s\t%s\n' "$1" "$pid" "$(cpu_cgroup "$pid")"
+}
+
+down() {
+  local pid
+  if pid=$("pid_$1"); then
+    "down_$1"
+    await ended "$pid"
+  fi
+}
+
+ended() { [ ! -e "/proc/$1" ]; }
+
+usage() {
+  sed -n '3,5s/^# //p' "$0" >&2
+  exit 2
+}
+
+main() {
+  local command=${1:-} runtime failed=0
+  case $command in up | down | pid) shift ;; *) usage ;; esac
+  for runtime in "$@"; do
+    if [[ " ${RUNTIMES[*]} " != *" $runtime "* ]]; then
+      echo "domains.sh: unknown runtime $runtime; known: ${RUNTIMES[*]}" >&2
+      exit 2
+    fi
+  done
+  if [ "$command" = pid ]; then
+    [ $# = 1 ] || usage
+    "pid_$1"
+    return
+  fi
+  if [ $# = 0 ]; then set -- "${RUNTIMES[@]}"; fi
+  if [ $# = 1 ]; then
+    "$command" "$1"
+    return
+  fi
+  for runtime in "$@"; do "$0" "$command" "$runtime" || failed=1; done # one that fails does not hinder the others
+  return "$failed"
+}
+
+main "$@"
