@@ -97,9 +97,11 @@ def run(arguments: list[str]) -> int:
         return tell(UsageError(error.format_message().rstrip(".").replace("\n", " "), f"{command} --help"))
     except (KeyboardInterrupt, click.Abort):
         return tell(Interrupted(signal.SIGINT))
-    except (BrokenPipeError, SystemExit):
-        # Whoever read our output has had enough; click itself turns that into the end of the process.
+    except BrokenPipeError:
         return 128 + signal.SIGPIPE
+    except SystemExit as end:
+        # click ends the process itself: with 1 where the reader of our output is gone, with 0 behind a completion.
+        return 128 + signal.SIGPIPE if end.code == 1 else Exit.DONE
     except OSError as error:
         # What the core opens or writes, it explains itself: this is our own output.
         return tell(CpuTuneError(f"cannot write the output: {error.strerror or error}"))

@@ -118,13 +118,14 @@ class Planner:
         site, version = self.site, self.site.hierarchy.version
         unit = self._unit(seat.cgroup)
         now = site.read_if_used(seat.cgroup)
-        if unit and not support(now).weight and enables(unit, version):
+        enabling = unit is not None and not support(now).weight and enables(unit, version)
+        if enabling:
             now = site.default()
         require(site, seat.cgroup, now, keys, draft.domain.qualified)
         goal = goal_of(now, self.request, version, draft.domain.scale, remembered, seat.carries)
         plan = writes(site.backend, site.directory(seat.cgroup), now, goal, site.bounds(seat.cgroup, self.reached))
         tell = self._tell(draft, unit, seat.cgroup, goal, keys) if unit else None
-        if plan and not tell and not site.exists(seat.cgroup):
+        if plan and enabling and not tell:
             raise Unsupported(
                 f"the cpu controller is not enabled for {seat.cgroup}, and systemd cannot be told to enable it",
                 "systemctl start dbus.socket",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cputune.model import KNOB, KNOBS, UNLIMITED, CpuTune, Domain
+from cputune.model import KNOB, KNOBS, UNLIMITED, CpuTune, Domain, Scale
 from cputune.names import printable
 from cputune.units import nearest_weight, shares_of_weight
 
@@ -68,13 +68,14 @@ def schedinfo_data(info: SchedInfo, *, everything: bool) -> dict[str, object]:
 def moved(domain: Domain, change: Moved) -> str:
     """One line for one knob that changed."""
     before, after = words(change.key, change.before), words(change.key, change.after)
-    return f"{printable(domain.qualified)}: {change.source}: {change.key} {before} -> {after}{_in_other_terms(change)}"
+    also = _in_other_terms(change, domain.scale)
+    return f"{printable(domain.qualified)}: {change.source}: {change.key} {before} -> {after}{also}"
 
 
-def _in_other_terms(change: Moved) -> str:
+def _in_other_terms(change: Moved, scale: Scale) -> str:
     if change.source == "live" and isinstance(change.after, int):
         if change.key == "weight":
-            return f" ({shares_of_weight(change.after)} shares)"
+            return f" ({shares_of_weight(change.after, scale)} shares)"
         if change.key == "shares":
             return f" (weight {nearest_weight(change.after)})"
     return ""

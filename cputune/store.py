@@ -7,6 +7,7 @@ order of a hand-written file stay; what is unknown is refused, never dropped.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -26,6 +27,8 @@ SUFFIX = ".yaml"
 _LARGEST = 65536
 _INT = "tag:yaml.org,2002:int"
 _BOOL = "tag:yaml.org,2002:bool"
+# What YAML 1.1 counts as the end of a line besides those two that editors write.
+_OTHER_BREAKS = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
 _STR = "tag:yaml.org,2002:str"
 
 
@@ -110,6 +113,8 @@ def parse(path: str, text: str) -> Saved:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except RecursionError as error:
         raise _mistake(path, 0, "nested too deeply") from error
+    except (OverflowError, ValueError) as error:
+        raise _mistake(path, 0, f"not YAML: {printable(str(error))}") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise _mistake(path, mark.line if mark else 0, f"not YAML: {error.problem or error.context}") from error
@@ -151,6 +156,8 @@ def edited(saved: Saved, name: str, change: Change) -> str:
     import yaml
 
     wanted = change.named()
+    if _OTHER_BREAKS.search(saved.text):
+        raise _other_form(saved)
     lines = saved.text.removesuffix("\n").split("\n")
     ending = "\r" if lines[0].endswith("\r") else ""
     node = yaml.compose(saved.text, Loader=yaml.SafeLoader)
@@ -174,11 +181,15 @@ def edited(saved: Saved, name: str, change: Change) -> str:
     except CpuTuneError:
         whole = False
     if not whole:
-        raise UsageError(
-            f"{saved.path}: not written one `key: value` a line, so it cannot be changed without losing its form",
-            f"$EDITOR {saved.path}",
-        )
+        raise _other_form(saved)
     return text
+
+
+def _other_form(saved: Saved) -> UsageError:
+    return UsageError(
+        f"{saved.path}: not written one `key: value` a line, so it cannot be changed without losing its form",
+        f"$EDITOR {saved.path}",
+    )
 
 
 def _line(key: str, value: object) -> str:

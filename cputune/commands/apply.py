@@ -28,13 +28,14 @@ def command(ctx: click.Context, domains: tuple[str, ...], dry_run: bool, as_json
     from cputune.commands.set import show
 
     tuner = make_tuner(ctx.find_root().params)
-    saved = dict(tuner.store().names())
+    named: list[tuple[str, str | None]] = [(name, None) for name in domains]
     outcomes, status = [], 0
-    for name in domains or saved:
+    for name, path in named or tuner.store().names():
         try:
             domain = tuner.find(name)
-            if not domains and (wanted := tuner.store().path(domain)) != saved[name]:
-                raise UsageError(f"{saved[name]}: not the file of {domain.qualified}", f"mv {saved[name]} {wanted}")
+            wanted = tuner.store().path(domain)
+            if path not in (None, wanted):
+                raise UsageError(f"{path}: not the file of {domain.qualified}", f"it belongs in {wanted}")
             if not domain.running and not domains:
                 click.echo(f"cputune: {printable(domain.qualified)}: not running, skipped", err=True)
                 continue

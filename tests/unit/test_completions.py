@@ -30,20 +30,24 @@ DOMAINS = [
     "lxc:it's",
     "lxc:my web",
     "lxc:odd;$(touch pwned)",
+    "lxc:twin",
+    "nspawn:twin",
     r"systemd:machine-lxc\x2d438.scope",
     "systemd:machine.slice",
     "systemd:ssh.service",
     "systemd:system.slice",
     "systemd:user@1000.service",
 ]
-BARE = ["db", "it's", "my web", "odd;$(touch pwned)"]
+CONTAINERS = [name.removeprefix("lxc:") for name in DOMAINS if name.startswith("lxc:")]
+BARE = [name.partition(":")[2] for name in DOMAINS if not name.endswith(":twin")]
+"""What a name alone can mean; twin is known to two runtimes."""
 
 
 # --- a host with domains, and shells on it ----------------------------------------------------------------------------
 
 
 def make_host(root: Path) -> None:
-    """A host with systemd on cgroup v2, some units, and some LXC containers that do not run."""
+    """A host with systemd on cgroup v2, some units, some LXC containers that do not run, and an image of nspawn."""
     mounted = root / "sys/fs/cgroup"
     units = ("system.slice/ssh.service", "system.slice/user@1000.service", r"machine.slice/machine-lxc\x2d438.scope")
     for unit in units:
@@ -55,9 +59,10 @@ def make_host(root: Path) -> None:
     (root / "proc/1").mkdir(parents=True)
     (root / "proc/1/mountinfo").write_text("30 23 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw\n")
     (root / "run/systemd/system").mkdir(parents=True)
-    for name in BARE:
+    for name in CONTAINERS:
         (root / "var/lib/lxc" / name).mkdir(parents=True)
         (root / "var/lib/lxc" / name / "config").touch()
+    (root / "var/lib/machines/twin").mkdir(parents=True)
 
 
 @pytest.fixture(scope="module")
@@ -233,10 +238,19 @@ ASKING = [
     ("cputune set db ", DOMAINS + BARE),
     ("cputune set --live --quota 5000 --cpus=2 d", ["db"]),
     ("cputune set --quota 5000 -- d", ["db"]),
+    ("cputune set ssh", ["ssh.service"]),
+    ("cputune set machine", [r"machine-lxc\x2d438.scope", "machine.slice"]),
+    ("cputune set tw", []),
     ("cputune --state-dir /tmp set d", ["db"]),
     ("cputune --root /nonexistent set ", []),
     ("cputune --root '/not existent' set ", []),
     ("cputune set nosuch", []),
+]
+
+# Fish asks for all names and chooses itself: where nothing begins with a text, it offers what has it anywhere.
+FISH_ASKING = [
+    *(case for case in ASKING if case[0] not in ("cputune set nosuch", "cputune set tw")),
+    ("cputune set tw", ["lxc:twin", "nspawn:twin"]),
 ]
 
 
@@ -307,7 +321,7 @@ def test_zsh_asks_for_the_names_of_domains(
     assert calls(environment) > before
 
 
-@pytest.mark.parametrize(("line", "expected"), [case for case in ASKING if "nosuch" not in case[0]])
+@pytest.mark.parametrize(("line", "expected"), FISH_ASKING)
 def test_fish_asks_for_the_names_of_domains(
     fish: Fish, environment: dict[str, str], line: str, expected: list[str]
 ) -> None:
@@ -321,6 +335,9 @@ def test_fish_asks_for_the_names_of_domains(
 LINES = [
     ("cputune se", "cputune set "),
     ("cputune set lxc:d", "cputune set lxc:db "),
+    ("cputune set lxc:tw", "cputune set lxc:twin "),
+    ("cputune set nspawn:", "cputune set nspawn:twin "),
+    ("cputune set ssh", "cputune set ssh.service "),
     ("cputune set lxc:m", r"cputune set lxc:my\ web "),
     (r"cputune set lxc:my\ w", r"cputune set lxc:my\ web "),
     ("cputune set 'lxc:my w", "cputune set 'lxc:my web' "),
