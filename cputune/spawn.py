@@ -17,6 +17,7 @@ from cputune.cgroup import Cgroups
 from cputune.cgroup.support import disabled_above, enabling_hint
 from cputune.errors import CpuTuneError, NoPermission, Refused, Unsupported, WrongState, from_os_error
 from cputune.names import file_name
+from cputune.runtimes import run
 from cputune.systemd import Systemd, Unit, enables, escape
 
 _FORWARDED = (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGQUIT)
@@ -103,9 +104,8 @@ class Directory:
         self.site = site
         self.parent = f"{top}/cputune"
         self.path = f"{self.parent}/{file_name(name)}"
-        mounts = dict.fromkeys((hierarchy.mount, hierarchy.acct or hierarchy.mount))
-        self._parents = [mount + hierarchy.inside(self.parent) for mount in mounts]
-        self._folders = [mount + hierarchy.inside(self.path) for mount in mounts]
+        self._parents = [mount + hierarchy.inside(self.parent) for mount in _mounts(site)]
+        self._folders = [mount + hierarchy.inside(self.path) for mount in _mounts(site)]
 
     def enter(self, pid: int) -> str:
         """Make the directories, enable the controller above them, move the process in."""
@@ -228,6 +228,22 @@ class Scope:
         if procs:
             return _left_behind(procs, self.unit.name)
         return None
+
+
+def sweep(site: Cgroups) -> None:
+    """Remove what commands left whose last process ended after their `cputune run` did."""
+    for record in run.dead(site):
+        run.remove(site.host, record.name)
+        if not site.hierarchy.inside(record.cgroup).startswith("/cputune/"):
+            continue  # a scope, which systemd removes
+        for mount in _mounts(site):
+            with contextlib.suppress(OSError):
+                site.host.rmdir(mount + site.hierarchy.inside(record.cgroup))
+
+
+def _mounts(site: Cgroups) -> list[str]:
+    """Where a command's cgroup is made: on v1 also in the hierarchy that counts usage."""
+    return list(dict.fromkeys((site.hierarchy.mount, site.hierarchy.acct or site.hierarchy.mount)))
 
 
 def _left_behind(procs: list[str], where: str) -> str:

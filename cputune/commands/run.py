@@ -78,16 +78,17 @@ def _run(tuner: Tuner, name: str, words: list[str], request: Request) -> int:
 def _enter(tuner: Tuner, name: str, process: Command) -> tuple[Place, str]:
     """Put the waiting process into a cgroup of that name, and make it known as run:NAME. Raises CpuTuneError."""
     from cputune.runtimes import run
-    from cputune.spawn import OTHER_NAME, place_for
+    from cputune.spawn import OTHER_NAME, place_for, sweep
 
     with tuner.tools.state.locked():  # of two that want one name, one gets it
+        sweep(tuner.site)
         taken = run.find(tuner.site, name)
         if taken and taken.limit:
             raise WrongState(f"run:{name} is there already (cgroup {taken.limit})", OTHER_NAME)
         place = place_for(tuner.site, name)
         cgroup = place.enter(process.pid)
         try:
-            run.write(tuner.host, run.Record(name, process.pid, cgroup))
+            run.write(tuner.host, run.Record(name, process.pid, cgroup, os.getpid()))
         except OSError as error:
             process.cancel()
             place.leave()

@@ -12,6 +12,7 @@ from cputune.host import STATE_DIR, Host
 from cputune.model import Domain
 from cputune.names import file_name
 from cputune.state import write_atomically
+from cputune.units import parse_integer
 
 
 class Record(NamedTuple):
@@ -20,6 +21,8 @@ class Record(NamedTuple):
     name: str
     pid: int
     cgroup: str
+    keeper: int
+    """The pid of the `cputune run` itself, which still reads the counters when the command has ended."""
 
 
 def directory(host: Host) -> str:
@@ -35,7 +38,7 @@ def _directories(host: Host) -> list[str]:
 def write(host: Host, record: Record) -> None:
     """Leave a record. Raises OSError."""
     path = os.path.join(directory(host), file_name(record.name))
-    write_atomically(path, f"{record.pid}\n{record.cgroup}\n{record.name}\n", sync=False)
+    write_atomically(path, f"{record.pid}\n{record.cgroup}\n{record.name}\n{record.keeper}\n", sync=False)
 
 
 def remove(host: Host, name: str) -> None:
@@ -62,13 +65,38 @@ def domains(site: Cgroups) -> Iterator[Domain]:
         yield from filter(None, (_domain(site, path) for path in paths))
 
 
+def dead(site: Cgroups) -> Iterator[Record]:
+    """Our records of commands of which nothing runs any more: what was left behind ended after `cputune run`."""
+    for file in site.host.names(directory(site.host)) if not site.host.root else ():
+        record = _read(os.path.join(directory(site.host), file))
+        if record and not _alive(site, record) and not site.host.is_dir(f"/proc/{record.keeper}"):
+            yield record
+
+
 def _domain(site: Cgroups, path: str) -> Domain | None:
+    record = _read(path)
+    if record is None or not _alive(site, record):
+        return None
+    return Domain("run", record.name, True, False, record.cgroup, record.cgroup, facts=(("pid", str(record.pid)),))
+
+
+def _read(path: str) -> Record | None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         with open(fd, encoding="utf-8", errors="surrogateescape") as stream:
-            pid, cgroup, name = stream.read(16384).split("\n")[:3]
-        if not name or not cgroup.startswith("/") or not site.exists(cgroup):
-            return None
-    except (OSError, ValueError, Unsupported):
+            pid, cgroup, name, keeper = stream.read(16384).split("\n")[:4]
+    except (OSError, ValueError):
         return None
-    return Domain("run", name, True, False, cgroup, cgroup, facts=(("pid", pid),))
+    numbers = parse_integer(pid), parse_integer(keeper)
+    if not name or not cgroup.startswith("/") or None in numbers:
+        return None
+    return Record(name, int(pid), cgroup, int(keeper))
+
+
+def _alive(site: Cgroups, record: Record) -> bool:
+    """Whether anything is in the cgroup: a process, or a cgroup that the command made below it."""
+    try:
+        procs = site.host.read_or_none(f"{site.directory(record.cgroup)}/cgroup.procs")
+        return bool(procs or site.children(record.cgroup))
+    except Unsupported:
+        return False

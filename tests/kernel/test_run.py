@@ -370,3 +370,16 @@ def test_a_name_that_is_no_file_name_finds_its_place(program: Program) -> None:
 def test_a_name_that_would_lead_elsewhere_is_refused(program: Program, name: str) -> None:
     error = f"cputune: error: --name: {name} cannot be a name: it has a slash, or is too long\n"
     assert program("run", "--name", name, "--", "true") == (2, "", error)
+
+
+def test_what_is_left_when_the_last_process_has_ended_too_is_swept_by_the_next_run(program: Program) -> None:
+    status, out, _ = program.run("--", "sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!")
+    assert status == 0
+    assert f"run:{program.name}" in program("status", "--runtime", "run")[1]
+    os.kill(int(out), signal.SIGKILL)
+    deadline = time.monotonic() + PATIENCE
+    while f"run:{program.name}" in program("status", "--runtime", "run")[1]:
+        assert time.monotonic() < deadline
+    assert program.traces() != []
+    assert program("run", "--name", f"other-{os.getpid()}", "--", "true")[0] == 0
+    assert program.traces() == []

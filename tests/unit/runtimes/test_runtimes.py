@@ -249,7 +249,7 @@ def test_without_systemd_there_is_no_unit(scratch: Scratch, site: Cgroups) -> No
 
 @pytest.mark.parametrize("name", ["build", "a b", "../../x", "ü", "x" * 300])
 def test_a_command_of_cputune_run(scratch: Scratch, site: Cgroups, name: str) -> None:
-    run.write(scratch.host, run.Record(name, 828, "/mydom-cg"))
+    run.write(scratch.host, run.Record(name, 828, "/mydom-cg", 827))
     found = runtimes.find(site, f"run:{name}")
     assert (found.name, found.limit, found.persistent, found.facts) == (name, "/mydom-cg", False, (("pid", "828"),))
     assert found in list(runtimes.domains(site, ("run",)))
@@ -258,8 +258,8 @@ def test_a_command_of_cputune_run(scratch: Scratch, site: Cgroups, name: str) ->
     assert list(runtimes.domains(site, ("run",))) == []
 
 
-@pytest.mark.parametrize("text", ["", "828\n", "828\n/mydom-cg\n", "828\nmydom-cg\nx\n", "828\n/gone\nx\n", "\0",
-                                  "828\n/../etc\nx\n", "828\n/mydom-cg\n\n"])  # fmt: skip
+@pytest.mark.parametrize("text", ["", "828\n", "828\n/mydom-cg\n", "828\nmydom-cg\nx\n827\n", "828\n/gone\nx\n827\n", "\0",
+                                  "828\n/../etc\nx\n827\n", "828\n/mydom-cg\n\n"])  # fmt: skip
 def test_a_record_of_nothing_that_runs(scratch: Scratch, site: Cgroups, text: str) -> None:
     scratch.file("/run/cputune/run/x", text)
     assert list(runtimes.domains(site, ("run",))) == []
@@ -269,14 +269,15 @@ def test_a_record_of_nothing_that_runs(scratch: Scratch, site: Cgroups, text: st
 
 def test_a_record_of_nothing_leaves_the_list_of_all_as_it_is(scratch: Scratch, site: Cgroups) -> None:
     before = list(runtimes.domains(site))
-    scratch.file("/run/cputune/run/x", "828\n/../etc\nx\n")
+    scratch.file("/run/cputune/run/x", "828\n/../etc\nx\n827\n")
     assert list(runtimes.domains(site)) == before
 
 
 def test_a_command_in_a_scope_is_listed_once(scratch: Scratch, site: Cgroups) -> None:
     cgroup = "/system.slice/cputune-x.scope"
     scratch.group("cgroup2", MOUNT + cgroup)
-    run.write(scratch.host, run.Record("x", 828, cgroup))
+    scratch.file(f"{site.directory(cgroup)}/cgroup.procs", "828\n")
+    run.write(scratch.host, run.Record("x", 828, cgroup, 827))
     assert [domain.qualified for domain in runtimes.domains(site) if domain.limit == cgroup] == ["run:x"]
 
 
