@@ -258,8 +258,20 @@ def test_a_command_of_cputune_run(scratch: Scratch, site: Cgroups, name: str) ->
     assert list(runtimes.domains(site, ("run",))) == []
 
 
-@pytest.mark.parametrize("text", ["", "828\n", "828\n/mydom-cg\n", "828\nmydom-cg\nx\n827\n", "828\n/gone\nx\n827\n", "\0",
-                                  "828\n/../etc\nx\n827\n", "828\n/mydom-cg\n\n"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "828\n",
+        "828\n/mydom-cg\n",
+        "828\n/mydom-cg\n\n827\n",
+        "828\n/mydom-cg\nx\nsoon\n",
+        "828\nmydom-cg\nx\n827\n",
+        "828\n/gone\nx\n827\n",
+        "828\n/../etc\nx\n827\n",
+        "\0",
+    ],
+)
 def test_a_record_of_nothing_that_runs(scratch: Scratch, site: Cgroups, text: str) -> None:
     scratch.file("/run/cputune/run/x", text)
     assert list(runtimes.domains(site, ("run",))) == []
