@@ -335,11 +335,19 @@ def test_many_at_once_do_not_get_into_each_others_way(program: Program) -> None:
 
 
 def test_one_name_at_once_has_one_winner(program: Program) -> None:
+    """The winner runs until all others have lost, however slowly they start."""
     for _ in range(3):
-        script = "echo started; sleep 0.5"
-        processes = [program.start("run", "--name", program.name, "--", "sh", "-c", script) for _ in range(5)]
-        ended = [end(process) for process in processes]
-        assert sorted((status, out) for status, out, _ in ended) == [(0, "started\n"), *[(6, "")] * 4]
+        command = ("run", "--name", program.name, "--", "sh", "-c", "echo started; read -r _")
+        processes = [program.start(*command, stdin=subprocess.PIPE) for _ in range(5)]
+        deadline = time.monotonic() + PATIENCE
+        while sum(process.poll() is not None for process in processes) < 4 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        ended = [
+            (process.returncode, *process.communicate("\n")[:1]) for process in processes if process.poll() is not None
+        ]
+        (winner,) = [process for process in processes if process.returncode is None]
+        assert ended == [(6, "")] * 4
+        assert (winner.communicate("\n")[0], winner.returncode) == ("started\n", 0)
     assert program.traces() == []
 
 
