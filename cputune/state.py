@@ -87,6 +87,8 @@ class State:
             os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
             yield
         finally:
+            # Not by closing alone: a process forked meanwhile has the same open file, and would keep the lock.
+            fcntl.flock(fd, fcntl.LOCK_UN)
             os.close(fd)
 
     def _record(self, domain: Domain) -> str:

@@ -28,7 +28,7 @@ path = next(path for _, names, path in lines if ("cpu" in names.split(",")) == (
             (names == "" or version == "1"))
 print(*(open(f"{mount}{path.removeprefix(root.rstrip('/'))}/{file}").read().strip() for file in files))
 """
-PATIENCE = 60
+PATIENCE = 30
 """Seconds after which a command that does not end has failed."""
 LIMIT_FILES = {1: ("cpu.cfs_quota_us", "cpu.cfs_period_us"), 2: ("cpu.max",)}
 
@@ -236,25 +236,39 @@ def test_sigint_to_the_process_group_leaves_the_last_word_to_the_command(program
 
 def test_ctrl_c_on_a_terminal_reaches_the_command_once(program: Program) -> None:
     """cputune is stopped meanwhile: two signals at the same time would look like one."""
-    ours, theirs = pty.openpty()
-
-    def take_terminal() -> None:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-    words = ("run", "--name", program.name, "--", sys.executable, "-c", COUNT_INTERRUPTS)
-    process = program.start(
-        *words, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, preexec_fn=take_terminal
-    )
-    os.close(theirs)
+    ours, process = on_a_terminal(program, sys.executable, "-c", COUNT_INTERRUPTS)
     read_until(ours, b"ready")
     process.send_signal(signal.SIGSTOP)
     os.write(ours, b"\x03")
     read_until(ours, b"one")
     process.send_signal(signal.SIGCONT)
     assert b"n=1\r\n" in read_until(ours, b"cputune: run:")
+    assert process.wait(PATIENCE) == 0
     os.close(ours)
-    assert process.wait() == 0
     assert program.traces() == []
+
+
+def test_a_terminal_that_is_closed_ends_the_command_and_leaves_nothing(program: Program) -> None:
+    ours, process = on_a_terminal(program, "sh", "-c", STEADY)
+    read_until(ours, b"ready")
+    os.close(ours)
+    assert process.wait(PATIENCE) == 129
+    assert program.traces() == []
+
+
+def on_a_terminal(program: Program, *command: str) -> tuple[int, subprocess.Popen[str]]:
+    """Run a command on a terminal of its own: our end of it, and the process."""
+    ours, theirs = pty.openpty()
+
+    def take_terminal() -> None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    words = ("run", "--name", program.name, "--", *command)
+    process = program.start(
+        *words, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, preexec_fn=take_terminal
+    )
+    os.close(theirs)
+    return ours, process
 
 
 def read_until(terminal: int, word: bytes) -> bytes:
