@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import subprocess
@@ -213,3 +214,21 @@ def test_a_long_write_in_pieces_arrives_whole(tmp_path: Path, monkeypatch: pytes
         patch.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
         write_atomically(str(tmp_path / "file"), "0123456789", sync=False)
     assert (tmp_path / "file").read_text() == "0123456789"
+
+
+def test_a_process_forked_under_the_lock_does_not_keep_it(tmp_path: Path) -> None:
+    """As the one that holds a scope open for `cputune run`."""
+    gate, go = os.pipe()
+    with memory(tmp_path).locked():
+        pid = os.fork()
+        if pid == 0:
+            os.close(go)
+            os.read(gate, 1)
+            os._exit(0)
+    lock = os.open(tmp_path / "state/lock", os.O_RDWR)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(lock)
+        os.close(go)
+        os.waitpid(pid, 0)
