@@ -86,9 +86,10 @@ def run(arguments: list[str]) -> int:
     """The exit status of one command line; errors are told on stderr. All output is flushed when it returns."""
     try:
         status = cli.main(arguments, prog_name="cputune", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # cron and daemons may start us with it closed
+            sys.stdout.flush()
         return status if isinstance(status, int) else Exit.DONE
-    except CpuTuneError as error:
+    except (CpuTuneError, Interrupted) as error:
         return tell(error)
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -113,7 +114,7 @@ def run(arguments: list[str]) -> int:
         )
 
 
-def tell(error: CpuTuneError) -> int:
+def tell(error: CpuTuneError | Interrupted) -> int:
     """Print an error and its hint; the exit status it stands for."""
     from cputune.names import printable
 

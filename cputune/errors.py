@@ -83,13 +83,15 @@ class NotPutBack(CpuTuneError):
         self.left = left
 
 
-class Interrupted(CpuTuneError):
-    """A signal ended the command; what had been changed is put back."""
+class Interrupted(BaseException):
+    """A signal ends the command; what had been changed is put back. Not an error that one domain of many can have."""
 
     exit = Exit.INTERRUPTED
+    hint = None
 
     def __init__(self, signum: int) -> None:
         super().__init__(f"interrupted by signal {signum}")
+        self.message = f"interrupted by signal {signum}"
         self.signum = signum
 
 
@@ -105,4 +107,6 @@ def from_os_error(error: OSError, action: str) -> CpuTuneError:
         return NoPermission(message, "run it as root: sudo cputune ...")
     if error.errno in (errno.ENOENT, errno.ENODEV, errno.ESRCH):
         return WrongState(message, "it went away while it was being used; list what runs: cputune status")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Refused(message, "make room first: df -h")
     return Refused(message)

@@ -106,7 +106,7 @@ class Planner:
             draft.note(f"{KNOB[key].option} 0 means no value, and live changes nothing")
         applied = self.tools.state.applied(domain)
         for seat in domain.seats():
-            self._seat(draft, seat, applied.weight if applied else None)
+            self._seat(draft, seat, self._same_cgroup(domain, applied).weight)
         if draft.tasks:
             draft.tasks.append(Record(domain, self._to_record(domain, applied), applied))
 
@@ -125,6 +125,11 @@ class Planner:
         goal = goal_of(now, self.request, version, draft.domain.scale, remembered, seat.carries)
         plan = writes(site.backend, site.directory(seat.cgroup), now, goal, site.bounds(seat.cgroup, self.reached))
         tell = self._tell(draft, unit, seat.cgroup, goal, keys) if unit else None
+        if plan and enabling and not wanted(version, goal, keys):
+            raise Unsupported(
+                f"the cpu controller is not enabled for {seat.cgroup}, and systemd has no property for this that would",
+                f"give it a weight first: cputune set {draft.domain.qualified} --shares 512 --live",
+            )
         if plan and enabling and not tell:
             raise Unsupported(
                 f"the cpu controller is not enabled for {seat.cgroup}, and systemd cannot be told to enable it",
@@ -169,14 +174,24 @@ class Planner:
             )
 
     def _to_record(self, domain: Domain, before: Applied | None) -> Applied:
-        inode = self.site.host.inode(self.site.directory(domain.limit)) if domain.limit else None
-        kept = before if before is not None and before.inode == inode else Applied(Change())
+        kept = self._same_cgroup(domain, before)
         period = self._live_period(domain)
+        if self.request.microcpus is not None:
+            kept = kept._replace(change=kept.change._replace(period=period))
         change = merged(kept.change, self.request._replace(zeros=frozenset()), period)
-        weight = kept.weight
-        if self.request.change.idle and domain.weight and not (now := self.site.read(domain.weight)).idle:
-            weight = now.shares if now.shares is not None else now.weight
-        return Applied(change, inode, weight)
+        return Applied(change, kept.inode, self._weight_to_remember(domain, kept))
+
+    def _same_cgroup(self, domain: Domain, applied: Applied | None) -> Applied:
+        """What was put into force in the cgroup that is there now; nothing where it was made anew since."""
+        inode = self.site.host.inode(self.site.directory(domain.limit)) if domain.limit else None
+        return applied if applied and applied.inode == inode else Applied(Change(), inode)
+
+    def _weight_to_remember(self, domain: Domain, kept: Applied) -> int | None:
+        """The shares or weight from before the group became idle, as long as it is."""
+        now = self.site.read_if_used(domain.weight) if domain.weight else CpuTune()
+        if self.request.change.idle and not now.idle:
+            return now.shares if now.shares is not None else now.weight
+        return kept.weight if now.idle and self.request.change.idle is not False else None
 
     def _config(self, draft: Draft) -> None:
         domain = draft.domain
@@ -203,7 +218,9 @@ class Planner:
 
     def _live_period(self, domain: Domain) -> int:
         """The period for --cpus where nothing names one; microseconds."""
-        state = self.site.read(domain.limit) if domain.limit and self.request.microcpus is not None else CpuTune()
+        state = (
+            self.site.read_if_used(domain.limit) if domain.limit and self.request.microcpus is not None else CpuTune()
+        )
         return state.period or DEFAULT_PERIOD
 
 

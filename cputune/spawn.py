@@ -15,7 +15,7 @@ from typing import Protocol
 
 from cputune.cgroup import Cgroups
 from cputune.cgroup.support import disabled_above, enabling_hint
-from cputune.errors import CpuTuneError, NoPermission, Refused, Unsupported, WrongState, from_os_error
+from cputune.errors import CpuTuneError, Interrupted, NoPermission, Refused, Unsupported, WrongState, from_os_error
 from cputune.names import file_name
 from cputune.runtimes import run
 from cputune.systemd import Systemd, Unit, enables, escape
@@ -270,9 +270,18 @@ def wait(command: Command) -> int:
             return 128 - code if code < 0 else code
 
 
+def refuse_interrupted() -> None:
+    """Raise Interrupted where a signal came that should end the command before it began."""
+    pending = signal.sigpending() & {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    if pending:
+        raise Interrupted(signal.sigwait(pending))
+
+
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
     """Block what `wait` takes, from before the fork on, so that none is lost and none kills us half-way."""
+    # Whoever started us may have it ignored, and then nobody hears of the command's end.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, *_FORWARDED})
     try:
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from cputune.errors import Refused, from_os_error
@@ -83,8 +83,9 @@ class State:
                             f"ps -fp {holder}" if holder else None,
                         ) from None
                     time.sleep(0.02)
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+            with suppress(OSError):  # only so that others can name us
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
             yield
         finally:
             # Not by closing alone: a process forked meanwhile has the same open file, and would keep the lock.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import NamedTuple
 
 from cputune import runtimes
@@ -61,9 +62,14 @@ class Observer:
     def __init__(self, tuner: Tuner) -> None:
         self.tuner = tuner
         self.site = tuner.site
-        self.saved = (
-            dict(tuner.store().names()) if os.path.isdir(os.path.join(tuner.host.config_dir, "domains")) else {}
-        )
+        self.saved: dict[str, str] = {}
+        self.problem: str | None = None
+        """Why the saved configurations cannot be read at all."""
+        if os.path.isdir(os.path.join(tuner.host.config_dir, "domains")):
+            try:
+                self.saved = dict(tuner.store().names())
+            except CpuTuneError as error:
+                self.problem = error.message
         self.recorded = tuner.tools.state.any_applied()
         self._limits: dict[str, Limit | None] = {}
         self._stats: dict[str, Stats] = {}
@@ -72,8 +78,7 @@ class Observer:
         """The host's line."""
         hierarchy = self.site.hierarchy
         below = (f"{hierarchy.root.rstrip('/')}/{name}" for name in self.site.children(hierarchy.root))
-        found = (support(self.site.read(cgroup)) for cgroup in below)
-        offered = next((have for have in found if have.weight), None)
+        offered = next((have for have in map(self._support, below) if have and have.weight), None)
         return HostInfo(
             hierarchy.layout,
             hierarchy.version,
@@ -84,12 +89,19 @@ class Observer:
             offered,
         )
 
+    def _support(self, cgroup: str) -> Support | None:
+        try:
+            return support(self.site.read(cgroup))
+        except CpuTuneError:  # gone meanwhile, or not ours to read
+            return None
+
     def rows(self, names: tuple[str, ...], wanted: tuple[str, ...], interval: float | None) -> list[Row]:
         """The rows of these domains, or of all that the `wanted` runtimes know. Raises CpuTuneError for a name only."""
         if names:
             domains = [self.tuner.find(name) for name in names]
         else:
             domains = list(runtimes.domains(self.site, wanted or runtimes.RUNTIMES))
+            domains += self._saved_besides({domain.qualified for domain in domains}, wanted)
         if interval is None:
             return [self.row(domain) for domain in domains]
         before = {domain.qualified: self._counters(domain) for domain in domains}
@@ -103,15 +115,25 @@ class Observer:
             rows.append(self.row(domain)._replace(sample=sample if domain.running else None))
         return rows
 
+    def _saved_besides(self, listed: set[str], wanted: tuple[str, ...]) -> list[Domain]:
+        """Domains that something is saved for, and that no list has: units that do not run."""
+        found = []
+        for name in self.saved:
+            if name not in listed and (not wanted or name.partition(":")[0] in wanted):
+                with suppress(CpuTuneError):
+                    found.append(self.tuner.find(name))
+        return [domain for domain in found if domain.qualified not in listed]
+
     def row(self, domain: Domain) -> Row:
         """One row; what cannot be read is said in it, and does not end the others."""
+        saved, problem = Change(), None
         try:
-            saved = self.tuner.store().load(domain).change if domain.qualified in self.saved else Change()
+            if domain.qualified in self.saved:
+                saved = self.tuner.store().load(domain).change
         except CpuTuneError as error:
-            return Row(domain, None, problem=error.message)
+            problem = error.message
         if not domain.running or domain.limit is None:
-            return Row(domain, None, saved=saved)
-        problem = None
+            return Row(domain, None, saved=saved, problem=problem)
         try:
             state = self.tuner.read(domain)
         except Unsupported as error:

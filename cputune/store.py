@@ -259,8 +259,10 @@ def read(path: str) -> str | None:
 def _sorted(folder: str) -> list[str]:
     try:
         return sorted(os.listdir(folder))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise from_os_error(error, f"read {folder}") from error
 
 
 def _name_of(runtime: str, stem: str, path: str) -> str:

@@ -52,7 +52,7 @@ def command(ctx: click.Context, /, name: str | None, words: tuple[str, ...], **v
 
 
 def _run(tuner: Tuner, name: str, words: list[str], request: Request) -> int:
-    from cputune.spawn import Command, NotExecuted, signals_held, wait
+    from cputune.spawn import Command, NotExecuted, refuse_interrupted, signals_held, wait
 
     with signals_held():
         process = Command(words)
@@ -61,6 +61,7 @@ def _run(tuner: Tuner, name: str, words: list[str], request: Request) -> int:
             place, cgroup = _enter(tuner, name, process)
             _limit(tuner, name, request)
             started = time.monotonic()
+            refuse_interrupted()
             process.go()
         except BaseException as error:
             process.cancel()
@@ -70,7 +71,11 @@ def _run(tuner: Tuner, name: str, words: list[str], request: Request) -> int:
                 return error.status
             raise
         status = wait(process)
-        _tell(name, time.monotonic() - started, tuner.site.stats(cgroup), tuner.site.read(cgroup))
+        seconds = time.monotonic() - started
+        try:
+            _tell(name, seconds, tuner.site.stats(cgroup), tuner.site.read(cgroup))
+        except CpuTuneError as error:  # the command did it, and its exit status counts all the same
+            _say(f"cputune: run:{name}: ran {seconds:.3f} s; {error.message}")
         _leave(tuner, name, place)
     return status
 
@@ -111,13 +116,13 @@ def _leave(tuner: Tuner, name: str, place: Place | None) -> None:
         return
     try:
         left = place.leave()
-    except CpuTuneError as error:
-        left = error.message
+        if not left:
+            run.remove(tuner.host, name)
+            tuner.tools.state.record(Domain("run", name, running=False, persistent=False), None)
+    except (CpuTuneError, OSError) as error:
+        left = str(error)
     if left:
         _say(f"cputune: run:{name}: {left}")
-        return
-    run.remove(tuner.host, name)
-    tuner.tools.state.record(Domain("run", name, running=False, persistent=False), None)
 
 
 def _tell(name: str, seconds: float, stats: Stats, state: CpuTune) -> None:

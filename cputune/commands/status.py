@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cputune.model import CpuTune
 from cputune.names import printable
 from cputune.params import DOMAIN, json_option, make_tuner
 from cputune.runtimes import RUNTIMES
@@ -55,8 +56,10 @@ def command(
         click.echo("\n\n".join("\n".join(map(printable, report.details(row))) for row in rows))
     else:
         _overview(host, rows, sampled=interval is not None)
+    if observer.problem:
+        click.echo(f"cputune: {printable(observer.problem)}", err=True)
     for row in rows:
-        if row.problem and row.tune is None:
+        if row.problem and row.tune != CpuTune():
             click.echo(f"cputune: {printable(row.domain.qualified)}: {printable(row.problem)}", err=True)
 
 

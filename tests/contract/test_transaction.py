@@ -364,7 +364,7 @@ class Disk:
         except FileNotFoundError:
             give_up("mount is not installed")
         if done.returncode:
-            give_up(f"cannot mount a file system to fill: {done.stderr.strip()}")
+            give_up(f"cannot mount a file system to fill: {done.stderr.splitlines()[0]}")
         host.config_dir = str(point / "cputune")
         (point / "cputune/domains/lxc").mkdir(parents=True)
 
@@ -398,7 +398,9 @@ def disk(host: FakeKernel, tmp_path: Path) -> Iterator[Disk]:
 
 
 def cannot_save(host: FakeKernel, name: str) -> str:
-    return told(f"cannot save {host.config_dir}/domains/lxc/{name}.yaml: No space left on device")
+    return told(
+        f"cannot save {host.config_dir}/domains/lxc/{name}.yaml: No space left on device", "make room first: df -h"
+    )
 
 
 @each_kernel

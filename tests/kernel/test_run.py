@@ -412,3 +412,22 @@ def test_what_is_left_when_the_last_process_has_ended_too_is_swept_by_the_next_r
     assert program.traces() != []
     assert program("run", "--name", f"other-{os.getpid()}", "--", "true")[0] == 0
     assert program.traces() == []
+
+
+def test_the_exit_status_is_the_commands_though_its_cgroup_has_gone(program: Program) -> None:
+    hierarchy = program.lab.site.hierarchy
+    mounts = dict.fromkeys((hierarchy.mount, hierarchy.acct or hierarchy.mount))
+    leave = "; ".join(f"echo $$ >{mount}/cgroup.procs; rmdir {mount}/cputune/{program.name}" for mount in mounts)
+    status, _, err = program.run("--", "sh", "-c", f"{leave}; exit 3")
+    assert status == 3
+    assert re.fullmatch(rf"cputune: run:{program.name}: ran \S+ s; cannot read \S+: No such file or directory\n", err)
+    assert program.traces() == []
+
+
+def test_the_end_is_heard_of_though_sigchld_was_ignored(program: Program) -> None:
+    def ignore() -> None:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+    process = program.start("run", "--name", program.name, "--", "sh", "-c", "exit 3", preexec_fn=ignore)
+    assert end(process)[0] == 3
+    assert program.traces() == []

@@ -52,7 +52,7 @@ def test_each_error_has_the_exit_status_of_the_manual() -> None:
         (errno.ESRCH, WrongState, "No such process", GONE),
         (errno.EINVAL, Refused, "Invalid argument", None),
         (errno.ERANGE, Refused, "Numerical result out of range", None),
-        (errno.ENOSPC, Refused, "No space left on device", None),
+        (errno.ENOSPC, Refused, "No space left on device", "make room first: df -h"),
         (errno.EBUSY, Refused, "Device or resource busy", None),
     ],
 )

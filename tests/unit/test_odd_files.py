@@ -66,3 +66,30 @@ def test_a_cgroup_without_controller_that_systemd_cannot_be_told_of(
         "cputune: error: the cpu controller is not enabled for /system.slice/mydom.service, and systemd cannot be "
         "told to enable it\nhint: systemctl start dbus.socket\n"
     )
+
+
+def test_a_mistake_in_the_configuration_does_not_hide_what_is_in_force(tmp_path: Path, cputune: CommandLine) -> None:
+    host = containers(tmp_path, 2)
+    assert cputune(host, "set", "web", "--quota", "30000").status == 0
+    save(host, "web", "version: 1\nquuta: 5\n")
+    done = cputune(host, "status", "--runtime", "lxc")
+    assert "lxc:web  running  1024    100     0.3    0.3" in done.out
+    assert "web.yaml:2: unknown key quuta" in done.err
+
+
+def test_configurations_that_cannot_be_read_are_no_empty_set(tmp_path: Path, cputune: CommandLine) -> None:
+    host = containers(tmp_path, 2)
+    folder = Path(host.config_dir) / "domains"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.symlink_to(folder)  # what not even root can read
+    done = cputune(host, "apply")
+    assert (done.status, done.out) == (7, "")
+    assert done.err == f"cputune: error: cannot read {folder}: Too many levels of symbolic links\n"
+
+
+def test_a_weight_that_was_remembered_is_forgotten_when_it_is_restored(tmp_path: Path, cputune: CommandLine) -> None:
+    host = containers(tmp_path, 1)
+    for words in (("--shares", "300"), ("--idle",), ("--no-idle",), ("--shares", "700")):
+        assert cputune(host, "set", "web", *words).status == 0
+    record = Path(host.state_dir, "applied/lxc/web").read_text()
+    assert "before-idle" not in record

@@ -100,6 +100,7 @@ def test_a_user_runs_a_command_in_a_scope_of_his_own(vm: Vm) -> None:
 
 
 def test_a_user_reads_everything_and_changes_nothing_of_roots(vm: Vm) -> None:
+    vm.check("cputune set mydom.service --shares 777 --live")  # until then it has no cpu controller
     for query in ("status", "schedinfo mydom.service", "schedinfo lxc:mydom"):
         assert vm.run(f"{AS_USER} 'cputune {query}'").returncode == 0, query
     unit = vm.run(f"{AS_USER} 'cputune set mydom.service --cpus 0.3 --live'")
