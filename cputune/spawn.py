@@ -260,7 +260,8 @@ def wait(command: Command) -> int:
     while True:
         info = signal.sigwaitinfo({signal.SIGCHLD, *_FORWARDED})
         if info.si_signo != signal.SIGCHLD:
-            if info.si_code != _FROM_KERNEL:
+            # A terminal that is closed tells only the leader of its session.
+            if info.si_code != _FROM_KERNEL or info.si_signo == signal.SIGHUP:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(command.pid, info.si_signo)
             continue
