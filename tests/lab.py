@@ -62,6 +62,7 @@ class Lab:
         except CpuTuneError as error:
             raise Unavailable(error.message) from error
         except OSError as error:
+            self.remove()
             raise Unavailable(f"cannot make a cgroup in {hierarchy.mount}: {error.strerror}") from error
         self.host.writes.clear()
 
