@@ -105,10 +105,11 @@ class Planner:
         for key in sorted(self.request.zeros):
             draft.note(f"{KNOB[key].option} 0 means no value, and live changes nothing")
         applied = self.tools.state.applied(domain)
+        kept = self._same_cgroup(domain, applied)
         for seat in domain.seats():
-            self._seat(draft, seat, self._same_cgroup(domain, applied).weight)
+            self._seat(draft, seat, kept.weight)
         if draft.tasks:
-            draft.tasks.append(Record(domain, self._to_record(domain, applied), applied))
+            draft.tasks.append(Record(domain, self._to_record(domain, kept), applied))
 
     def _seat(self, draft: Draft, seat: Seat, remembered: int | None) -> None:
         """Plan one cgroup of the domain: systemd first where it is a unit's own, then the files."""
@@ -173,8 +174,7 @@ class Planner:
                 f"{limit.cpus:g} CPUs has no effect beyond {above.cpus:g}, the limit of its ancestor {above.cgroup}"
             )
 
-    def _to_record(self, domain: Domain, before: Applied | None) -> Applied:
-        kept = self._same_cgroup(domain, before)
+    def _to_record(self, domain: Domain, kept: Applied) -> Applied:
         period = self._live_period(domain)
         if self.request.microcpus is not None:
             kept = kept._replace(change=kept.change._replace(period=period))

@@ -24,12 +24,7 @@ _OTHERS = ("/var/lib/incus/", "/var/lib/lxd/", "/var/snap/lxd/")
 
 def find(site: Cgroups, name: str) -> Domain | None:
     """The container `name`, running or not."""
-    if not is_component(name):
-        return None
-    path = _running(site).get(name)
-    if path is None:
-        return Domain("lxc", name, running=False, persistent=True) if _defined(site, LXCPATH, name) else None
-    return _domain(site, path, name)
+    return _found(site, name, _running(site))
 
 
 def domains(site: Cgroups) -> Iterator[Domain]:
@@ -37,8 +32,16 @@ def domains(site: Cgroups) -> Iterator[Domain]:
     running = _running(site)
     defined = [name for name in site.host.names(LXCPATH) if _defined(site, LXCPATH, name)]
     for name in sorted({*running, *defined}):
-        if domain := visible(find, site, name):
+        if domain := visible(lambda site, name: _found(site, name, running), site, name):
             yield domain
+
+
+def _found(site: Cgroups, name: str, running: dict[str, str]) -> Domain | None:
+    if not is_component(name):
+        return None
+    if name in running:
+        return _domain(site, running[name], name)
+    return Domain("lxc", name, running=False, persistent=True) if _defined(site, LXCPATH, name) else None
 
 
 def _defined(site: Cgroups, lxcpath: str, name: str) -> bool:
