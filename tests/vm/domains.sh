@@ -4,10 +4,11 @@
 #   domains.sh down [RUNTIME...]  stop it; its definition stays
 #   domains.sh pid RUNTIME        the process id of its init; exit 1 when it is not running
 # A runtime is its name in RUNTIMES and three functions: pid_R prints the process id of the domain's init, or fails; up_R,
-# called when it is not running, defines and starts the domain; down_R, called when it is running, stops it.
+# called when it is not running, defines and starts the domain; down_R, called when it is running, stops it. A "-" in the
+# name is a "_" in the functions'. No image comes from anywhere: all are made of the one tree.
 set -euo pipefail
 
-RUNTIMES=(unit user nspawn lxc libvirt)
+RUNTIMES=(unit user nspawn lxc libvirt docker podman podman-user incus lxd runc runc-systemd crun crun-systemd ctr cri)
 NAME=${NAME:-mydom}
 USER_NAME=labuser
 TREE=/srv/domain # the root filesystem that each container gets a copy of
@@ -77,9 +78,12 @@ pid_unit() { main_pid systemctl; }
 # --- a plain unit of an unprivileged user's own systemd
 
 as_user() {
-  local uid
+  local uid run
   uid=$(id -u "$USER_NAME")
-  setpriv --reuid="$uid" --regid="$uid" --init-groups --reset-env env "XDG_RUNTIME_DIR=/run/user/$uid" "$@"
+  run=/run/user/$uid
+  cd /
+  setpriv --reuid="$uid" --regid="$uid" --init-groups --reset-env \
+    env "XDG_RUNTIME_DIR=$run" "DBUS_SESSION_BUS_ADDRESS=unix:path=$run/bus" "$@"
 }
 up_user() {
   if service | define "/home/$USER_NAME/.config/systemd/user/$NAME.service"; then
@@ -177,6 +181,167 @@ pid_libvirt() { # libvirt's own file has the pid of libvirt_lxc; init is its chi
   controller=$(cat "/run/libvirt/lxc/$NAME.pid" 2>/dev/null) && pgrep -n -P "$controller"
 }
 
+# --- docker, with a registry of nothing: its image is imported from the tree
+
+up_docker() {
+  define /etc/docker/daemon.json <<<'{"bridge": "none", "iptables": false, "ip6tables": false, "live-restore": true}' || true
+  systemctl start docker.service
+  image docker
+  if docker container inspect "$NAME" >/dev/null 2>&1; then
+    docker start "$NAME" >/dev/null
+  else
+    docker run -d --name "$NAME" --network none domain >/dev/null
+  fi
+}
+down_docker() { docker stop -t 2 "$NAME" >/dev/null; }
+pid_docker() { running_pid docker container inspect -f '{{.State.Pid}}' "$NAME"; }
+
+image() { # image COMMAND...: the image "domain", where docker or podman has it not yet
+  if "$@" image inspect domain >/dev/null 2>&1; then return; fi
+  tree /srv/images/root
+  tar -C /srv/images/root -c . | "$@" import -c 'CMD ["/sbin/init"]' - domain >/dev/null
+}
+
+running_pid() { # running_pid CMD...: what it prints, where that is a process id and not 0
+  local pid
+  pid=$("$@" 2>/dev/null) && [ "${pid:-0}" -gt 0 ] && echo "$pid"
+}
+
+# --- podman, root's and a user's
+
+podman_up() { # podman_up COMMAND...
+  image "$@"
+  if "$@" container exists "$NAME"; then
+    "$@" start "$NAME" >/dev/null
+  else
+    "$@" run -d --name "$NAME" --network none domain >/dev/null
+  fi
+}
+up_podman() { podman_up podman; }
+down_podman() { podman stop -t 2 "$NAME" >/dev/null; }
+pid_podman() { running_pid podman container inspect -f '{{.State.Pid}}' "$NAME"; }
+
+up_podman_user() { podman_up as_user podman; }
+down_podman_user() { as_user podman stop -t 2 "$NAME" >/dev/null; }
+pid_podman_user() { running_pid as_user podman container inspect -f '{{.State.Pid}}' "$NAME"; }
+
+# --- incus and LXD
+
+lxd_up() { # lxd_up COMMAND SOCKET: both take the same words
+  local dir
+  if ! grep -q ^root: /etc/subuid; then echo root:1000000:1000000000 | tee -a /etc/subuid >>/etc/subgid; fi
+  if ! "$1" storage show default >/dev/null 2>&1; then
+    "$1" storage create default dir >/dev/null
+    "$1" profile device add default root disk path=/ pool=default >/dev/null
+  fi
+  if ! "$1" image info domain >/dev/null 2>&1; then
+    dir=$(mktemp -d)
+    tree "$dir/rootfs"
+    printf 'architecture: x86_64\ncreation_date: 1700000000\nproperties:\n  description: domain\n' >"$dir/metadata.yaml"
+    tar -C "$dir" -cf "/srv/images/$1.tar" metadata.yaml rootfs
+    rm -r "$dir"
+    "$1" image import "/srv/images/$1.tar" --alias domain >/dev/null
+  fi
+  if "$1" info "$NAME" >/dev/null 2>&1; then "$1" start "$NAME"; else "$1" launch -q domain "$NAME" </dev/null; fi
+}
+lxd_pid() { running_pid sh -c "$1 query /1.0/instances/$NAME/state | jq -e .pid"; }
+
+up_incus() {
+  mkdir -p /srv/images
+  systemctl start incus.socket incus.service
+  lxd_up incus
+}
+down_incus() { incus stop -f "$NAME"; }
+pid_incus() { lxd_pid incus; }
+
+up_lxd() {
+  mkdir -p /srv/images
+  systemctl start lxd.socket lxd.service
+  lxd_up lxc
+}
+down_lxd() { lxc stop -f "$NAME"; }
+pid_lxd() { lxd_pid lxc; }
+
+# --- runc and crun by themselves, without and with systemd
+
+oci_up() { # oci_up RUNTIME ID CGROUPS_PATH [OPTION...]
+  local bundle=/srv/oci/$1/$2 runtime=$1 id=$2 path=$3
+  tree "$bundle/rootfs"
+  if [ ! -e "$bundle/config.json" ]; then
+    (cd "$bundle" && "$runtime" spec)
+    jq --arg path "$path" '.process.terminal = false | .process.args = ["/sbin/init"] | .root.readonly = false
+      | if $path != "" then .linux.cgroupsPath = $path else . end' "$bundle/config.json" >"$bundle/new"
+    mv "$bundle/new" "$bundle/config.json"
+  fi
+  "$runtime" delete -f "$id" >/dev/null 2>&1 || true
+  "$runtime" "${@:4}" run -d --bundle "$bundle" "$id" </dev/null >"/var/log/$runtime-$id.log" 2>&1
+}
+oci_pid() { # oci_pid RUNTIME ID
+  local state
+  state=$("$1" state "$2" 2>/dev/null) && jq -e 'if .status == "stopped" then empty else .pid end' <<<"$state"
+}
+
+up_runc() { oci_up runc "$NAME" ''; }
+down_runc() { runc delete -f "$NAME"; }
+pid_runc() { oci_pid runc "$NAME"; }
+up_runc_systemd() { oci_up runc "$NAME-sd" "system.slice:lab:$NAME-runc" --systemd-cgroup; }
+down_runc_systemd() { runc delete -f "$NAME-sd"; }
+pid_runc_systemd() { oci_pid runc "$NAME-sd"; }
+up_crun() { oci_up crun "$NAME" ''; }
+down_crun() { crun delete -f "$NAME"; }
+pid_crun() { oci_pid crun "$NAME"; }
+up_crun_systemd() { oci_up crun "$NAME-sd" "system.slice:lab:$NAME-crun" --systemd-cgroup; }
+down_crun_systemd() { crun delete -f "$NAME-sd"; }
+pid_crun_systemd() { oci_pid crun "$NAME-sd"; }
+
+# --- containerd, by ctr and by the interface that a kubelet uses
+
+containerd_up() {
+  if define /etc/containerd/config.toml <<'X'; then systemctl stop containerd.service; fi # docker may have started it
+version = 2
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "docker.io/library/domain:latest"
+X
+  systemctl start containerd.service
+  await ctr version
+}
+up_ctr() {
+  containerd_up
+  tree "/srv/ctr/$NAME"
+  if ctr containers info "$NAME" >/dev/null 2>&1; then
+    ctr tasks delete -f "$NAME" >/dev/null 2>&1 || true
+    ctr tasks start -d "$NAME"
+  else
+    ctr run -d --rootfs "/srv/ctr/$NAME" "$NAME" /sbin/init
+  fi
+}
+down_ctr() { ctr tasks kill -s KILL "$NAME"; }
+pid_ctr() { running_pid sh -c "ctr tasks ls | awk '\$1 == \"$NAME\" && \$3 == \"RUNNING\" { print \$2 }'"; }
+
+up_cri() {
+  containerd_up
+  if ! ctr -n k8s.io images ls -q | grep -q /domain:; then
+    tree /srv/images/root
+    archive /srv/images/root | ctr -n k8s.io images import - >/dev/null
+  fi
+  await cri images docker.io/library/domain:latest
+  cri up pod "$NAME" docker.io/library/domain:latest >/dev/null
+}
+down_cri() { cri down pod "$NAME"; }
+pid_cri() { running_pid cri pid pod "$NAME"; }
+
+archive() { # archive DIR: an image made of a directory, as `docker save` writes it
+  local dir layer
+  dir=$(mktemp -d)
+  tar -C "$1" -cf "$dir/layer.tar" .
+  layer=$(sha256sum "$dir/layer.tar" | cut -d' ' -f1)
+  jq -n --arg layer "sha256:$layer" '{architecture: "amd64", os: "linux", config: {Cmd: ["/sbin/init"]},
+    rootfs: {type: "layers", diff_ids: [$layer]}}' >"$dir/config.json"
+  jq -n '[{Config: "config.json", RepoTags: ["domain:latest"], Layers: ["layer.tar"]}]' >"$dir/manifest.json"
+  tar -C "$dir" -c manifest.json config.json layer.tar
+  rm -r "$dir"
+}
+
 # ---
 
 cpu_cgroup() { # cpu_cgroup PID: where the process is in the hierarchy that has the cpu controller
@@ -195,18 +360,18 @@ cpu_cgroup() { # cpu_cgroup PID: where the process is in the hierarchy that has 
 
 up() {
   local pid
-  if ! pid=$("pid_$1"); then
-    "up_$1"
-    await "pid_$1"
-    pid=$("pid_$1")
+  if ! pid=$("pid_${1//-/_}"); then
+    "up_${1//-/_}"
+    await "pid_${1//-/_}"
+    pid=$("pid_${1//-/_}")
   fi
   printf '%s\t%s\t%s\n' "$1" "$pid" "$(cpu_cgroup "$pid")"
 }
 
 down() {
   local pid
-  if pid=$("pid_$1"); then
-    "down_$1"
+  if pid=$("pid_${1//-/_}"); then
+    "down_${1//-/_}"
     await ended "$pid"
   fi
 }
@@ -229,7 +394,7 @@ main() {
   done
   if [ "$command" = pid ]; then
     [ $# = 1 ] || usage
-    "pid_$1"
+    "pid_${1//-/_}"
     return
   fi
   if [ $# = 0 ]; then set -- "${RUNTIMES[@]}"; fi

@@ -19,6 +19,9 @@ R=$DIR/root
 # Daemons that domains.sh starts on demand, and what only delays the boot of a machine that lives for one test run.
 OFF=(
   libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket libvirt-guests.service
+  docker.service docker.socket containerd.service podman.service podman.socket podman-restart.service
+  podman-auto-update.timer incus.service incus.socket incus-user.socket incus-startup.service lxd.service lxd.socket
+  lxcfs.service incus-lxcfs.service lxd-agent.service dnsmasq.service nftables.service rsync.service
   virtlogd.service virtlogd.socket virtlogd-admin.socket lxc.service lxc-net.service lxc-monitord.service
   apparmor.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service
   fstrim.timer getty@tty1.service logrotate.timer systemd-networkd.service systemd-network-generator.service

@@ -169,8 +169,8 @@ def test_one_name_in_three_runtimes_is_ambiguous_and_all_are_listed(vm: Vm) -> N
     done = vm.run("cputune schedinfo mydom")
     assert done.returncode == 3
     assert done.stderr == (
-        "cputune: error: mydom is known to more than one runtime: libvirt:mydom, lxc:mydom, nspawn:mydom\n"
-        "hint: name one of them as RUNTIME:NAME\n"
+        "cputune: error: mydom is the name of more than one domain: libvirt:mydom, lxc:mydom, nspawn:mydom\n"
+        "hint: name one of them as it is here\n"
     )
 
 
