@@ -7,7 +7,7 @@ _cputune_fitting() {
     case $1:$2 in
         :0) printf '%s\n' set schedinfo status run apply ;;
         :options) printf '%s\n' --root --config-dir --state-dir --version -h --help ;;
-        set:options) printf '%s\n' --shares --weight --period --quota --burst --cpus --idle --no-idle --live --config --current --dry-run --json -h --help ;;
+        set:options) printf '%s\n' --shares --weight --period --quota --burst --cpus --idle --no-idle --live --config --current --native --dry-run --json -h --help ;;
         set:--quota) printf '%s\n' unlimited ;;
         set:[0-9]*) _cputune_domains ;;
         schedinfo:options) printf '%s\n' --set --live --config --current --all --json -h --help ;;
@@ -15,7 +15,7 @@ _cputune_fitting() {
         schedinfo:0) _cputune_domains ;;
         schedinfo:[1-9]*) printf '%s\n' cpu_shares= cpu_weight= vcpu_period= vcpu_quota= vcpu_burst= cpu_idle= ;;
         status:options) printf '%s\n' --runtime --interval --json -h --help ;;
-        status:--runtime) printf '%s\n' libvirt lxc nspawn run systemd cgroup pid ;;
+        status:--runtime) printf '%s\n' libvirt lxc incus lxd nspawn docker podman cri oci run systemd cgroup pid ;;
         status:[0-9]*) _cputune_domains ;;
         run:options) printf '%s\n' --name --shares --weight --period --quota --burst --cpus --idle --no-idle -h --help ;;
         run:--quota) printf '%s\n' unlimited ;;

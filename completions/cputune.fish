@@ -75,6 +75,7 @@ complete -c cputune -n '__cputune_at set' -l no-idle -d 'Run only when nothing e
 complete -c cputune -n '__cputune_at set' -l live -d 'The running domain, now'
 complete -c cputune -n '__cputune_at set' -l config -d 'The saved configuration, which cputune apply puts into force'
 complete -c cputune -n '__cputune_at set' -l current -d 'Live if the domain runs, else the config'
+complete -c cputune -n '__cputune_at set' -l native -d 'Also have the runtime itself remember it, by its own command'
 complete -c cputune -n '__cputune_at set' -l dry-run -d 'Print every write, in order, and the file it goes to'
 complete -c cputune -n '__cputune_at set' -l json -d 'Print JSON: virsh\'s names, microseconds'
 complete -c cputune -n '__cputune_at set' -s h -d 'Print this command\'s options and examples'
@@ -90,7 +91,7 @@ complete -c cputune -n '__cputune_at schedinfo' -s h -d 'Print this command\'s o
 complete -c cputune -n '__cputune_at schedinfo' -l help -d 'Print this command\'s options and examples'
 complete -c cputune -n '__cputune_at schedinfo 0 0' -a '(__cputune_domains)' -d domain
 complete -c cputune -n '__cputune_at schedinfo 1' -a 'cpu_shares= cpu_weight= vcpu_period= vcpu_quota= vcpu_burst= cpu_idle='
-complete -c cputune -n '__cputune_at status' -l runtime -x -a 'libvirt lxc nspawn run systemd cgroup pid' -d 'Only domains of this runtime'
+complete -c cputune -n '__cputune_at status' -l runtime -x -a 'libvirt lxc incus lxd nspawn docker podman cri oci run systemd cgroup pid' -d 'Only domains of this runtime'
 complete -c cputune -n '__cputune_at status' -l interval -x -d 'Watch for this long (0.01 to 3600): CPUs used, share of periods throttled'
 complete -c cputune -n '__cputune_at status' -l json -d 'Print JSON: virsh\'s names, microseconds'
 complete -c cputune -n '__cputune_at status' -s h -d 'Print this command\'s options and examples'

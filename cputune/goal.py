@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cputune.errors import Refused, UsageError, WrongState
+from cputune.errors import Refused, Unsupported, UsageError, WrongState
 from cputune.model import (
     DEFAULT_PERIOD,
     DEFAULT_SHARES,
@@ -39,7 +39,11 @@ def source_of(where: Where, domain: Domain) -> Source:
 
 
 def refuse_not_running(domain: Domain) -> None:
-    """Raise WrongState for a domain that does not run."""
+    """Raise WrongState for a domain that does not run, Unsupported for one without a cgroup of its own."""
+    if domain.obstacle:
+        raise Unsupported(
+            f"domain {domain.qualified} runs, but {domain.obstacle}", "limit what it is in: cputune status cgroup:/..."
+        )
     if not domain.running:
         raise WrongState(
             f"domain {domain.qualified} is not running", "start it first, or use --config instead of --live"
@@ -117,7 +121,7 @@ def saved_tune(change: Change, scale: Scale) -> CpuTune:
     """A saved configuration in the terms of schedinfo: both shares and weight where one of them is there."""
     shares, weight = change.shares, change.weight
     if shares is not None:
-        weight = nearest_weight(shares) if scale is Scale.KERNEL else shares
+        weight = nearest_weight(shares, scale)
     elif weight is not None:
         shares = shares_of_weight(weight, scale)
     return CpuTune(shares, weight, change.period, change.quota, change.burst, change.idle)

@@ -5,7 +5,9 @@ Paths are those of the host; `root` is where the host's file system is mounted (
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -61,6 +63,27 @@ class Host:
         except OSError:
             return None
 
+    def read_regular(self, path: str, limit: int = _READ_LIMIT) -> str:
+        """The text of a regular file that anybody may have put there: never waits for a pipe's other end.
+
+        Raises OSError; EFBIG where it is larger than `limit` bytes.
+        """
+        fd = os.open(self.root + path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file")
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        return data.decode("utf-8", "surrogateescape")
+
+    def read_regular_or_none(self, path: str) -> str | None:
+        """The same, or None where it cannot be had."""
+        try:
+            return self.read_regular(path)
+        except OSError:
+            return None
+
     def write(self, path: str, text: str) -> None:
         """Write a kernel file in one call. Raises OSError.
 
@@ -87,6 +110,13 @@ class Host:
         except OSError:
             return None
 
+    def owner(self, path: str) -> int | None:
+        """The user id that a file or directory belongs to."""
+        try:
+            return os.stat(self.root + path).st_uid
+        except OSError:
+            return None
+
     def children(self, path: str) -> list[str]:
         """The names of the directories in a directory, sorted; empty where it cannot be read."""
         try:
@@ -94,6 +124,10 @@ class Host:
                 return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
         except OSError:
             return []
+
+    def may_list(self, path: str) -> bool:
+        """Whether we may see what is in a directory."""
+        return os.access(self.root + path, os.R_OK | os.X_OK)
 
     def names(self, path: str) -> list[str]:
         """All names in a directory, sorted; empty where it cannot be read."""
@@ -110,8 +144,12 @@ class Host:
         """Remove a directory (a cgroup). Raises OSError."""
         os.rmdir(self.root + path)
 
-    def run(self, argv: Sequence[str], user: int | None = None, timeout: float = 30.0) -> Completed:
+    def run(
+        self, argv: Sequence[str], user: int | None = None, timeout: float = 30.0, text: str | None = None
+    ) -> Completed:
         """Run a program to its end, without a shell; as another user with that user's bus, and nothing else of ours.
+
+        It reads `text`, or nothing.
 
         Raises OSError where it cannot be started or does not end.
         """
@@ -119,19 +157,35 @@ class Host:
 
         env = {**os.environ, "LC_ALL": "C"}
         if user is not None:
-            env = {"PATH": os.defpath, "LC_ALL": "C", "XDG_RUNTIME_DIR": f"/run/user/{user}"}
+            env = _environment_of(user)
+        group = None if user is None else int(env.pop("GID"))
         try:
             done = subprocess.run(
                 argv,
-                stdin=subprocess.DEVNULL,
+                input=(text or "").encode(),
                 capture_output=True,
                 timeout=timeout,
                 check=False,
                 env=env,
                 user=user,
-                group=user,
+                group=group,
                 extra_groups=None if user is None else (),
+                cwd=None if user is None else "/",
             )
         except subprocess.TimeoutExpired as error:
             raise TimeoutError(110, f"{argv[0]} did not answer in {timeout:g} s") from error
         return Completed(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+def _environment_of(user: int) -> dict[str, str]:
+    """What a program of another user's is given, with the number of his group as GID."""
+    import pwd
+
+    run = f"/run/user/{user}"
+    env = {"PATH": f"{os.defpath}:/usr/sbin:/sbin", "LC_ALL": "C", "XDG_RUNTIME_DIR": run, "GID": str(user)}
+    env["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={run}/bus"
+    try:
+        entry = pwd.getpwuid(user)
+    except KeyError:
+        return env
+    return env | {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name, "GID": str(entry.pw_gid)}

@@ -6,6 +6,7 @@ never get here: `cputune.cgroup` converts them at the edge.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Literal, NamedTuple
 
@@ -131,6 +132,13 @@ class Scale(Enum):
     """weight = shares x 100 / 1024, as kernel/sched/core.c does."""
     WEIGHT = "weight"
     """Unconverted: libvirt's LXC driver writes it as the weight."""
+    OCI = "oci"
+    """The curve of runc 1.3.2 and crun 1.23, and later: 1024 shares are weight 100, 512 are 59."""
+    OCI_LINEAR = "oci-linear"
+    """What runc and crun did before: 2..262144 on 1..10000, so that 1024 shares are weight 39."""
+
+
+OCI_SCALES = (Scale.OCI, Scale.OCI_LINEAR)
 
 
 class Domain(NamedTuple):
@@ -147,11 +155,22 @@ class Domain(NamedTuple):
     scale: Scale = Scale.KERNEL
     facts: tuple[tuple[str, str], ...] = ()
     """What else is known of it, for `status DOMAIN`: ("pid", "441"), ("unit", "x.scope"), ..."""
+    mirrored: bool = False
+    """`limit` is inside `weight`, and the runtime's own command writes all knobs to both: crun under systemd."""
+    obstacle: str | None = None
+    """Why it runs and yet has no cgroup that could be limited."""
 
     @property
     def qualified(self) -> str:
         """RUNTIME:NAME."""
         return f"{self.runtime}:{self.name}"
+
+    def state(self, states: Mapping[str, CpuTune]) -> CpuTune:
+        """The domain's own state, from those of its cgroups: bandwidth is `limit`'s, the rest `weight`'s."""
+        if self.limit is None or self.weight is None:
+            return CpuTune()
+        limit = states[self.limit]
+        return states[self.weight]._replace(**{key: getattr(limit, key) for key in BANDWIDTH})
 
     def seats(self) -> tuple[Seat, ...]:
         """The cgroups to write, each with the knobs it carries."""
@@ -159,6 +178,8 @@ class Domain(NamedTuple):
             return ()
         if self.limit == self.weight:
             return (Seat(self.limit, BANDWIDTH + WEIGHT),)
+        if self.mirrored:
+            return (Seat(self.weight, BANDWIDTH + WEIGHT), Seat(self.limit, BANDWIDTH + WEIGHT))
         return (Seat(self.weight, WEIGHT), Seat(self.limit, BANDWIDTH))
 
 

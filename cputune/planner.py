@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from cputune.cgroup.order import Limit, ratio
 from cputune.cgroup.plan import writes
 from cputune.cgroup.support import require, support
-from cputune.errors import NoSuchDomain, Unsupported, WrongState
+from cputune.errors import NoSuchDomain, Unsupported, UsageError, WrongState
 from cputune.goal import Where, goal_of, merged, refuse_not_running, targets, touched
+from cputune.memory import Wanted, agree
+from cputune.memory import require as require_memory
+from cputune.memory.command import default_shares
 from cputune.model import (
     BANDWIDTH,
     DEFAULT_PERIOD,
     KNOB,
     UNLIMITED,
+    WEIGHT,
     Change,
     CpuTune,
     Domain,
@@ -22,8 +26,8 @@ from cputune.model import (
     Source,
 )
 from cputune.state import Applied
-from cputune.systemd import Unit, Unreachable, differs, enables, rounding, unit_of, wanted
-from cputune.transaction import Record, Save, Task, Tell, Tools, Tune
+from cputune.systemd import Properties, Unit, Unreachable, differs, enables, rounding, unit_of, wanted
+from cputune.transaction import Native, Record, Save, Task, Tell, Tools, Tune
 
 if TYPE_CHECKING:
     from cputune.cgroup import Cgroups
@@ -35,12 +39,14 @@ _WHOLE_PERCENT = 10_000
 
 
 class Moved(NamedTuple):
-    """One knob before and after, in the terms of the kernel (live) or as it is saved (config)."""
+    """One knob before and after: in the terms of the kernel (live), as it is saved (config), or remembered (native)."""
 
-    source: Source
+    source: Source | Literal["native"]
     key: str
     before: object
     after: object
+    shares: int | None = None
+    """What was given, where the kernel counts in weight."""
 
 
 class Outcome(NamedTuple):
@@ -50,6 +56,8 @@ class Outcome(NamedTuple):
     moved: tuple[Moved, ...]
     tasks: tuple[Task, ...]
     notes: tuple[str, ...]
+    natives: tuple[Task, ...] = ()
+    """What the runtime is told: done when the tasks of all domains are."""
 
 
 class Draft:
@@ -59,31 +67,41 @@ class Draft:
         self.domain = domain
         self.moved: list[Moved] = []
         self.tasks: list[Task] = []
+        self.natives: list[Task] = []
+        self.saved = Change()
+        """The configuration afterwards, where it is concerned."""
         self.notes: list[str] = []
 
     def note(self, text: str) -> None:
         """Something to tell the user."""
         self.notes.append(f"{self.domain.qualified}: {text}")
 
-    def move(self, source: Source, before: tuple[object, ...], after: tuple[object, ...]) -> None:
-        """Take down the knobs that differ between two states or two configurations."""
+    def move(
+        self,
+        source: Source | Literal["native"],
+        before: tuple[object, ...],
+        after: tuple[object, ...],
+        shares: int | None = None,
+    ) -> None:
+        """Take down the knobs that differ between two states, two configurations or two memories."""
         for key, old, new in zip(Change._fields, before, after, strict=True):
-            if old != new and (source == "config" or new is not None):
-                self.moved.append(Moved(source, key, old, new))
+            if old != new and (source != "live" or new is not None):
+                self.moved.append(Moved(source, key, old, new, shares if key == "weight" else None))
 
     def outcome(self) -> Outcome:
         """The finished outcome."""
-        return Outcome(self.domain, tuple(self.moved), tuple(self.tasks), tuple(self.notes))
+        return Outcome(self.domain, tuple(self.moved), tuple(self.tasks), tuple(self.notes), tuple(self.natives))
 
 
 class Planner:
     """Plans one request. `store` is called only where a configuration is concerned, since it loads yaml."""
 
-    def __init__(self, tools: Tools, request: Request, where: Where) -> None:
+    def __init__(self, tools: Tools, request: Request, where: Where, *, native: bool = False) -> None:
         self.tools = tools
         self.site = tools.site
         self.request = request
         self.where = where
+        self.native = native
         self.reached: dict[str, Limit | None] = {}
         """The limits that groups planned so far will have: what comes after them must fit."""
 
@@ -91,12 +109,20 @@ class Planner:
         """The outcome for one domain. Raises CpuTuneError where it cannot be."""
         draft = Draft(domain)
         live, config = targets(self.where, domain)
+        if self.native and domain.running and not live:
+            raise UsageError(
+                f"--native: {domain.qualified} runs, and its runtime's own command changes it at once",
+                f"say so: cputune set {domain.qualified} ... --live --config --native",
+            )
+        before = {seat.cgroup: self.site.read_if_used(seat.cgroup) for seat in domain.seats()} if self.native else {}
         if live:
             refuse_not_running(domain)
             self._live(draft)
         if config:
             self._config(draft)
-        if not draft.tasks:
+        if self.native:
+            self._native(draft, before)
+        if not draft.tasks and not draft.natives:
             draft.note("nothing to do: this is in force already" if live else "nothing to do: this is saved already")
         return draft.outcome()
 
@@ -106,24 +132,50 @@ class Planner:
             draft.note(f"{KNOB[key].option} 0 means no value, and live changes nothing")
         applied = self.tools.state.applied(domain)
         kept = self._same_cgroup(domain, applied)
-        for seat in domain.seats():
-            self._seat(draft, seat, kept.weight)
+        keys = frozenset(touched(self.request))
+        states = {seat.cgroup: self._state(draft, seat, keys & set(seat.carries)) for seat in domain.seats()}
+        now = domain.state(states)
+        goal = goal_of(now, self.request, self.site.hierarchy.version, domain.scale, kept.weight, Change._fields)
+        for seat in self._seats_in_order(domain, states, goal):
+            self._seat(draft, seat, states[seat.cgroup], goal)
+        draft.move("live", now, goal, self.request.change.shares)
+        if self.request.change.shares is not None and (guess := dict(domain.facts).get("shares")):
+            draft.note(f"shares are converted {guess}")
         if draft.tasks:
             draft.tasks.append(Record(domain, self._to_record(domain, kept), applied))
 
-    def _seat(self, draft: Draft, seat: Seat, remembered: int | None) -> None:
-        """Plan one cgroup of the domain: systemd first where it is a unit's own, then the files."""
+    def _state(self, draft: Draft, seat: Seat, keys: frozenset[str]) -> CpuTune:
+        """What a cgroup has that is to get `keys`; the defaults where systemd will enable the controller for that."""
+        now = self.site.read_if_used(seat.cgroup)
+        if keys and self._enabling(seat.cgroup, now):
+            return self.site.default()
+        require(self.site, seat.cgroup, now, keys, draft.domain.qualified)
+        return now
+
+    def _enabling(self, cgroup: str, now: CpuTune) -> bool:
+        unit = self._unit(cgroup)
+        return unit is not None and not support(now).weight and enables(unit, self.site.hierarchy.version)
+
+    def _seats_in_order(self, domain: Domain, states: dict[str, CpuTune], goal: CpuTune) -> list[Seat]:
+        """v1 allows no child above its parent at any moment: where the inner cgroup shrinks, it goes first."""
+        seats = list(domain.seats())
+        if domain.mirrored and domain.limit and _ratio(states[domain.limit]) > _ratio(goal):
+            seats.reverse()
+        return seats
+
+    def _seat(self, draft: Draft, seat: Seat, now: CpuTune, wanted_state: CpuTune) -> None:
+        """Plan one cgroup of the domain: systemd first where it is a unit's own, then the files.
+
+        Of bandwidth and weight it gets the whole of what any knob of it was named: both levels of crun's are to agree.
+        """
         keys = frozenset(touched(self.request)) & set(seat.carries)
         if not keys:
             return
         site, version = self.site, self.site.hierarchy.version
         unit = self._unit(seat.cgroup)
-        now = site.read_if_used(seat.cgroup)
-        enabling = unit is not None and not support(now).weight and enables(unit, version)
-        if enabling:
-            now = site.default()
-        require(site, seat.cgroup, now, keys, draft.domain.qualified)
-        goal = goal_of(now, self.request, version, draft.domain.scale, remembered, seat.carries)
+        enabling = self._enabling(seat.cgroup, site.read_if_used(seat.cgroup))
+        groups = [group for group in (BANDWIDTH, WEIGHT) if keys & set(group)]
+        goal = now._replace(**{key: getattr(wanted_state, key) for group in groups for key in group})
         plan = writes(site.backend, site.directory(seat.cgroup), now, goal, site.bounds(seat.cgroup, self.reached))
         tell = self._tell(draft, unit, seat.cgroup, goal, keys) if unit else None
         if plan and enabling and not wanted(version, goal, keys):
@@ -138,7 +190,6 @@ class Planner:
             )
         if tell or plan:
             draft.tasks.append(Tune(seat.cgroup, now, goal, tuple(plan), tell))
-        draft.move("live", now, goal)
         if keys & {"quota", "period"}:
             self._note_limit(draft, seat.cgroup, goal, told=tell is not None)
 
@@ -152,7 +203,20 @@ class Planner:
         except (Unreachable, NoSuchDomain) as error:
             draft.note(f"{error.message}; the kernel has the value until systemd next writes its own")
             return None
+        if held and not self.native:
+            self._note_hiding(draft, unit, properties)
         return Tell(unit, properties, held) if held and differs(held, properties) else None
+
+    def _note_hiding(self, draft: Draft, unit: Unit, properties: Properties) -> None:
+        """A drop-in of `systemctl set-property` hides what we tell systemd, from its next reload on."""
+        from cputune.memory.units import hiding
+
+        files = hiding(self.site, unit, properties)
+        if files:
+            draft.note(
+                f"systemd's next reload puts back what {', '.join(files)} says; "
+                f"to change that too: cputune set {draft.domain.qualified} ... --live --config --native"
+            )
 
     def _unit(self, cgroup: str) -> Unit | None:
         return unit_of(cgroup) if self.tools.systemd.booted() else None
@@ -205,10 +269,48 @@ class Planner:
         saved = self.store().load(domain)
         change = merged(saved.change, self.request, self._live_period(domain))
         check(change, domain.qualified)
+        draft.saved = change
         if change != saved.change:
             text = edited(saved, domain.qualified, change) if change.named() else None
             draft.tasks.append(Save(saved.path, text, saved.text or None))
             draft.move("config", saved.change, change)
+
+    def _native(self, draft: Draft, before: dict[str, CpuTune]) -> None:
+        """Plan what the runtime itself is to remember; after all else, so that it finds values that the kernel took."""
+        domain = draft.domain
+        memory = require_memory(domain)
+        remembered = memory.read(self.site, domain)
+        goals = {task.cgroup: task.goal for task in draft.tasks if isinstance(task, Tune)}
+        goal = domain.state({**before, **goals}) if domain.running else _at_start(draft.saved, remembered.change)
+        change = self.request.change
+        if touched(self.request) & {"quota", "period"}:
+            change = change._replace(quota=goal.quota, period=goal.period)
+        if not change.named():
+            return
+        orders = memory.orders(self.site, domain, Wanted(change, goal))
+        default = default_shares(self.site, domain)
+        if orders.after is not None and agree(remembered.change, orders.after, default):
+            return
+        held = tuple(self._held(seat.cgroup, before[seat.cgroup], goals) for seat in domain.seats())
+        draft.natives.append(Native(domain, orders, remembered, default, held))
+        if remembered.change is not None and orders.after is not None:
+            draft.move("native", remembered.change, orders.after)
+
+    def _held(self, cgroup: str, before: CpuTune, goals: dict[str, CpuTune]) -> Tune:
+        """What a cgroup is to have in spite of what the runtime's command does to it: all knobs, named or not."""
+        goal = goals.get(cgroup, before)
+        unit = self._unit(cgroup)
+        tell = None
+        if unit:
+            version = self.site.hierarchy.version
+            everything = wanted(version, goal, frozenset(Change._fields))
+            named = wanted(version, goal, frozenset(touched(self.request)))
+            try:
+                held = self.tools.systemd.get(unit, everything, cgroup)
+            except (Unreachable, NoSuchDomain):
+                held = {}
+            tell = Tell(unit, {**held, **named}, held) if held else None
+        return Tune(cgroup, before, goal, (), tell)
 
     def store(self) -> Store:
         """The saved configurations."""
@@ -224,12 +326,18 @@ class Planner:
         return state.period or DEFAULT_PERIOD
 
 
-def plan(tools: Tools, domains: list[Domain], request: Request, where: Where) -> list[Outcome]:
+def _at_start(saved: Change, remembered: Change | None) -> CpuTune:
+    """What a domain that does not run will have when it starts: what is saved, else what is remembered. Pure."""
+    found = {**(remembered or Change()).named(), **saved.named()}
+    return CpuTune(**{"quota": UNLIMITED, "period": DEFAULT_PERIOD, **found})  # type: ignore[arg-type]
+
+
+def plan(tools: Tools, domains: list[Domain], request: Request, where: Where, *, native: bool = False) -> list[Outcome]:
     """One outcome a domain, in the order in which they are to be carried out.
 
     Raises CpuTuneError where it cannot be: nothing has been touched then.
     """
-    return list(map(Planner(tools, request, where).plan, _in_order(tools.site, domains, request, where)))
+    return list(map(Planner(tools, request, where, native=native).plan, _in_order(tools.site, domains, request, where)))
 
 
 def _in_order(site: Cgroups, domains: list[Domain], request: Request, where: Where) -> list[Domain]:

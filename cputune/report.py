@@ -75,7 +75,7 @@ def moved(domain: Domain, change: Moved) -> str:
 def _in_other_terms(change: Moved, scale: Scale) -> str:
     if change.source == "live" and isinstance(change.after, int):
         if change.key == "weight":
-            return f" ({shares_of_weight(change.after, scale)} shares)"
+            return f" ({change.shares or shares_of_weight(change.after, scale)} shares)"
         if change.key == "shares":
             return f" (weight {nearest_weight(change.after)})"
     return ""
@@ -88,11 +88,15 @@ def cpus_of(tune: CpuTune) -> str:
 
 def step(task: Task) -> list[str]:
     """What a task will do, a line a write, in order."""
-    return [f"{kind} {where}: {before} -> {after}" for kind, where, before, after in _steps(task)]
+    return [
+        f"{kind} {where}: {before} -> {after}" if before else f"{kind} {where}"
+        for kind, where, before, after in _steps(task)
+    ]
 
 
 def _steps(task: Task) -> list[tuple[str, str, str, str]]:
-    from cputune.transaction import Save, Tune
+    from cputune.memory import Run
+    from cputune.transaction import Native, Save, Tune
 
     match task:
         case Tune(plan=plan, tell=tell):
@@ -104,21 +108,22 @@ def _steps(task: Task) -> list[tuple[str, str, str, str]]:
             return [
                 ("save", path, "no file" if before is None else "changed", "removed" if text is None else "written")
             ]
+        case Native(orders=orders):
+            return [
+                ("run", " ".join(step.argv), "", "") if isinstance(step, Run) else ("edit", step.path, "", "")
+                for step in orders.forward
+            ]
         case _:
             return []
 
 
 def _told(tell: Tell) -> list[tuple[str, str, str, str]]:
+    from cputune.systemd import word
+
     return [
-        ("set-property", f"{tell.unit.label} {name}", _property(tell.held.get(name)), _property(value))
+        ("set-property", f"{tell.unit.label} {name}", word(tell.held.get(name)), word(value))
         for name, value in tell.properties.items()
     ]
-
-
-def _property(value: int | None) -> str:
-    from cputune.systemd import INFINITY
-
-    return "infinity" if value in (None, INFINITY) else str(value)
 
 
 def outcome_data(outcome: Outcome) -> dict[str, Any]:
@@ -137,7 +142,7 @@ def outcome_data(outcome: Outcome) -> dict[str, Any]:
         ],
         "steps": [
             dict(zip(("do", "where", "from", "to"), words_, strict=True))
-            for task in outcome.tasks
+            for task in (*outcome.tasks, *outcome.natives)
             for words_ in _steps(task)
         ],
         "notes": list(outcome.notes),

@@ -96,18 +96,18 @@ class State:
         return os.path.join(self.directory, "applied", domain.runtime, file_name(domain.name))
 
 
-def write_atomically(path: str, text: str, *, sync: bool) -> None:
+def write_atomically(path: str, text: str, *, sync: bool, mode: int = 0o644) -> None:
     """Replace a file as a whole: write beside it, rename, with `sync` through to the disk. Raises OSError."""
     folder = os.path.dirname(path)
     os.makedirs(folder, mode=0o755, exist_ok=True)
     scratch = os.path.join(folder, f".{os.path.basename(path)[:200]}.{os.getpid()}")
     try:
-        fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             data = text.encode("utf-8", "surrogateescape")
             while data:
                 data = data[os.write(fd, data) :]
-            os.fchmod(fd, 0o644)
+            os.fchmod(fd, mode)
             if sync:
                 os.fsync(fd)
         finally:

@@ -12,9 +12,10 @@ from cputune.cgroup.order import Limit
 from cputune.cgroup.support import Support, support
 from cputune.errors import CpuTuneError, Unsupported
 from cputune.goal import goal_of
-from cputune.model import UNLIMITED, Change, CpuTune, Domain, Request, Stats
+from cputune.model import UNLIMITED, Change, CpuTune, Domain, Request, Seat, Stats
 from cputune.state import Applied
-from cputune.tune import Tuner, shown
+from cputune.systemd import differs, unit_of, wanted, word
+from cputune.tune import Tuner
 
 
 class HostInfo(NamedTuple):
@@ -63,6 +64,8 @@ class Observer:
         self.tuner = tuner
         self.site = tuner.site
         self.saved: dict[str, str] = {}
+        self.closely = False
+        """Whether systemd, too, is asked what it holds: a call a unit."""
         self.problem: str | None = None
         """Why the saved configurations cannot be read at all."""
         if os.path.isdir(os.path.join(tuner.host.config_dir, "domains")):
@@ -102,6 +105,7 @@ class Observer:
         else:
             domains = list(runtimes.domains(self.site, wanted or runtimes.RUNTIMES))
             domains += self._saved_besides({domain.qualified for domain in domains}, wanted)
+        self.closely = bool(names)
         if interval is None:
             return [self.row(domain) for domain in domains]
         before = {domain.qualified: self._counters(domain) for domain in domains}
@@ -147,7 +151,7 @@ class Observer:
         bound = above if above and (own is None or above.cpus < own) else None
         return Row(
             domain,
-            shown(domain, state, applied),
+            self.tuner.shown(domain, state),
             bound.cpus if bound else own,
             bound.cgroup if bound else None,
             saved,
@@ -162,7 +166,25 @@ class Observer:
             known = {key for key, value in saved.named().items() if value is not None}
             rest = Change(**{key: value for key, value in applied.change.named().items() if key not in known})  # type: ignore[arg-type]
             found += differences("set", rest, state, domain, self.site.hierarchy.version)
-        return found
+        found += differences(domain.runtime, self.tuner.remembered(domain), state, domain, self.site.hierarchy.version)
+        return found + [line for seat in domain.seats() if self.closely for line in self._held_otherwise(seat)]
+
+    def _held_otherwise(self, seat: Seat) -> list[str]:
+        """Where systemd holds something else for the unit of a cgroup: it will write that at its next reload."""
+        systemd, version = self.tuner.tools.systemd, self.site.hierarchy.version
+        unit = unit_of(seat.cgroup) if systemd.booted() else None
+        if unit is None:
+            return []
+        try:
+            now = self.site.read_if_used(seat.cgroup)
+            properties = wanted(version, now, frozenset(seat.carries))
+            held = systemd.get(unit, properties, seat.cgroup) if properties else {}
+        except CpuTuneError:
+            return []
+        names = [name for name in properties if held and differs({name: held[name]}, {name: properties[name]})]
+        return [
+            f"{unit.label}: systemd holds {name} {word(held[name])}, live {word(properties[name])}" for name in names
+        ]
 
     def _tightest(self, cgroup: str) -> Limit | None:
         limits = [limit for ancestor in self.site.ancestors(cgroup) if (limit := self._limit(ancestor))]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cputune.model import KNOB
 from cputune.report import cpus_of, number, words
+from cputune.runtimes.listing import PAUSED
 
 if TYPE_CHECKING:
     from cputune.model import Change
@@ -57,6 +58,8 @@ def cells(row: Row, *, sampled: bool) -> list[str]:
 def _state(row: Row) -> str:
     if row.domain.running and row.tune is None:
         return "unreadable"
+    if PAUSED in row.domain.facts:
+        return "paused"
     return "running" if row.domain.running else "stopped"
 
 

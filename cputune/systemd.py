@@ -102,6 +102,11 @@ def differs(held: Properties, properties: Properties) -> bool:
     )
 
 
+def word(value: int | None) -> str:
+    """A property's value for people."""
+    return "infinity" if value in (None, INFINITY) else str(value)
+
+
 def enables(unit: Unit, version: int) -> bool:
     """Whether its manager enables the cpu controller for a unit that gets one of its properties.
 
@@ -177,13 +182,20 @@ class Systemd:
 
         Raises Refused, NoPermission, Unreachable, NoSuchDomain.
         """
-        arguments = [word for name, value in properties.items() for word in (name, "t", str(value))]
-        self._busctl(
-            unit, "call", *_MANAGER, "SetUnitProperties", "sba(sv)", unit.name, "true", str(len(properties)), *arguments
-        )
+        self._run(unit, *self.set_command(unit, properties, runtime=True))
         # The reply comes before the cgroup is written; a second call is served after it (manager_loop() in
         # systemd's src/core/manager.c), so that our exact value is written last.
         self.get(unit, properties)
+
+    def set_command(self, unit: Unit, properties: Properties, *, runtime: bool) -> tuple[tuple[str, ...], int | None]:
+        """The program and the user that set properties of a unit: until the next boot, or for good."""
+        arguments = [word for name, value in properties.items() for word in (name, "t", str(value))]
+        how = (unit.name, str(runtime).lower(), str(len(properties)))
+        return self._command(unit, "call", *_MANAGER, "SetUnitProperties", "sba(sv)", *how, *arguments)
+
+    def reload_command(self, unit: Unit) -> tuple[tuple[str, ...], int | None]:
+        """The program and the user that have the unit's manager read all its files again."""
+        return self._command(unit, "call", *_MANAGER, "Reload")
 
     def start_scope(self, unit: Unit, pids: list[int], properties: Properties, description: str) -> None:
         """Start a transient scope with processes in it, and wait until they are there. Raises as `set`."""
@@ -207,12 +219,17 @@ class Systemd:
             str(count), *texts, *numbers, *processes, "0",
         )  # fmt: skip
 
-    def _busctl(self, unit: Unit, *arguments: str) -> Completed:
-        argv = ["busctl", "--no-pager", *self._address(unit), *arguments]
+    def _command(self, unit: Unit, *arguments: str) -> tuple[tuple[str, ...], int | None]:
         # A user's bus lets nobody else in, root neither.
         other = unit.uid if unit.uid not in (None, os.geteuid()) else None
+        return ("busctl", "--no-pager", *self._address(unit), *arguments), other
+
+    def _busctl(self, unit: Unit, *arguments: str) -> Completed:
+        return self._run(unit, *self._command(unit, *arguments))
+
+    def _run(self, unit: Unit, argv: tuple[str, ...], other: int | None) -> Completed:
         try:
-            done = self.host.run(argv, user=other)
+            done = self.host.run(list(argv), user=other)
         except OSError as error:
             message = f"cannot tell systemd of {unit.name}: {error.strerror or error}"
             raise Unreachable(message, "apt-get install dbus systemd") from error

@@ -11,16 +11,27 @@ from typing import TYPE_CHECKING, NamedTuple
 from cputune import runtimes
 from cputune.cgroup import Cgroups
 from cputune.cgroup.support import require, support
-from cputune.errors import WrongState
+from cputune.errors import CpuTuneError, WrongState
 from cputune.goal import Where, saved_tune, source_of
 from cputune.host import Host
-from cputune.model import WEIGHT, CpuTune, Domain, Request, Source
+from cputune.model import (
+    DEFAULT_SHARES,
+    DEFAULT_WEIGHT,
+    OCI_SCALES,
+    WEIGHT,
+    Change,
+    CpuTune,
+    Domain,
+    Request,
+    Source,
+)
 from cputune.transaction import Tools, perform
-from cputune.units import nearest_weight, shares_of_weight, weight_of_shares
+from cputune.units import nearest_weight, shares_of_weight
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from cputune.planner import Outcome
-    from cputune.state import Applied
     from cputune.store import Store
 
 
@@ -58,32 +69,55 @@ class Tuner:
         if source == "config":
             return SchedInfo(domain, source, True, saved_tune(self.store().load(domain).change, domain.scale))
         state = self.read(domain)
-        return SchedInfo(
-            domain, source, support(state).bandwidth, shown(domain, state, self.tools.state.applied(domain))
-        )
+        return SchedInfo(domain, source, support(state).bandwidth, self.shown(domain, state))
+
+    def shown(self, domain: Domain, state: CpuTune) -> CpuTune:
+        """A state with both shares and weight, in the numbers that whoever set them gave."""
+        given = self.tools.state.applied(domain)
+        shares = [given.change.shares] if given else []
+        if domain.scale in OCI_SCALES:
+            shares += [self.remembered(domain).shares, DEFAULT_SHARES if state.weight == DEFAULT_WEIGHT else None]
+        return shown(domain, state, shares)
+
+    def remembered(self, domain: Domain) -> Change:
+        """What the domain's runtime remembers, as far as files tell; nothing where they cannot be read."""
+        from cputune import memory
+
+        module = memory.of(domain)
+        try:
+            return (module.read(self.site, domain).change if module else None) or Change()
+        except CpuTuneError:
+            return Change()
 
     def read(self, domain: Domain) -> CpuTune:
         """What is in force, collected from the domain's cgroups. Raises Unsupported without even a weight."""
-        state = CpuTune()
-        for seat in domain.seats():
-            found = self.site.read_if_used(seat.cgroup)
-            state = state._replace(**{key: getattr(found, key) for key in seat.carries})
+        state = domain.state({seat.cgroup: self.site.read_if_used(seat.cgroup) for seat in domain.seats()})
         if domain.weight is not None and not support(state).weight:
             require(self.site, domain.weight, state, frozenset(WEIGHT), domain.qualified)
         return state
 
     def change(
-        self, names: list[str], request: Request, where: Where = "current", *, dry_run: bool = False
+        self,
+        names: list[str],
+        request: Request,
+        where: Where = "current",
+        *,
+        dry_run: bool = False,
+        native: bool = False,
     ) -> list[Outcome]:
-        """Change domains, live or config or both, as one transaction. Raises CpuTuneError with nothing changed."""
+        """Change domains, live or config or both, and with `native` what their runtimes remember, as one transaction.
+
+        Raises CpuTuneError with nothing changed.
+        """
         from cputune.planner import plan
 
         domains = list({domain.qualified: domain for domain in map(self.find, names)}.values())
         if dry_run:
-            return plan(self.tools, domains, request, where)
+            return plan(self.tools, domains, request, where, native=native)
         with self.tools.state.locked():
-            outcomes = plan(self.tools, domains, request, where)
-            perform(self.tools, [task for outcome in outcomes for task in outcome.tasks])
+            outcomes = plan(self.tools, domains, request, where, native=native)
+            tasks = [task for outcome in outcomes for task in outcome.tasks]
+            perform(self.tools, tasks + [task for outcome in outcomes for task in outcome.natives])
         return outcomes
 
     def apply(self, domain: Domain, *, dry_run: bool = False) -> Outcome:
@@ -96,13 +130,21 @@ class Tuner:
         return self.change([domain.qualified], Request(saved.change), "live", dry_run=dry_run)[0]
 
 
-def shown(domain: Domain, state: CpuTune, applied: Applied | None) -> CpuTune:
-    """A state with shares and weight both: the one that is not in force as it was given, else converted. Pure."""
+def shown(domain: Domain, state: CpuTune, given: Iterable[int | None]) -> CpuTune:
+    """A state with shares and weight both: the one that is not in force as it was given, else converted. Pure.
+
+    Of the shares in `given`, the first counts that the weight in force can stand for; of an unset weight, the default.
+    """
     if state.shares is not None:
         return state._replace(weight=nearest_weight(state.shares))
     if state.weight is None:
         return state
-    shares = applied.change.shares if applied else None
-    if shares is None or state.idle or weight_of_shares(shares, domain.scale) != state.weight:
-        shares = shares_of_weight(state.weight, domain.scale)
-    return state._replace(shares=shares)
+    unset = domain.scale in OCI_SCALES and state.weight == DEFAULT_WEIGHT
+    fitting = (
+        number
+        for number in given
+        if number is not None
+        and not state.idle
+        and (nearest_weight(number, domain.scale) == state.weight or (unset and number == DEFAULT_SHARES))
+    )
+    return state._replace(shares=next(fitting, None) or shares_of_weight(state.weight, domain.scale))

@@ -87,13 +87,12 @@ def quota_text(quota: Quota | None) -> str:
 
 
 def weight_of_shares(shares: int, scale: Scale, where: str = "--shares") -> int:
-    """The v2 weight that `shares` stands for.
+    """The v2 weight that `shares` (2..262144) stands for.
 
-    Source: kernel/sched/core.c, cpu_weight_read_u64: weight = DIV_ROUND_CLOSEST(shares x 100, 1024); the smallest
-    weight is 1. Raises UsageError where the weight would be above 10000, which the kernel refuses.
+    Raises UsageError where the weight would be above 10000, which the kernel refuses.
     """
     knob = KNOB["weight"]
-    weight = shares if scale is Scale.WEIGHT else _proportion(shares)
+    weight = _weight(shares, scale)
     if weight <= knob.maximum:
         return weight
     if scale is Scale.WEIGHT:
@@ -106,15 +105,46 @@ def weight_of_shares(shares: int, scale: Scale, where: str = "--shares") -> int:
     )
 
 
-def nearest_weight(shares: int) -> int:
-    """The v2 weight that comes nearest to `shares`, for showing what shares on v1 would be there."""
-    return min(_proportion(shares), KNOB["weight"].maximum)
-
-
-def _proportion(shares: int) -> int:
-    return max(1, (shares * 100 + 512) // 1024)
+def nearest_weight(shares: int, scale: Scale = Scale.KERNEL) -> int:
+    """The v2 weight that comes nearest to `shares`, for showing what they would be there."""
+    return min(_weight(shares, scale), KNOB["weight"].maximum)
 
 
 def shares_of_weight(weight: int, scale: Scale = Scale.KERNEL) -> int:
-    """The v1 shares that stand for `weight`, as in kernel/sched/core.c, cpu_weight_write_u64: x 1024 / 100, rounded."""
-    return weight if scale is Scale.WEIGHT else (weight * 1024 + 50) // 100
+    """The shares that stand for a v2 `weight` (1..10000).
+
+    Several do on the scales of OCI runtimes: the largest of them, which for weight 100 is the usual 1024. The kernel:
+    x 1024 / 100, rounded (kernel/sched/core.c, cpu_weight_write_u64).
+    """
+    match scale:
+        case Scale.WEIGHT:
+            return weight
+        case Scale.KERNEL:
+            return (weight * 1024 + 50) // 100
+        case Scale.OCI | Scale.OCI_LINEAR:
+            from bisect import bisect_right
+
+            shares = range(KNOB["shares"].minimum, KNOB["shares"].maximum + 1)
+            return shares[max(0, bisect_right(shares, weight, key=lambda number: _weight(number, scale)) - 1)]
+
+
+def _weight(shares: int, scale: Scale) -> int:
+    """The weight by each formula, not yet held to the kernel's largest."""
+    knob = KNOB["shares"]
+    match scale:
+        case Scale.WEIGHT:
+            return shares
+        case Scale.KERNEL:
+            # kernel/sched/core.c, cpu_weight_read_u64: DIV_ROUND_CLOSEST(shares x 100, 1024); the smallest is 1.
+            return max(1, (shares * 100 + 512) // 1024)
+        case Scale.OCI_LINEAR:
+            # runc until 1.3.1: ConvertCPUSharesToCgroupV2Value in libcontainer/cgroups/utils.go.
+            return 1 + (shares - knob.minimum) * 9999 // (knob.maximum - knob.minimum)
+        case Scale.OCI:
+            # opencontainers/cgroups 0.0.5, utils.go: a curve through (2, 1), (1024, 100) and (262144, 10000).
+            if shares <= knob.minimum or shares >= knob.maximum:
+                return 1 if shares <= knob.minimum else KNOB["weight"].maximum
+            from math import ceil, log2
+
+            power = log2(shares)
+            return ceil(10 ** ((power * power + 125 * power) / 612 - 7 / 34))

@@ -171,7 +171,9 @@ class FakeKernel(Host):
             raise _error(errno.EBUSY)
         self._remove(path)
 
-    def run(self, argv: Sequence[str], user: int | None = None, timeout: float = 30.0) -> Completed:
+    def run(
+        self, argv: Sequence[str], user: int | None = None, timeout: float = 30.0, text: str | None = None
+    ) -> Completed:
         """No program is installed here."""
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), argv[0])
 

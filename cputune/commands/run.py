@@ -87,8 +87,7 @@ def _enter(tuner: Tuner, name: str, process: Command) -> tuple[Place, str]:
 
     with tuner.tools.state.locked():  # of two that want one name, one gets it
         sweep(tuner.site)
-        taken = run.find(tuner.site, name)
-        if taken and taken.limit:
+        for taken in run.find(tuner.site, name):
             raise WrongState(f"run:{name} is there already (cgroup {taken.limit})", OTHER_NAME)
         place = place_for(tuner.site, name)
         cgroup = place.enter(process.pid)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cputune.errors import UsageError
 from cputune.names import printable
 from cputune.params import (
     DOMAIN,
@@ -31,6 +32,11 @@ Try: cputune set mydom --quota 50000 --live
 @click.argument("domains", nargs=-1, required=True, type=DOMAIN, metavar="DOMAIN...")
 @knob_options
 @where_options
+@click.option(
+    "--native",
+    is_flag=True,
+    help="Also have the runtime itself remember it, by its own command; together with --live --config.",
+)
 @click.option("--dry-run", is_flag=True, help="Print every write, in order, and the file it goes to; write nothing.")
 @json_option
 @click.pass_context
@@ -41,6 +47,7 @@ def command(
     live: bool,
     config: bool,
     current: bool,
+    native: bool,
     dry_run: bool,
     as_json: bool,
     **values: Any,
@@ -53,7 +60,13 @@ def command(
     """
     request = need_something(request_of(values))
     where = where_of(live, config, current)
-    outcomes = make_tuner(ctx.find_root().params).change(list(domains), request, where, dry_run=dry_run)
+    if native and not config:
+        raise UsageError(
+            "--native changes what the domain's runtime puts into force at the next start: give --config too",
+            "cputune set mydom --cpus 1.5 --live --config --native",
+        )
+    tuner = make_tuner(ctx.find_root().params)
+    outcomes = tuner.change(list(domains), request, where, dry_run=dry_run, native=native)
     show(outcomes, dry_run=dry_run, as_json=as_json)
 
 
@@ -68,6 +81,7 @@ def show(outcomes: list[Outcome], *, dry_run: bool, as_json: bool) -> None:
         click.echo(report.to_json([report.outcome_data(outcome) for outcome in outcomes]))
         return
     for outcome in outcomes:
-        lines = [line for task in outcome.tasks for line in report.step(task)] if dry_run else []
+        tasks = (*outcome.tasks, *outcome.natives) if dry_run else ()
+        lines = [line for task in tasks for line in report.step(task)]
         for line in lines or [report.moved(outcome.domain, change) for change in outcome.moved]:
             click.echo(printable(line))

@@ -29,6 +29,7 @@ def overview(notice: str, top: Command, commands: list[Command]) -> str:
             "LIVE AND CONFIG",
             roff.items((roff.bold(name), text) for name, text in manual.LIVE_AND_CONFIG),
             roff.subsection("Cgroups that systemd owns", roff.paragraphs(manual.OWNERS)),
+            roff.subsection("What runtimes remember", roff.paragraphs(manual.MEMORY)),
         ),
         roff.section("PARAMETERS", roff.block(_knob_table()), ".PP", roff.paragraphs(manual.PARAMETERS)),
         roff.section(

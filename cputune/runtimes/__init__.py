@@ -1,15 +1,18 @@
 """Who knows which domain: one small module per runtime, imported when it is asked.
 
-A runtime is a module with `find(site, name) -> Domain | None` and `domains(site) -> Iterator[Domain]`. It looks into
-files, never asks a daemon where a file tells it, and returns cgroup paths of the cpu hierarchy.
+A runtime is a module with `find(site, name)`, which yields every domain of exactly that name (more than one where
+several users or daemons have one), and `domains(site)`. It looks into files, never asks a daemon where a file tells it,
+and returns cgroup paths of the cpu hierarchy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from cputune.errors import NoSuchDomain, UsageError
+from cputune.errors import CpuTuneError, NoPermission, NoSuchDomain, UsageError
 from cputune.names import check, printable
 from cputune.systemd import is_unit_name
 
@@ -22,20 +25,57 @@ if TYPE_CHECKING:
     class Runtime(Protocol):
         """What each module here is."""
 
-        def find(self, site: Cgroups, name: str) -> Domain | None: ...
+        def find(self, site: Cgroups, name: str) -> Iterable[Domain]: ...
         def domains(self, site: Cgroups) -> Iterator[Domain]: ...
 
+    class WithIds(Protocol):
+        """One of WITH_IDS."""
 
-RUNTIMES = ("libvirt", "lxc", "nspawn", "run", "systemd", "cgroup", "pid")
+        def by_prefix(self, site: Cgroups, prefix: str) -> Iterable[Domain]: ...
+
+    class Askable(Protocol):
+        """One of ASKABLE."""
+
+        def ask(self, site: Cgroups, name: str) -> Iterable[Domain]: ...
+
+
+RUNTIMES = (
+    "libvirt", "lxc", "incus", "lxd", "nspawn", "docker", "podman", "cri", "oci", "run", "systemd", "cgroup", "pid",
+)  # fmt: skip
 BY_PREFIX_ONLY = ("cgroup", "pid")
 """These name a thing rather than know it: a bare name never means one of theirs."""
+WITH_IDS = ("docker", "podman", "cri")
+"""These give ids, which may be shortened; their modules have `by_prefix`."""
+ASKABLE = ("cri",)
+"""These have domains that no file tells of; asked only for a name that says so, since it takes its time."""
+SOURCES = {
+    "docker": ("/var/lib/docker",),
+    "podman": ("/var/lib/containers/storage",),
+    "incus": ("/var/lib/incus/containers",),
+    "lxd": ("/var/lib/lxd/containers", "/var/snap/lxd/common/lxd/containers"),
+    "cri": ("/run/containerd/io.containerd.runtime.v2.task",),
+    "oci": ("/run/runc", "/run/crun"),
+    "lxc": ("/var/lib/lxc",),
+}
+"""Where root's domains are listed: what of it cannot be read is said where a name is not found."""
+_ID = re.compile(r"[0-9a-f]+")
+_SHORTEST_BARE_ID = 12
+"""A name without its runtime means an id only if it is as long as those that docker and podman show."""
 
 
 def module(runtime: str) -> Runtime:
     """The module of a runtime."""
-    from importlib import import_module
-
     found: Runtime = import_module(f"cputune.runtimes.{runtime}")
+    return found
+
+
+def _with_ids(runtime: str) -> WithIds:
+    found: WithIds = import_module(f"cputune.runtimes.{runtime}")
+    return found
+
+
+def _askable(runtime: str) -> Askable:
+    found: Askable = import_module(f"cputune.runtimes.{runtime}")
     return found
 
 
@@ -57,15 +97,48 @@ def find(site: Cgroups, name: str) -> Domain:
             f"{printable(name)} is a path, not the name of a domain", f"cputune status cgroup:{printable(name)}"
         )
     searched = (runtime,) if runtime else tuple(known for known in RUNTIMES if known not in BY_PREFIX_ONLY)
-    found = [domain for known in searched if (domain := module(known).find(site, rest))]
+    found = [domain for known in searched for domain in module(known).find(site, rest)]
+    what = "is the name of more than one domain"
+    if not found and (found := _by_id(site, rest, searched, bare=runtime is None)):
+        what = "begins the id of more than one container"
+    if not found and runtime in ASKABLE:
+        found = list(_askable(runtime).ask(site, rest))
+    if len(found) > 1 and runtime:
+        # Where several users have the name, it is root's own as it stands, and theirs as they are listed.
+        found = [domain for domain in found if domain.name == rest] or found
     if len(found) == 1:
         return found[0]
     if found:
         names = ", ".join(printable(domain.qualified) for domain in found)
-        raise NoSuchDomain(
-            f"{printable(name)} is known to more than one runtime: {names}", "name one of them as RUNTIME:NAME"
+        raise NoSuchDomain(f"{printable(name)} {what}: {names}", "name one of them as it is here")
+    raise _not_found(site, name, searched)
+
+
+def _by_id(site: Cgroups, prefix: str, searched: tuple[str, ...], *, bare: bool) -> list[Domain]:
+    """The domains whose id begins so; a name, which is looked for first, may be the beginning of another's id."""
+    if not _ID.fullmatch(prefix) or (bare and len(prefix) < _SHORTEST_BARE_ID):
+        return []
+    return [domain for known in WITH_IDS if known in searched for domain in _with_ids(known).by_prefix(site, prefix)]
+
+
+def _not_found(site: Cgroups, name: str, searched: tuple[str, ...]) -> CpuTuneError:
+    hidden = [
+        path
+        for known in searched
+        for path in SOURCES.get(known, ())
+        if site.host.exists(path) and not site.host.may_list(path)
+    ]
+    if not hidden:
+        return NoSuchDomain(f"no domain {printable(name)}", "list the names: cputune status")
+    if len(searched) == 1:
+        return NoPermission(
+            f"cannot look for {printable(name)}: {site.host.real(hidden[0])} is not ours to read",
+            "run it as root: sudo cputune ...",
         )
-    raise NoSuchDomain(f"no domain {printable(name)}", "list the names: cputune status")
+    return NoSuchDomain(
+        f"no domain {printable(name)}; not looked into, being not ours to read: {', '.join(hidden)}",
+        "run it as root: sudo cputune ...",
+    )
 
 
 def domains(site: Cgroups, runtimes: tuple[str, ...] = RUNTIMES) -> Iterator[Domain]:

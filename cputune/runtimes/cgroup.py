@@ -10,7 +10,7 @@ from cputune.model import Domain
 from cputune.names import printable
 
 
-def find(site: Cgroups, name: str) -> Domain | None:
+def find(site: Cgroups, name: str) -> tuple[Domain, ...]:
     """The cgroup at `name`: as in /proc/PID/cgroup, or pasted with the mount point before it.
 
     Raises UsageError for what is not an absolute path, or has "." or ".." in it.
@@ -26,8 +26,8 @@ def find(site: Cgroups, name: str) -> Domain | None:
     if name is not path and site.hierarchy.root != "/" and not path.startswith(site.hierarchy.root):
         path = site.hierarchy.root + path
     if not site.exists(path) or _leaves(site, path):
-        return None
-    return Domain("cgroup", path, running=True, persistent=False, limit=path, weight=path)
+        return ()
+    return (Domain("cgroup", path, running=True, persistent=False, limit=path, weight=path),)
 
 
 def _leaves(site: Cgroups, path: str) -> bool:

@@ -13,7 +13,7 @@ from cputune.cgroup import Cgroups
 from cputune.errors import NoSuchDomain
 from cputune.model import Domain, Scale
 from cputune.names import is_component
-from cputune.runtimes.listing import visible
+from cputune.runtimes.listing import at_most_one, visible
 from cputune.units import parse_integer
 
 RUN = "/run/libvirt/lxc"
@@ -21,8 +21,12 @@ CONFIG = "/etc/libvirt/lxc"
 _UUID = re.compile(r"<uuid>\s*([0-9a-fA-F-]{32,36})\s*</uuid>")
 
 
-def find(site: Cgroups, name: str) -> Domain | None:
+def find(site: Cgroups, name: str) -> tuple[Domain, ...]:
     """The domain of that name; else the running one with that id, else the one with that UUID."""
+    return at_most_one(_found(site, name))
+
+
+def _found(site: Cgroups, name: str) -> Domain | None:
     if is_component(name) and (domain := _named(site, name)):
         return domain
     if parse_integer(name) is not None:

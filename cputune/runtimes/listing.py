@@ -1,4 +1,4 @@
-"""What lists of domains have in common."""
+"""What the modules of runtimes have in common."""
 
 from __future__ import annotations
 
@@ -7,6 +7,21 @@ from collections.abc import Callable
 from cputune.cgroup import Cgroups
 from cputune.errors import Unsupported
 from cputune.model import Domain
+
+PAUSED = ("paused", "yes")
+
+
+def at_most_one(domain: Domain | None) -> tuple[Domain, ...]:
+    """What a `find` returns whose names are unique."""
+    return () if domain is None else (domain,)
+
+
+def paused(site: Cgroups, cgroup: str | None) -> tuple[tuple[str, str], ...]:
+    """The fact that a container is paused: on v2 its cgroup tells (Documentation/admin-guide/cgroup-v2.rst, freeze)."""
+    if cgroup is None or site.hierarchy.version == 1:
+        return ()
+    text = site.host.read_or_none(f"{site.directory(cgroup)}/cgroup.freeze")
+    return (PAUSED,) if text and text.strip() == "1" else ()
 
 
 def visible(find: Callable[[Cgroups, str], Domain | None], site: Cgroups, name: str) -> Domain | None:

@@ -1,30 +1,23 @@
-"""lxc:NAME, a container of LXC 3 to 6, root's or an unprivileged user's.
-
-That it runs is seen by its command socket in /proc/net/unix; its init by its monitor, whose command line is
-"[lxc monitor] LXCPATH NAME"; its payload cgroup is the one in init's path that bears its name: lxc.payload.NAME
-(LXC 4 and later, with -1, -2 ... when that was taken), lxc.payload/NAME (3.1 and 3.2), lxc/NAME (3.0).
-"""
+"""lxc:NAME, a container of LXC 3 to 6, root's or an unprivileged user's."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from cputune.cgroup import Cgroups
-from cputune.errors import NoSuchDomain
 from cputune.model import Domain
 from cputune.names import is_component
-from cputune.runtimes.listing import visible
+from cputune.runtimes import monitored
+from cputune.runtimes.listing import at_most_one, paused, visible
 
 LXCPATH = "/var/lib/lxc"
-_SOCKET = re.compile(r" @(/.*)/([^/]+)/command$")
-# These run LXC containers of their own, under their own names.
+# These run containers of their own, under their own names.
 _OTHERS = ("/var/lib/incus/", "/var/lib/lxd/", "/var/snap/lxd/")
 
 
-def find(site: Cgroups, name: str) -> Domain | None:
+def find(site: Cgroups, name: str) -> tuple[Domain, ...]:
     """The container `name`, running or not."""
-    return _found(site, name, _running(site))
+    return at_most_one(_found(site, name, _running(site)))
 
 
 def domains(site: Cgroups) -> Iterator[Domain]:
@@ -50,69 +43,25 @@ def _defined(site: Cgroups, lxcpath: str, name: str) -> bool:
 
 def _running(site: Cgroups) -> dict[str, str]:
     """The names of the running containers, each with its LXCPATH; root's own directory wins."""
-    # The sockets are in the network namespace of the host's init, not in ours when we look from a container.
-    text = site.host.read_or_none("/proc/1/net/unix" if site.host.root else "/proc/net/unix") or ""
     found: dict[str, str] = {}
-    for line in text.splitlines():
-        match = _SOCKET.search(line)
-        if match and not f"{match[1]}/".startswith(_OTHERS) and (match[2] not in found or match[1] == LXCPATH):
-            found[match[2]] = match[1]
+    for lxcpath, name in monitored.sockets(site):
+        if not f"{lxcpath}/".startswith(_OTHERS) and (name not in found or lxcpath == LXCPATH):
+            found[name] = lxcpath
     return found
 
 
 def _domain(site: Cgroups, lxcpath: str, name: str) -> Domain | None:
     persistent = _defined(site, lxcpath, name)
-    init = _init(site, lxcpath, name)
-    payload = _payload(site, init, name, lxcpath) if init else None
-    if payload is None:
+    place = monitored.place(site, lxcpath, name)
+    if place is None:
         return Domain("lxc", name, running=False, persistent=True) if persistent else None
-    return Domain("lxc", name, True, persistent, payload, payload, facts=(("pid", str(init)), ("lxcpath", lxcpath)))
-
-
-def _init(site: Cgroups, lxcpath: str, name: str) -> int | None:
-    """The pid of the container's init: the child of its monitor."""
-    monitor = next((pid for pid in _likely_monitors(site, name) if _is_monitor(site, pid, lxcpath, name)), None)
-    if monitor is None:
-        return None
-    text = site.host.read_or_none(f"/proc/{monitor}/task/{monitor}/children")
-    if text is not None:
-        return next((int(word) for word in text.split()), None)
-    return next(
-        (int(pid) for pid in filter(str.isdigit, site.host.names("/proc")) if _parent(site, pid) == monitor), None
+    init, payload = place
+    return Domain(
+        "lxc",
+        name,
+        True,
+        persistent,
+        payload,
+        payload,
+        facts=(("pid", str(init)), ("lxcpath", lxcpath), *paused(site, payload)),
     )
-
-
-def _likely_monitors(site: Cgroups, name: str) -> Iterator[str]:
-    """The processes in cgroups named as LXC names its monitors', then all."""
-    for folder in ("/", "/lxc.monitor", "/lxc"):
-        for child in site.children(folder):
-            if child.startswith((name, f"lxc.monitor.{name}")):
-                path = f"{folder.rstrip('/')}/{child}"
-                yield from (site.host.read_or_none(f"{site.directory(path)}/cgroup.procs") or "").split()
-    yield from filter(str.isdigit, site.host.names("/proc"))
-
-
-def _is_monitor(site: Cgroups, pid: str, lxcpath: str, name: str) -> bool:
-    command = site.host.read_or_none(f"/proc/{pid}/cmdline") or ""
-    return command.replace("\0", " ").rstrip() == f"[lxc monitor] {lxcpath} {name}"
-
-
-def _parent(site: Cgroups, pid: str) -> str:
-    fields = (site.host.read_or_none(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
-    return fields[1] if len(fields) > 1 else ""
-
-
-def _payload(site: Cgroups, init: int, name: str, lxcpath: str) -> str | None:
-    """The container's own cgroup: an init such as systemd has moved itself further down."""
-    try:
-        path = site.of_pid(init)
-    except NoSuchDomain:
-        return None
-    named = rf"{re.escape(name)}(?:-[0-9]+)?(?=/|$)"
-    for prefix in (r"/lxc\.payload\.", r"/lxc\.payload/", "/lxc/", "/"):
-        if match := re.match(rf".*?{prefix}{named}", path):
-            return match[0]
-    text = site.host.read_or_none(f"{lxcpath}/{name}/config") or ""
-    match = re.search(r"^\s*lxc\.cgroup\.dir\.container\s*=\s*(\S+)", text, re.MULTILINE)
-    configured = f"/{match[1].strip('/')}" if match else None
-    return configured if configured and f"{path}/".startswith(f"{configured}/") else path

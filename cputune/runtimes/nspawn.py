@@ -13,7 +13,7 @@ from cputune.errors import NoSuchDomain
 from cputune.model import Domain
 from cputune.names import is_component
 from cputune.runtimes import systemd
-from cputune.runtimes.listing import visible
+from cputune.runtimes.listing import at_most_one, visible
 from cputune.systemd import Unit, unit_of
 from cputune.units import parse_integer
 
@@ -22,8 +22,12 @@ IMAGES = "/var/lib/machines"
 LIBVIRT_LXC = "libvirt-lxc"
 
 
-def find(site: Cgroups, name: str) -> Domain | None:
+def find(site: Cgroups, name: str) -> tuple[Domain, ...]:
     """The machine `name`, running or (with an image or a settings file) not."""
+    return at_most_one(_found(site, name))
+
+
+def _found(site: Cgroups, name: str) -> Domain | None:
     if not is_component(name) or name.startswith(("unit:", ".")):
         return None
     fields = _fields(site, name)
@@ -50,12 +54,12 @@ def domains(site: Cgroups) -> Iterator[Domain]:
     """The running machines (libvirt's own are libvirt's), and the images of nspawn that are not running."""
     seen = set()
     for name in site.host.names(MACHINES):
-        if _fields(site, name).get("SERVICE") != LIBVIRT_LXC and (domain := visible(find, site, name)):
+        if _fields(site, name).get("SERVICE") != LIBVIRT_LXC and (domain := visible(_found, site, name)):
             seen.add(name)
             yield domain
     for image in site.host.names(IMAGES):
         name = image.removesuffix(".raw")
-        if name not in seen and (domain := visible(find, site, name)):
+        if name not in seen and (domain := visible(_found, site, name)):
             seen.add(name)
             yield domain
 

@@ -11,7 +11,7 @@ from cputune.names import printable
 from cputune.units import parse_integer
 
 
-def find(site: Cgroups, name: str) -> Domain | None:
+def find(site: Cgroups, name: str) -> tuple[Domain, ...]:
     """The cgroup of process `name`. Raises UsageError for what is no number."""
     pid = parse_integer(name)
     if pid is None or pid < 1:
@@ -19,14 +19,14 @@ def find(site: Cgroups, name: str) -> Domain | None:
     try:
         path = site.of_pid(pid)
     except NoSuchDomain:
-        return None
+        return ()
     facts = [("process", (site.host.read_or_none(f"/proc/{pid}/comm") or "").strip())]
     # cpu is a threaded controller: threads may be in other cgroups than their process (cgroup-v2.rst, Threads).
     others = {
         found for task in site.host.names(f"/proc/{pid}/task") if (found := site.of_task(f"/proc/{pid}/task/{task}"))
     } - {path}
     facts += [("threads also in", ", ".join(sorted(others)))] if others else []
-    return Domain("pid", str(pid), running=True, persistent=False, limit=path, weight=path, facts=tuple(facts))
+    return (Domain("pid", str(pid), running=True, persistent=False, limit=path, weight=path, facts=tuple(facts)),)
 
 
 def domains(site: Cgroups) -> Iterator[Domain]:

@@ -11,6 +11,7 @@ from cputune.errors import Unsupported
 from cputune.host import STATE_DIR, Host
 from cputune.model import Domain
 from cputune.names import file_name
+from cputune.runtimes.listing import at_most_one
 from cputune.state import write_atomically
 from cputune.units import parse_integer
 
@@ -48,10 +49,10 @@ def remove(host: Host, name: str) -> None:
         os.unlink(path)
 
 
-def find(site: Cgroups, name: str) -> Domain | None:
+def find(site: Cgroups, name: str) -> tuple[Domain, ...]:
     """The command of that name, while its cgroup is there."""
     found = (_domain(site, os.path.join(folder, file_name(name))) for folder in _directories(site.host))
-    return next(filter(None, found), None)
+    return at_most_one(next(filter(None, found), None))
 
 
 def domains(site: Cgroups) -> Iterator[Domain]:

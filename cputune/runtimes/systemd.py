@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from cputune.cgroup import Cgroups
 from cputune.model import Domain
 from cputune.names import is_component
+from cputune.runtimes.users import home_of
 from cputune.systemd import Unit, is_unit_name, unit_of
 
 _SYSTEM_FILES = (
@@ -26,17 +27,17 @@ _USER_FILES = ("/etc/systemd/user", "/run/systemd/user", "/usr/local/lib/systemd
 _PERPETUAL = ("init.scope", "-.slice")
 
 
-def find(site: Cgroups, name: str) -> Domain | None:
+def find(site: Cgroups, name: str) -> tuple[Domain, ...]:
     """The unit `name`, with its suffix; UID/NAME for a user's."""
     owner, slash, unit_name = name.rpartition("/")
     if slash and not (owner.isascii() and owner.isdigit()):
-        return None
+        return ()
     if not is_component(unit_name) or not is_unit_name(unit_name) or not site.host.is_dir("/run/systemd/system"):
-        return None
+        return ()
     unit = Unit(unit_name, int(owner) if slash else None)
     cgroup = search(site, unit)
     files = _Files(site)
-    return None if cgroup is None and unit not in files else _domain(unit, cgroup, files)
+    return () if cgroup is None and unit not in files else (_domain(unit, cgroup, files),)
 
 
 def domains(site: Cgroups) -> Iterator[Domain]:
@@ -86,7 +87,7 @@ class _Files:
     """The unit files of a host; each directory is listed once."""
 
     def __init__(self, site: Cgroups) -> None:
-        self._host = site.host
+        self._site = site
         self._names: dict[str, frozenset[str]] = {}
 
     def __contains__(self, unit: Unit) -> bool:
@@ -98,22 +99,19 @@ class _Files:
             return False
         prefix, at, rest = unit.name.partition("@")
         names = {unit.name, f"{prefix}@.{rest.rpartition('.')[2]}"} if at else {unit.name}
-        return unit.name.endswith(".slice") or any(names & self._list(folder) for folder in _folders(unit))
+        return unit.name.endswith(".slice") or any(names & self._list(folder) for folder in _folders(self._site, unit))
 
     def _list(self, folder: str) -> frozenset[str]:
         if folder not in self._names:
-            self._names[folder] = frozenset(self._host.names(folder))
+            self._names[folder] = frozenset(self._site.host.names(folder))
         return self._names[folder]
 
 
-def _folders(unit: Unit) -> tuple[str, ...]:
+def _folders(site: Cgroups, unit: Unit) -> tuple[str, ...]:
     if unit.uid is None:
         return _SYSTEM_FILES
-    import pwd
-
-    try:
-        home = pwd.getpwuid(unit.uid).pw_dir
-    except KeyError:
+    home = home_of(site, unit.uid)
+    if home is None:
         return _USER_FILES
     return (
         f"{home}/.config/systemd/user",

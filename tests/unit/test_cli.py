@@ -124,8 +124,8 @@ def test_3_ambiguous(tmp_path: Path, cputune: CommandLine) -> None:
         3,
         "",
         error(
-            "mydom is known to more than one runtime: libvirt:mydom, lxc:mydom, nspawn:mydom",
-            "name one of them as RUNTIME:NAME",
+            "mydom is the name of more than one domain: libvirt:mydom, lxc:mydom, incus:mydom, nspawn:mydom",
+            "name one of them as it is here",
         ),
     )
 
@@ -926,7 +926,7 @@ def test_nothing_is_lost_on_a_terminal(scratch: Scratch, width: int) -> None:
     assert columns[0] == "DOMAIN" + "".join(names)
     assert columns[1].count("running") == len([name for name in names if name not in
                                                ("libvirt:shut", "lxc:stopped", "nspawn:image")])  # fmt: skip
-    assert columns[2].count("1024") == 14
+    assert columns[2].count("1024") == 15
     assert columns[4] == "LIMIT0.5" + "-" * (len(names) - 1)
 
 

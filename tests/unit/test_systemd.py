@@ -180,7 +180,9 @@ class Bus(Host):
         self.users: list[int | None] = []
         self.answer = answer
 
-    def run(self, argv: Sequence[str], user: int | None = None, timeout: float = 30.0) -> Completed:
+    def run(
+        self, argv: Sequence[str], user: int | None = None, timeout: float = 30.0, text: str | None = None
+    ) -> Completed:
         """Note it, and answer."""
         self.calls.append(list(argv))
         self.users.append(user)

@@ -36,7 +36,9 @@ class Managed(Host):
         self.stubborn = False
         self.vanishing = False
 
-    def run(self, argv: Sequence[str], user: int | None = None, timeout: float = 30.0) -> Completed:
+    def run(
+        self, argv: Sequence[str], user: int | None = None, timeout: float = 30.0, text: str | None = None
+    ) -> Completed:
         """Be busctl."""
         if self.deaf:
             return Completed(1, "", "Failed to connect to bus: No such file or directory\n")

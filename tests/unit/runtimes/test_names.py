@@ -81,8 +81,11 @@ def test_a_broken_byte_is_shown_as_an_escape(site: Cgroups) -> None:
 def test_a_name_that_more_than_one_runtime_knows(site: Cgroups) -> None:
     error = refused(site, "mydom")
     assert type(error) is NoSuchDomain
-    assert error.message == "mydom is known to more than one runtime: libvirt:mydom, lxc:mydom, nspawn:mydom"
-    assert error.hint == "name one of them as RUNTIME:NAME"
+    assert (
+        error.message
+        == "mydom is the name of more than one domain: libvirt:mydom, lxc:mydom, incus:mydom, nspawn:mydom"
+    )
+    assert error.hint == "name one of them as it is here"
 
 
 def test_a_path_is_no_name(site: Cgroups) -> None:

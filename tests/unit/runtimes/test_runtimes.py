@@ -29,7 +29,7 @@ def site(scratch: Scratch) -> Cgroups:
 
 
 def test_the_order_in_which_they_are_asked() -> None:
-    assert runtimes.RUNTIMES == ("libvirt", "lxc", "nspawn", "run", "systemd", "cgroup", "pid")
+    assert " ".join(runtimes.RUNTIMES) == ("libvirt lxc incus lxd nspawn docker podman cri oci run systemd cgroup pid")
 
 
 @pytest.mark.parametrize(("pid", "gone"), [(438, "libvirt:mydom"), (742, "lxc:mydom"), (718, "nspawn:mydom")])

@@ -1,0 +1,80 @@
+"""libvirt remembers <cputune> in the domain's XML; it is changed by `virsh define`.
+
+Not by `virsh schedinfo --config`, by which libvirtd 11.3 crashes where the domain does not run.
+"""
+
+from __future__ import annotations
+
+import re
+
+from cputune.cgroup import Cgroups
+from cputune.errors import WrongState
+from cputune.memory import Orders, Remembered, Run, Wanted, refuse_all_but
+from cputune.memory.command import shares_in
+from cputune.model import MAX_QUOTA, UNLIMITED, Change, Domain, Quota
+from cputune.runtimes.libvirt import CONFIG
+from cputune.units import parse_integer
+
+_ELEMENTS = ("shares", "period", "quota")
+
+
+def read(site: Cgroups, domain: Domain) -> Remembered:
+    """The elements of <cputune> in the saved definition."""
+    text = site.host.read_regular_or_none(f"{CONFIG}/{domain.name}.xml") or ""
+    return Remembered(change_in(text), text)
+
+
+def change_in(text: str) -> Change:
+    """The limits in a definition's text."""
+    inside = re.search(r"<cputune>(.*?)</cputune>", text, re.DOTALL)
+    found: dict[str, int] = {}
+    for name in _ELEMENTS:
+        match = re.search(rf"<{name}>\s*([^<\s]+)\s*</{name}>", inside[1]) if inside else None
+        number = parse_integer(match[1]) if match else None
+        if number:
+            found[name] = number
+    number = found.get("quota")
+    quota: Quota | None = UNLIMITED if number and (number < 0 or number >= MAX_QUOTA) else number
+    return Change(shares=found.get("shares"), period=found.get("period"), quota=quota)
+
+
+def orders(site: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
+    """The `virsh define` with the new <cputune>, and with the old one. Raises Unsupported, WrongState."""
+    refuse_all_but(domain, wanted.change, "shares", "weight", "period", "quota")
+    text = site.host.read_regular_or_none(f"{CONFIG}/{domain.name}.xml")
+    if text is None:
+        raise WrongState(f"{site.host.real(CONFIG)}/{domain.name}.xml cannot be read", "virsh -c lxc:/// list --all")
+    change = wanted.change
+    values: dict[str, str | None] = {}
+    shares = shares_in(site, domain, change)
+    if shares is not None:
+        values["shares"] = str(shares)
+    if change.quota is not None:
+        values |= {"period": str(change.period), "quota": None if change.quota is UNLIMITED else str(change.quota)}
+    new = edited(text, values)
+    return Orders((_define(new),), (_define(text),), change_in(new))
+
+
+def _define(text: str) -> Run:
+    argv = ("virsh", "-q", "-c", "lxc:///", "define", "/dev/stdin")
+    return Run(argv, input=text, mend="systemctl start libvirtd")
+
+
+def edited(text: str, values: dict[str, str | None]) -> str:
+    """A definition with other elements in its <cputune>; None removes one. Pure."""
+    from xml.etree import ElementTree
+
+    root = ElementTree.fromstring(text)
+    cputune = root.find("cputune")
+    if cputune is None:
+        cputune = ElementTree.SubElement(root, "cputune")
+    for name, value in values.items():
+        element = cputune.find(name)
+        if value is None:
+            if element is not None:
+                cputune.remove(element)
+            continue
+        if element is None:
+            element = ElementTree.SubElement(cputune, name)
+        element.text = value
+    return ElementTree.tostring(root, encoding="unicode")

@@ -1,0 +1,72 @@
+"""podman remembers limits in its database, and in the OCI configuration of what runs; `podman update` changes them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from cputune.cgroup import Cgroups
+from cputune.memory import Orders, Remembered, Run, Wanted, refuse_all_but
+from cputune.memory.command import band_words, changed, default_shares, shares_in, shares_words
+from cputune.model import DEFAULT_PERIOD, MAX_QUOTA, UNLIMITED, Change, Domain, Quota
+from cputune.runtimes import podman
+from cputune.runtimes.records import field, load, number
+
+# podman update ignores --cpu-quota -1 (5.4.2, with exit status 0): the kernel's largest is as good as no limit.
+_NO_LIMIT = str(MAX_QUOTA)
+
+
+def read(site: Cgroups, domain: Domain) -> Remembered:
+    """The limits of the container. Raises Unreadable."""
+    cpu = _cpu(site, domain)
+    found = number(cpu, "quota")
+    quota: Quota | None = UNLIMITED if found < 0 or found >= MAX_QUOTA else found or None
+    change = Change(number(cpu, "shares") or None, None, number(cpu, "period") or None, quota)
+    return Remembered(change, tuple(number(cpu, key) for key in ("shares", "period", "quota")))
+
+
+def _cpu(site: Cgroups, domain: Domain) -> dict[str, Any]:
+    """An update of a stopped container is in the database alone; the OCI configuration is written at its start."""
+    stored = None if domain.running else _stored(site, domain)
+    spec = load(site, f"{dict(domain.facts).get('records')}/config.json") if stored is None else stored
+    found = field(spec, "linux", "resources", "cpu")
+    return found if isinstance(found, dict) else {}
+
+
+def _stored(site: Cgroups, domain: Domain) -> dict[str, Any] | None:
+    entry = podman.of_domain(site, domain)
+    if entry is None or (entry.storage.user and entry.storage.user.uid != os.geteuid()):
+        return None  # another user's database is not for root to open
+    path = site.host.real(f"{entry.storage.graph}/db.sql")
+    if not os.path.isfile(path):
+        return None
+    try:
+        import json
+        import sqlite3
+        from contextlib import closing
+        from urllib.parse import quote
+
+        with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=2)) as database:
+            row = database.execute("SELECT JSON FROM ContainerConfig WHERE ID = ?", (entry.id,)).fetchone()
+        found = field(json.loads(row[0]), "spec") if row else None
+    except (ImportError, sqlite3.Error, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def orders(site: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
+    """The `podman update` that makes it remember `wanted`. Raises Unsupported."""
+    refuse_all_but(domain, wanted.change, "shares", "weight", "period", "quota")
+    entry = podman.of_domain(site, domain)
+    before = read(site, domain).change or Change()
+    shares = shares_in(site, domain, wanted.change)
+    forward = [*band_words(wanted.change, _NO_LIMIT), *shares_words(shares)]
+    old = shares if shares is None else before.shares or default_shares(site, domain)
+    restored = before._replace(quota=before.quota or UNLIMITED, period=before.period or DEFAULT_PERIOD)
+    back = [*(band_words(restored, _NO_LIMIT) if wanted.change.quota else []), *shares_words(old)]
+    user = entry.storage.user.uid if entry and entry.storage.user else None
+
+    def command(words: list[str]) -> tuple[Run, ...]:
+        return (Run(("podman", "update", *words, dict(domain.facts)["id"]), user),) if words else ()
+
+    return Orders(command(forward), command(back), changed(before, wanted.change, shares))

@@ -1,0 +1,71 @@
+"""systemd remembers drop-ins below /etc/systemd/system.control, which `systemctl set-property` writes.
+
+They hide those of the same name that `set-property --runtime` (and so `--live`) leaves below /run, at the next reload.
+"""
+
+from __future__ import annotations
+
+from cputune.cgroup import Cgroups
+from cputune.errors import Unsupported
+from cputune.memory import Edit, Orders, Remembered, Run, Wanted, refuse, refuse_all_but
+from cputune.model import Domain
+from cputune.runtimes.users import home_of
+from cputune.systemd import Properties, Systemd, Unit, enables
+from cputune.systemd import wanted as wanted_properties
+
+_FILES = {
+    "CPUQuotaPerSecUSec": "50-CPUQuota.conf",
+    "CPUQuotaPeriodUSec": "50-CPUQuotaPeriodSec.conf",
+    "CPUWeight": "50-CPUWeight.conf",
+    "CPUShares": "50-CPUShares.conf",
+}
+
+
+def read(site: Cgroups, domain: Domain) -> Remembered:
+    """The drop-ins; what they mean is systemd's affair, and `status DOMAIN` asks it."""
+    unit = _unit(domain)
+    folder = _folder(site, unit) if unit else None
+    texts = {name: site.host.read_regular_or_none(f"{folder}/{name}") for name in _FILES.values()} if folder else {}
+    return Remembered(None, texts)
+
+
+def orders(site: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
+    """The call that has systemd write its drop-ins, and the files as they were, with a reload. Raises Unsupported."""
+    version, unit = site.hierarchy.version, _unit(domain)
+    idle = ("idle",) if version == 2 else ()
+    refuse_all_but(domain, wanted.change, "shares", "weight", "period", "quota", *idle)
+    systemd = Systemd(site.host)
+    folder = _folder(site, unit) if unit else None
+    if unit is None or folder is None or not systemd.booted() or not enables(unit, version):
+        raise Unsupported(f"--native: {domain.qualified} has no unit that systemd could remember limits for")
+    properties = wanted_properties(version, wanted.goal, frozenset(wanted.change.named()))
+    if not properties:
+        raise refuse(domain, next(iter(wanted.change.named())), "systemd has no property for that")
+    argv, user = systemd.set_command(unit, properties, runtime=False)
+    paths = [f"{folder}/{_FILES[name]}" for name in properties]
+    texts = [site.host.read_regular_or_none(path) for path in paths]
+    edits = [Edit(site.host.real(path), text) for path, text in zip(paths, texts, strict=True)]
+    reload_argv, user = systemd.reload_command(unit)
+    return Orders((Run(argv, user, mend="systemctl start dbus.socket"),), (*edits, Run(reload_argv, user)), None)
+
+
+def hiding(site: Cgroups, unit: Unit, properties: Properties) -> list[str]:
+    """The drop-ins that will hide a runtime change of these properties at systemd's next reload."""
+    folder = _folder(site, unit)
+    paths = (f"{folder}/{_FILES[name]}" for name in properties) if folder else ()
+    return [path for path in paths if site.host.exists(path)]
+
+
+def _unit(domain: Domain) -> Unit | None:
+    if domain.runtime == "systemd":
+        owner, slash, name = domain.name.rpartition("/")
+        return Unit(name, int(owner) if slash else None)
+    name = dict(domain.facts).get("unit", f"systemd-nspawn@{domain.name}.service")
+    return Unit(name) if name.endswith(".service") else None
+
+
+def _folder(site: Cgroups, unit: Unit) -> str | None:
+    if unit.uid is None:
+        return f"/etc/systemd/system.control/{unit.name}.d"
+    home = home_of(site, unit.uid)
+    return f"{home}/.config/systemd/user.control/{unit.name}.d" if home else None

@@ -1,0 +1,86 @@
+"""What incus and LXD have in common: containers by the name NAME, or PROJECT/NAME outside the project "default".
+
+liblxc knows the second as PROJECT_NAME: the names of instances are host names, and have no "_" (nor have projects').
+A container is there while CONTAINERS/NAME is; its backup.yaml, which the daemon writes anew at every change of its
+configuration, says whether it is ephemeral.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from cputune.cgroup import Cgroups
+from cputune.model import Domain
+from cputune.names import is_component
+from cputune.runtimes import monitored
+from cputune.runtimes.listing import at_most_one, paused, visible
+
+DEFAULT_PROJECT = "default"
+_EPHEMERAL = re.compile(r"^  ephemeral: true$", re.MULTILINE)
+
+
+class Instances(NamedTuple):
+    """The containers of one of the two daemons."""
+
+    runtime: str
+    folders: tuple[str, ...]
+    """Where it keeps its containers: of Debian's package, of the snap."""
+
+    def find(self, site: Cgroups, name: str) -> tuple[Domain, ...]:
+        """The container NAME or PROJECT/NAME, running or not."""
+        return at_most_one(self._found(site, _internal(name), self._running(site)))
+
+    def domains(self, site: Cgroups) -> Iterator[Domain]:
+        """The running containers, and the stopped ones."""
+        running = self._running(site)
+        there = {name for folder in self.folders for name in site.host.names(folder)}
+        for name in sorted({*running, *there}):
+            if domain := visible(lambda site, name: self._found(site, name, running), site, name):
+                yield domain
+
+    def backup(self, site: Cgroups, name: str) -> str | None:
+        """The path of the backup.yaml of the container NAME or PROJECT/NAME; None where it is not there."""
+        paths = (f"{folder}/{_internal(name)}/backup.yaml" for folder in self.folders)
+        return next(filter(site.host.exists, paths), None)
+
+    def _running(self, site: Cgroups) -> dict[str, str]:
+        return {name: lxcpath for lxcpath, name in monitored.sockets(site) if lxcpath in self.folders}
+
+    def _found(self, site: Cgroups, internal: str, running: dict[str, str]) -> Domain | None:
+        if not is_component(internal) or internal.startswith("."):
+            return None
+        name = _external(internal)
+        path = self.backup(site, name)
+        ephemeral = bool(path and _EPHEMERAL.search(site.host.read_regular_or_none(path) or ""))
+        place = monitored.place(site, running[internal], internal) if internal in running else None
+        if place:
+            init, payload = place
+            return Domain(
+                self.runtime,
+                name,
+                True,
+                not ephemeral,
+                payload,
+                payload,
+                facts=(("pid", str(init)), *paused(site, payload)),
+            )
+        there = path is not None or any(site.host.exists(f"{folder}/{internal}") for folder in self.folders)
+        return Domain(self.runtime, name, running=False, persistent=not ephemeral) if there else None
+
+
+def split(name: str) -> tuple[str, str]:
+    """Project and name of an instance."""
+    project, slash, own = name.rpartition("/")
+    return (project, own) if slash else (DEFAULT_PROJECT, name)
+
+
+def _internal(name: str) -> str:
+    project, own = split(name)
+    return own if project == DEFAULT_PROJECT else f"{project}_{own}"
+
+
+def _external(internal: str) -> str:
+    project, underscore, own = internal.rpartition("_")
+    return f"{project}/{own}" if underscore else internal

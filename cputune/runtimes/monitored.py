@@ -1,0 +1,80 @@
+"""What LXC, incus and LXD have in common, since liblxc runs the containers of all three.
+
+That one runs is seen by its command socket in /proc/net/unix; its init by its monitor, whose command line is
+"[lxc monitor] LXCPATH NAME"; its payload cgroup is the one in init's path that bears its name: lxc.payload.NAME
+(LXC 4 and later, with -1, -2 ... when that was taken), lxc.payload/NAME (3.1 and 3.2), lxc/NAME (3.0).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from cputune.cgroup import Cgroups
+from cputune.errors import NoSuchDomain
+
+_SOCKET = re.compile(r" @(/.*)/([^/]+)/command$")
+
+
+def sockets(site: Cgroups) -> Iterator[tuple[str, str]]:
+    """LXCPATH and name of every running container, whoever started it."""
+    # The sockets are in the network namespace of the host's init, not in ours when we look from a container.
+    text = site.host.read_or_none("/proc/1/net/unix" if site.host.root else "/proc/net/unix") or ""
+    for line in text.splitlines():
+        if match := _SOCKET.search(line):
+            yield match[1], match[2]
+
+
+def place(site: Cgroups, lxcpath: str, name: str) -> tuple[int, str] | None:
+    """The pid of a container's init, the child of its monitor, and the container's own cgroup."""
+    init = _init(site, lxcpath, name)
+    payload = _payload(site, init, name, lxcpath) if init else None
+    return (init, payload) if init and payload else None
+
+
+def _init(site: Cgroups, lxcpath: str, name: str) -> int | None:
+    monitor = next((pid for pid in _likely_monitors(site, name) if _is_monitor(site, pid, lxcpath, name)), None)
+    if monitor is None:
+        return None
+    text = site.host.read_or_none(f"/proc/{monitor}/task/{monitor}/children")
+    if text is not None:
+        return next((int(word) for word in text.split()), None)
+    return next(
+        (int(pid) for pid in filter(str.isdigit, site.host.names("/proc")) if _parent(site, pid) == monitor), None
+    )
+
+
+def _likely_monitors(site: Cgroups, name: str) -> Iterator[str]:
+    """The processes in cgroups named as LXC names its monitors', then all."""
+    for folder in ("/", "/lxc.monitor", "/lxc"):
+        for child in site.children(folder):
+            if child.startswith((name, f"lxc.monitor.{name}")):
+                path = f"{folder.rstrip('/')}/{child}"
+                yield from (site.host.read_or_none(f"{site.directory(path)}/cgroup.procs") or "").split()
+    yield from filter(str.isdigit, site.host.names("/proc"))
+
+
+def _is_monitor(site: Cgroups, pid: str, lxcpath: str, name: str) -> bool:
+    command = site.host.read_or_none(f"/proc/{pid}/cmdline") or ""
+    return command.replace("\0", " ").rstrip() == f"[lxc monitor] {lxcpath} {name}"
+
+
+def _parent(site: Cgroups, pid: str) -> str:
+    fields = (site.host.read_or_none(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
+    return fields[1] if len(fields) > 1 else ""
+
+
+def _payload(site: Cgroups, init: int, name: str, lxcpath: str) -> str | None:
+    """The container's own cgroup: an init such as systemd has moved itself further down."""
+    try:
+        path = site.of_pid(init)
+    except NoSuchDomain:
+        return None
+    named = rf"{re.escape(name)}(?:-[0-9]+)?(?=/|$)"
+    for prefix in (r"/lxc\.payload\.", r"/lxc\.payload/", "/lxc/", "/"):
+        if match := re.match(rf".*?{prefix}{named}", path):
+            return match[0]
+    text = site.host.read_or_none(f"{lxcpath}/{name}/config") or ""
+    match = re.search(r"^\s*lxc\.cgroup\.dir\.container\s*=\s*(\S+)", text, re.MULTILINE)
+    configured = f"/{match[1].strip('/')}" if match else None
+    return configured if configured and f"{path}/".startswith(f"{configured}/") else path

@@ -1,0 +1,83 @@
+"""oci:runc/ID, a container that somebody runs with runc directly; oci:crun/ID with crun; oci:UID/runc/ID a user's; just
+oci:ID where only one of them has it.
+
+They are listed by the runtimes' state directories; podman's containers,
+which are in crun's too, are podman's. A stopped one is known only while its state directory is there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from cputune.cgroup import Cgroups
+from cputune.model import Domain
+from cputune.names import is_component
+from cputune.runtimes import oci_place, oci_scale
+from cputune.runtimes.listing import paused
+from cputune.runtimes.oci_state import State, read_state
+from cputune.runtimes.users import User, active
+
+_PROGRAMS = ("runc", "crun")
+_RECORDS = {"runc": "state.json", "crun": "status"}
+_PODMANS = re.compile(r"/[a-z0-9]+-containers/[0-9a-f]{64}/userdata/?$")
+
+
+class _Root(NamedTuple):
+    """The state directory of one program, of root or a user."""
+
+    program: str
+    folder: str
+    user: User | None
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.user.prefix if self.user else ''}{self.program}/"
+
+
+def find(site: Cgroups, name: str) -> list[Domain]:
+    """The containers of that id, of both programs and all users; with a prefix, the one."""
+    found = []
+    for root in _roots(site):
+        id_ = name.removeprefix(root.prefix)
+        if is_component(id_) and not id_.startswith(".") and (domain := _domain(site, root, id_)):
+            found.append(domain)
+    return found
+
+
+def domains(site: Cgroups) -> Iterator[Domain]:
+    """All that have a state directory."""
+    for root in _roots(site):
+        for id_ in site.host.children(root.folder):
+            if not id_.startswith(".") and (domain := _domain(site, root, id_)):
+                yield domain
+
+
+def _roots(site: Cgroups) -> list[_Root]:
+    found = [_Root(program, f"/run/{program}", None) for program in _PROGRAMS]
+    return found + [_Root(program, f"{user.run}/{program}", user) for user in active(site) for program in _PROGRAMS]
+
+
+def _domain(site: Cgroups, root: _Root, id_: str) -> Domain | None:
+    directory = f"{root.folder}/{id_}"
+    if not site.host.exists(f"{directory}/{_RECORDS[root.program]}"):
+        return None
+    state = read_state(site, root.program, directory)
+    if state and _PODMANS.search(state.bundle):
+        return None
+    place = _place(site, root, state) if state else None
+    scale, guess = oci_scale.scale_of(site, root.program)
+    facts = [*([("pid", str(state.pid)), ("bundle", state.bundle)] if state and place else []), *guess]
+    facts += paused(site, place.weight) if place else ()
+    limit, weight, mirrored, obstacle = place or oci_place.Place(None, None)
+    return Domain(
+        "oci", root.prefix + id_, place is not None, True, limit, weight, scale, tuple(facts), mirrored, obstacle
+    )
+
+
+def _place(site: Cgroups, root: _Root, state: State) -> oci_place.Place | None:
+    crun = root.program == "crun"
+    if state.cgroup is None:
+        return oci_place.find(site, state.pid, (), crun=crun, user=root.user)
+    return oci_place.at(site, state.pid, state.cgroup, crun=crun, user=root.user)

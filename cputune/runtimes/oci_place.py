@@ -1,0 +1,80 @@
+"""Which cgroup is an OCI container's own: the one on the path of its init that bears its name.
+
+By the path of the process and not by the records alone, which can be older than what they tell of. crun puts the
+process of a scope one level further down, in `container`, and writes every limit to both levels (the scope's through
+systemd).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cputune.cgroup import Cgroups
+from cputune.errors import NoSuchDomain, Unsupported
+from cputune.runtimes.users import User
+
+_INNER = "container"
+
+
+class Place(NamedTuple):
+    """The part of a Domain that tells where it is."""
+
+    limit: str | None
+    weight: str | None
+    mirrored: bool = False
+    obstacle: str | None = None
+
+
+def find(site: Cgroups, pid: int, names: tuple[str, ...], *, crun: bool, user: User | None) -> Place | None:
+    """Where the container is whose init is `pid` and whose cgroup has one of `names`; None where it does not run."""
+    path = _of_pid(site, pid)
+    if path is None:
+        return None
+    parts = path.split("/")
+    depth = next((at for at, part in enumerate(parts, 1) if part in names), None)
+    return _none_of_its_own(path) if depth is None else at(site, pid, "/".join(parts[:depth]), crun=crun, user=user)
+
+
+def at(site: Cgroups, pid: int, cgroup: str, *, crun: bool, user: User | None) -> Place | None:
+    """The same for a container that is known to be in `cgroup`.
+
+    What a user's records say is believed only as far as the cgroup is that user's: otherwise they could name anybody's.
+    """
+    path = _of_pid(site, pid)
+    if path is None:
+        return None
+    if not f"{path}/".startswith(f"{cgroup}/"):
+        return _none_of_its_own(path)
+    if user and not _is_of(site, cgroup, user):
+        return Place(None, None, obstacle=f"its cgroup {cgroup} does not belong to user {user.uid}")
+    inner = f"{cgroup}/{_INNER}"
+    if crun and cgroup.endswith(".scope") and f"{path}/".startswith(f"{inner}/"):
+        return Place(inner, cgroup, mirrored=True)
+    return Place(cgroup, cgroup)
+
+
+def _is_of(site: Cgroups, cgroup: str, user: User) -> bool:
+    """Whether only this user, or root, can have made the cgroup."""
+    return cgroup.startswith(f"/user.slice/user-{user.uid}.slice/") or (
+        site.host.owner(site.directory(cgroup)) == user.uid
+    )
+
+
+def _of_pid(site: Cgroups, pid: int) -> str | None:
+    try:
+        return site.of_pid(pid)
+    except (NoSuchDomain, Unsupported):
+        return None
+
+
+def _none_of_its_own(path: str) -> Place:
+    return Place(None, None, obstacle=f"it has no cpu cgroup of its own, but is in {path}")
+
+
+def name_of(cgroups_path: str) -> str:
+    """What the cgroup is called that a `cgroupsPath` of an OCI configuration asks for: SLICE:PREFIX:NAME, or a path."""
+    _, colon, unit = cgroups_path.partition(":")
+    if not colon:
+        return cgroups_path.rpartition("/")[2]
+    prefix, _, name = unit.partition(":")
+    return f"{prefix}-{name}.scope" if prefix else f"{name}.scope"

@@ -1,0 +1,76 @@
+"""How an OCI runtime converts shares to the weight of cgroup v2: it depends on its version, which only it can tell.
+
+It is asked once: the answer is kept in the state directory until the program changes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import lru_cache
+
+from cputune.cgroup import Cgroups
+from cputune.model import Scale
+
+_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+# runc: its change log, 1.3.2; crun: its release notes, 1.23.
+_SINCE = {"runc": (1, 3, 2), "crun": (1, 23, 0)}
+UNKNOWN = "as since runc 1.3.2 and crun 1.23: which version runs here cannot be told"
+
+
+def scale_of(site: Cgroups, program: str) -> tuple[Scale, tuple[tuple[str, str], ...]]:
+    """The scale of "runc" or "crun", and a fact to show where it is a guess."""
+    if site.hierarchy.version == 1:
+        return Scale.KERNEL, ()
+    version = _version(site, program)
+    if version is None:
+        return Scale.OCI, (("shares", UNKNOWN),)
+    return (Scale.OCI if version >= _SINCE[program] else Scale.OCI_LINEAR), ()
+
+
+def parse(text: str) -> tuple[int, ...] | None:
+    """The first line of `runc --version` or `crun --version`: "runc version 1.1.15+ds1" -> (1, 1, 15)."""
+    match = re.search(r"version v?([0-9]+)\.([0-9]+)(?:\.([0-9]+))?", text.partition("\n")[0])
+    return tuple(int(part or 0) for part in match.groups()) if match else None
+
+
+@lru_cache(maxsize=8)
+def _version(site: Cgroups, program: str) -> tuple[int, ...] | None:
+    if site.host.root:
+        return None  # a program of another system's cannot be run here
+    for folder in _FOLDERS:
+        try:
+            status = os.stat(f"{folder}/{program}")
+        except OSError:
+            continue
+        stamp = f"{folder}/{program} {status.st_ino} {status.st_size} {status.st_mtime_ns}"
+        return _remembered(site, program, stamp) or _ask(site, f"{folder}/{program}", stamp)
+    return None
+
+
+def _cache(site: Cgroups, program: str) -> str:
+    return os.path.join(site.host.state_dir, "versions", program)
+
+
+def _remembered(site: Cgroups, program: str, stamp: str) -> tuple[int, ...] | None:
+    try:
+        fd = os.open(_cache(site, program), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        with open(fd, encoding="utf-8", errors="replace") as file:
+            seen, _, said = file.read(4096).partition("\n")
+    except OSError:
+        return None
+    return parse(said) if seen == stamp else None
+
+
+def _ask(site: Cgroups, path: str, stamp: str) -> tuple[int, ...] | None:
+    from contextlib import suppress
+
+    from cputune.state import write_atomically
+
+    try:
+        said = site.host.run([path, "--version"]).stdout.partition("\n")[0]
+    except OSError:
+        return None
+    with suppress(OSError):  # a reader without rights asks each time
+        write_atomically(_cache(site, os.path.basename(path)), f"{stamp}\n{said}\n", sync=False)
+    return parse(said)

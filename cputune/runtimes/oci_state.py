@@ -1,0 +1,55 @@
+"""The state that runc (state.json) and crun (status) keep of each container, in a directory by its id."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cputune.cgroup import Cgroups
+from cputune.runtimes.records import Unreadable, field, load, number, text
+
+
+class State(NamedTuple):
+    """What is of use here."""
+
+    program: str
+    """crun or runc."""
+    pid: int
+    cgroup: str | None
+    """As in /proc/PID/cgroup; None where the record does not tell."""
+    bundle: str = ""
+
+
+def read_state(site: Cgroups, program: str, directory: str) -> State | None:
+    """The state in a container's directory; None where there is none, or its process is gone.
+
+    A record that is being written right now counts as none: raises nothing.
+    """
+    try:
+        state = _crun(site, directory) if program == "crun" else _runc(site, directory)
+    except Unreadable:
+        return None
+    return state if state and state.pid > 0 and site.host.is_dir(f"/proc/{state.pid}") else None
+
+
+def _crun(site: Cgroups, directory: str) -> State | None:
+    record = load(site, f"{directory}/status")
+    if record is None:
+        return None
+    cgroup, scope = text(record, "cgroup-path"), text(record, "scope")
+    if scope and f"/{scope}/" in cgroup:
+        cgroup = cgroup.partition(f"/{scope}/")[0] + f"/{scope}"  # the level below it is found by the process
+    return State("crun", number(record, "pid"), cgroup or None, text(record, "bundle"))
+
+
+def _runc(site: Cgroups, directory: str) -> State | None:
+    record = load(site, f"{directory}/state.json")
+    if record is None:
+        return None
+    hierarchy = site.hierarchy
+    path = text(record, "cgroup_paths", "cpu" if hierarchy.version == 1 else "")
+    cgroup = None
+    if f"{path}/".startswith(f"{hierarchy.mount}/"):
+        cgroup = hierarchy.root.rstrip("/") + path[len(hierarchy.mount) :]
+    labels = field(record, "config", "labels")
+    bundles = [label[7:] for label in labels or () if isinstance(label, str) and label.startswith("bundle=")]
+    return State("runc", number(record, "init_process_pid"), cgroup, bundles[0] if bundles else "")

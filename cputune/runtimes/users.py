@@ -1,0 +1,43 @@
+"""The users of a host whose containers are looked for: root, and those who are logged in (or linger)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cputune.cgroup import Cgroups
+
+
+class User(NamedTuple):
+    """One user."""
+
+    uid: int
+    home: str
+    run: str
+    """His $XDG_RUNTIME_DIR."""
+
+    @property
+    def prefix(self) -> str:
+        """What the names of his containers begin with, as those of his units do."""
+        return f"{self.uid}/"
+
+
+def active(site: Cgroups) -> list[User]:
+    """The users other than root who have a runtime directory: without one, nothing of theirs runs."""
+    uids = [int(name) for name in site.host.names("/run/user") if name.isascii() and name.isdigit()]
+    return [User(uid, home, f"/run/user/{uid}") for uid in uids if uid and (home := home_of(site, uid))]
+
+
+def home_of(site: Cgroups, uid: int) -> str | None:
+    """A user's home directory, by the host's own list of users."""
+    for line in (site.host.read_or_none("/etc/passwd") or "").splitlines():
+        fields = line.split(":")
+        if len(fields) > 5 and fields[2] == str(uid):
+            return fields[5]
+    if site.host.root:
+        return None
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_dir  # from a directory service
+    except KeyError:
+        return None
