@@ -9,9 +9,6 @@ from cputune.cgroup.plan import writes
 from cputune.cgroup.support import require, support
 from cputune.errors import NoSuchDomain, Unsupported, UsageError, WrongState
 from cputune.goal import Where, goal_of, merged, refuse_not_running, targets, touched
-from cputune.memory import Wanted, agree
-from cputune.memory import require as require_memory
-from cputune.memory.command import default_shares
 from cputune.model import (
     BANDWIDTH,
     DEFAULT_PERIOD,
@@ -27,7 +24,7 @@ from cputune.model import (
 )
 from cputune.state import Applied
 from cputune.systemd import Properties, Unit, Unreachable, differs, enables, rounding, unit_of, wanted
-from cputune.transaction import Native, Record, Save, Task, Tell, Tools, Tune
+from cputune.transaction import Record, Save, Task, Tell, Tools, Tune
 
 if TYPE_CHECKING:
     from cputune.cgroup import Cgroups
@@ -125,6 +122,17 @@ class Planner:
         if not draft.tasks and not draft.natives:
             draft.note("nothing to do: this is in force already" if live else "nothing to do: this is saved already")
         return draft.outcome()
+
+    def _native(self, draft: Draft, before: dict[str, CpuTune]) -> None:
+        """Plan what the runtime is to remember: after all else, so that it is told what the kernel took."""
+        from cputune.native import planned
+
+        goals = {task.cgroup: task.goal for task in draft.tasks if isinstance(task, Tune)}
+        native = planned(self.tools, self.request, draft.domain, before, {**before, **goals}, draft.saved)
+        if native:
+            draft.natives.append(native)
+            if native.before.change is not None and native.orders.after is not None:
+                draft.move("native", native.before.change, native.orders.after)
 
     def _live(self, draft: Draft) -> None:
         domain = draft.domain
@@ -275,43 +283,6 @@ class Planner:
             draft.tasks.append(Save(saved.path, text, saved.text or None))
             draft.move("config", saved.change, change)
 
-    def _native(self, draft: Draft, before: dict[str, CpuTune]) -> None:
-        """Plan what the runtime itself is to remember; after all else, so that it finds values that the kernel took."""
-        domain = draft.domain
-        memory = require_memory(domain)
-        remembered = memory.read(self.site, domain)
-        goals = {task.cgroup: task.goal for task in draft.tasks if isinstance(task, Tune)}
-        goal = domain.state({**before, **goals}) if domain.running else _at_start(draft.saved, remembered.change)
-        change = self.request.change
-        if touched(self.request) & {"quota", "period"}:
-            change = change._replace(quota=goal.quota, period=goal.period)
-        if not change.named():
-            return
-        orders = memory.orders(self.site, domain, Wanted(change, goal))
-        default = default_shares(self.site, domain)
-        if orders.after is not None and agree(remembered.change, orders.after, default):
-            return
-        held = tuple(self._held(seat.cgroup, before[seat.cgroup], goals) for seat in domain.seats())
-        draft.natives.append(Native(domain, orders, remembered, default, held))
-        if remembered.change is not None and orders.after is not None:
-            draft.move("native", remembered.change, orders.after)
-
-    def _held(self, cgroup: str, before: CpuTune, goals: dict[str, CpuTune]) -> Tune:
-        """What a cgroup is to have in spite of what the runtime's command does to it: all knobs, named or not."""
-        goal = goals.get(cgroup, before)
-        unit = self._unit(cgroup)
-        tell = None
-        if unit:
-            version = self.site.hierarchy.version
-            everything = wanted(version, goal, frozenset(Change._fields))
-            named = wanted(version, goal, frozenset(touched(self.request)))
-            try:
-                held = self.tools.systemd.get(unit, everything, cgroup)
-            except (Unreachable, NoSuchDomain):
-                held = {}
-            tell = Tell(unit, {**held, **named}, held) if held else None
-        return Tune(cgroup, before, goal, (), tell)
-
     def store(self) -> Store:
         """The saved configurations."""
         from cputune.store import Store
@@ -324,12 +295,6 @@ class Planner:
             self.site.read_if_used(domain.limit) if domain.limit and self.request.microcpus is not None else CpuTune()
         )
         return state.period or DEFAULT_PERIOD
-
-
-def _at_start(saved: Change, remembered: Change | None) -> CpuTune:
-    """What a domain that does not run will have when it starts: what is saved, else what is remembered. Pure."""
-    found = {**(remembered or Change()).named(), **saved.named()}
-    return CpuTune(**{"quota": UNLIMITED, "period": DEFAULT_PERIOD, **found})  # type: ignore[arg-type]
 
 
 def plan(tools: Tools, domains: list[Domain], request: Request, where: Where, *, native: bool = False) -> list[Outcome]:

@@ -96,7 +96,8 @@ def step(task: Task) -> list[str]:
 
 def _steps(task: Task) -> list[tuple[str, str, str, str]]:
     from cputune.memory import Run
-    from cputune.transaction import Native, Save, Tune
+    from cputune.native import Native
+    from cputune.transaction import Save, Tune
 
     match task:
         case Tune(plan=plan, tell=tell):

@@ -6,24 +6,20 @@ reverse what was begun. A task holds the state from before, whole, so putting ba
 
 from __future__ import annotations
 
-import os
-import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from cputune.cgroup import Cgroups
 from cputune.cgroup.plan import same, writes
-from cputune.errors import CpuTuneError, NoPermission, NotPutBack, Refused, Unsupported, WrongState, from_os_error
-from cputune.memory import Edit, Orders, Remembered, Run, Step, agree, require
-from cputune.model import Change, CpuTune, Domain, Write
-from cputune.state import Applied, State, write_atomically
+from cputune.errors import CpuTuneError, NotPutBack, Refused, WrongState, from_os_error
+from cputune.model import CpuTune, Domain, Write
+from cputune.state import Applied, State
 from cputune.systemd import Properties, Systemd, Unit, differs
 from cputune.units import quota_text
 
 _ROUNDS = 3
-_COMMAND_SECONDS = 120.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -76,106 +72,6 @@ class Tune(NamedTuple):
         return found
 
 
-class Native(NamedTuple):
-    """Have the domain's runtime remember other limits; what it does to the cgroups meanwhile is undone at once."""
-
-    domain: Domain
-    orders: Orders
-    before: Remembered
-    default_shares: int
-    """What stands for nothing remembered."""
-    seats: tuple[Tune, ...]
-    """What the domain's cgroups are to have then, all knobs, and systemd is to hold; and the same from before."""
-
-    def do(self, tools: Tools) -> None:
-        """Run the runtime's command, see that it took, and hold the cgroups to what they had. Raises CpuTuneError."""
-        for step in self.orders.forward:
-            carry_out(tools, step)
-        found = self._now(tools).change
-        if not agree(found, self.orders.after, self.default_shares):
-            raise Refused(
-                f"{self.domain.runtime} took the command but not the value for {self.domain.qualified}: "
-                f"it remembers {_named(found)}, not {_named(self.orders.after)}"
-            )
-        for seat in self.seats:
-            _hold(tools, seat, seat.goal, seat.tell.properties if seat.tell else {})
-
-    def undo(self, tools: Tools) -> None:
-        """The memory from before, or what means the same, and then the cgroups from before."""
-        try:
-            if self._now(tools).raw != self.before.raw:
-                for step in self.orders.back:
-                    carry_out(tools, step)
-                if not agree(self._now(tools).change, self.before.change, self.default_shares):
-                    raise Refused(f"{self.domain.runtime} does not take back what it remembers")
-        finally:
-            for seat in reversed(self.seats):
-                _hold(tools, seat, seat.now, seat.tell.held if seat.tell else {})
-
-    def left(self, tools: Tools) -> list[str]:
-        """What the runtime remembers now, where that is not as before, and what its cgroups have."""
-        now = self._now(tools)
-        found = [line for seat in self.seats for line in seat.left(tools)]
-        if not agree(now.change, self.before.change, self.default_shares):
-            found.append(f"{self.domain.runtime} remembers {_named(now.change)} for {self.domain.qualified}")
-        return found
-
-    def _now(self, tools: Tools) -> Remembered:
-        return require(self.domain).read(tools.site, self.domain)
-
-
-def _named(change: Change | None) -> str:
-    words = (f"{key} {_text(value)}" for key, value in change.named().items()) if change else ()
-    return ", ".join(words) or "nothing"
-
-
-def _hold(tools: Tools, seat: Tune, goal: CpuTune, properties: Properties) -> None:
-    """Give a cgroup, and the unit that owns it, what they have lost meanwhile."""
-    if seat.tell and properties and differs(tools.systemd.get(seat.tell.unit, properties), properties):
-        tools.systemd.set(seat.tell.unit, properties)
-    settle(tools.site, seat.cgroup, goal)
-
-
-def carry_out(tools: Tools, step: Step) -> None:
-    """Run a runtime's program, or write its file. Raises CpuTuneError."""
-    if isinstance(step, Edit):
-        _edit(step)
-        return
-    command = " ".join(step.argv)
-    try:
-        done = tools.site.host.run(list(step.argv), step.user, _COMMAND_SECONDS, step.input)
-    except FileNotFoundError as error:
-        raise Unsupported(f"cannot run {command}: there is no {step.argv[0]} here") from error
-    except OSError as error:
-        raise Refused(f"cannot run {command}: {error.strerror or error}", step.mend) from error
-    if done.status != 0:
-        raise _explained(step, command, " ".join(done.stderr.split()) or f"exit status {done.status}")
-
-
-def _explained(step: Run, command: str, said: str) -> CpuTuneError:
-    message = f"{command}: {said}"
-    if re.search(r"permission denied|access denied|interactive authentication required", said, re.IGNORECASE):
-        return NoPermission(message, "run it as root: sudo cputune ...")
-    if re.search(r"cannot connect|connection refused|failed to connect|no such file or directory", said, re.IGNORECASE):
-        return WrongState(message, step.mend)
-    if re.search(r"no such container|no container with|not found|failed to get domain", said, re.IGNORECASE):
-        return WrongState(message, "it went away while it was being used; list what runs: cputune status")
-    return Refused(message)
-
-
-def _edit(edit: Edit) -> None:
-    """Replace a file of another program's as a whole, with the mode it had."""
-    try:
-        if edit.text is None:
-            if os.path.lexists(edit.path):
-                os.unlink(edit.path)
-        else:
-            mode = os.stat(edit.path).st_mode & 0o777 if os.path.exists(edit.path) else 0o644
-            write_atomically(edit.path, edit.text, sync=True, mode=mode)
-    except OSError as error:
-        raise from_os_error(error, f"write {edit.path}") from error
-
-
 class Save(NamedTuple):
     """Replace a saved configuration; None is no file."""
 
@@ -225,7 +121,17 @@ class Record(NamedTuple):
         return [f"{tools.state.directory} remembers values for {self.domain.qualified} that are not in force"]
 
 
-Task = Tune | Save | Record | Native
+class Task(Protocol):
+    """A part of a transaction."""
+
+    def do(self, tools: Tools) -> None:
+        """Do it. Raises CpuTuneError, having done it or a part of it, or nothing."""
+
+    def undo(self, tools: Tools) -> None:
+        """Bring back the state from before, whatever of it was done. Raises CpuTuneError."""
+
+    def left(self, tools: Tools) -> list[str]:
+        """What is not as it was, a line each. Raises CpuTuneError."""
 
 
 def perform(tools: Tools, tasks: list[Task]) -> None:
@@ -300,11 +206,12 @@ def uninterrupted() -> Iterator[None]:
 def _differences(site: Cgroups, cgroup: str, now: CpuTune, wanted: CpuTune) -> list[str]:
     directory = site.host.real(site.directory(cgroup))
     return [
-        f"{directory}: {key} is {_text(now_value)}, not {_text(wanted_value)}"
+        f"{directory}: {key} is {value_text(now_value)}, not {value_text(wanted_value)}"
         for key, now_value, wanted_value in zip(CpuTune._fields, now, wanted, strict=True)
         if now_value != wanted_value
     ]
 
 
-def _text(value: object) -> str:
+def value_text(value: object) -> str:
+    """A knob's value in a message."""
     return quota_text(value) if not isinstance(value, bool) and value is not None else str(value).lower()  # type: ignore[arg-type]

@@ -22,9 +22,9 @@ INTRODUCTION = (
 )
 
 MEMORY = (
-    "docker, podman, incus, LXD, libvirt, LXC and systemd remember limits of their own. They write them into the cgroup "
-    "when the container starts, and some at each of their own updates, whatever that is about. --live and --config "
-    "never change what they remember: `cputune status` shows, as drift, where it differs from what is in force.",
+    "docker, podman, incus, LXD, libvirt, LXC and systemd remember limits of their own. They write them into the "
+    "cgroup when the container starts, and some at each of their own updates, whatever that is about. --live and "
+    "--config never change what they remember: `cputune status` shows, as drift, where that is not what is in force.",
     "With --native, together with --live --config (of a stopped domain with --config alone), the change also goes to "
     "the runtime's own command, as the last part of the same transaction, so that its own display agrees, its updates "
     "keep the value, and its next start has it: `docker update`, `podman update`, `incus config set`, `lxc config set` "
@@ -70,8 +70,8 @@ OWNERS = (
     "change of the unit, or when another unit starts in the same slice. So where the cgroup of a domain is a unit's, "
     "cputune first gives the change to systemd, as a runtime property over D-Bus (busctl(1)), then writes the exact "
     "value into the file, and reads it back. As with `systemctl set-property --runtime`, systemd keeps the value until "
-    "the next boot, for a scope until it ends. crun, and so podman, has a cgroup `container` inside the scope and writes "
-    "every limit to both: so does cputune.",
+    "the next boot, for a scope until it ends. crun, and so podman, has a cgroup `container` inside the scope, "
+    "and writes every limit to both: so does cputune.",
     "systemd keeps a quota as a whole percentage of a CPU (since version 257 in hundredths of a percent), rounded "
     "down. Where that makes a difference, cputune says "
     "so and names the nearest quotas that stay as they are. Burst has no property, and on cgroup v1 nor has idle: "
@@ -87,10 +87,10 @@ PARAMETERS = (
     "removes the key. Anything that is not exactly a number in its range is refused, with nothing touched.",
     f"`--shares` and `--weight` are two units of one thing, with the defaults {DEFAULT_SHARES} and {DEFAULT_WEIGHT}. "
     "A kernel with cgroup v2 has the weight alone, one with v1 the shares; the other is converted as the kernel does "
-    f"it: weight = shares x {DEFAULT_WEIGHT} / {DEFAULT_SHARES}. But --shares means what the domain's own runtime means "
-    "by it: for libvirt on v2 the shares are the weight, unconverted, as virsh(1) writes them; for docker, podman, "
-    "containerd, runc and crun they are converted as the installed runc or crun does it: on a curve on which 1024 are "
-    "100 and 512 are 59 since runc 1.3.2 and crun 1.23, in proportion to the range (1024 are 39) before.",
+    f"it: weight = shares x {DEFAULT_WEIGHT} / {DEFAULT_SHARES}. But --shares means what the domain's own runtime "
+    "means by it: for libvirt on v2 the shares are the weight, unconverted, as virsh(1) writes them; for docker, "
+    "podman, containerd, runc and crun they are converted as the installed runc or crun does it: on a curve on which "
+    "1024 are 100 and 512 are 59 since runc 1.3.2 and crun 1.23, in proportion to the range (1024 are 39) before.",
     f"The default period is {DEFAULT_PERIOD} microseconds. A quota of half the period is half a CPU, of twice the "
     "period two; --cpus computes it. The smallest limit of a domain and all its ancestors is the one that counts. On "
     "v1 the kernel refuses a limit above an ancestor's; on v2 it takes it, and cputune names the ancestor that binds.",

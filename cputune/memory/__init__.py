@@ -112,6 +112,15 @@ def refuse(domain: Domain, key: str, why: str, hint: str | None = None) -> Unsup
     )
 
 
+def refuse_elsewhere(site: Cgroups, domain: Domain) -> None:
+    """Raise Unsupported where the host is another one's file system, mounted: its programs are not ours to run."""
+    if site.host.root:
+        raise Unsupported(
+            f"--native: {domain.runtime}'s own command cannot be run for a host at {site.host.root}",
+            "run cputune on that host",
+        )
+
+
 def refuse_all_but(domain: Domain, wanted: Change, *keys: str) -> None:
     """Raise Unsupported for a knob outside `keys` that is to have another value than its default."""
     for key, value in wanted.named().items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from cputune.cgroup import Cgroups
-from cputune.memory import Orders, Remembered, Run, Wanted, refuse, refuse_all_but
+from cputune.memory import Orders, Remembered, Run, Wanted, refuse, refuse_all_but, refuse_elsewhere
 from cputune.model import UNLIMITED, Change, Domain
 from cputune.runtimes.instances import Instances, split
 
@@ -44,6 +44,7 @@ def allowance_in(text: str) -> str | None:
 
 def orders(site: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
     """The `config set` (or unset) that makes it remember `wanted`. Raises Unsupported."""
+    refuse_elsewhere(site, domain)
     change = wanted.change
     if change.shares is not None or change.weight is not None:
         key = "shares" if change.shares is not None else "weight"

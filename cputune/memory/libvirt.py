@@ -9,7 +9,7 @@ import re
 
 from cputune.cgroup import Cgroups
 from cputune.errors import WrongState
-from cputune.memory import Orders, Remembered, Run, Wanted, refuse_all_but
+from cputune.memory import Orders, Remembered, Run, Wanted, refuse_all_but, refuse_elsewhere
 from cputune.memory.command import shares_in
 from cputune.model import MAX_QUOTA, UNLIMITED, Change, Domain, Quota
 from cputune.runtimes.libvirt import CONFIG
@@ -40,6 +40,7 @@ def change_in(text: str) -> Change:
 
 def orders(site: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
     """The `virsh define` with the new <cputune>, and with the old one. Raises Unsupported, WrongState."""
+    refuse_elsewhere(site, domain)
     refuse_all_but(domain, wanted.change, "shares", "weight", "period", "quota")
     text = site.host.read_regular_or_none(f"{CONFIG}/{domain.name}.xml")
     if text is None:

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from cputune.cgroup import Cgroups
-from cputune.memory import Orders, Remembered, Run, Wanted, refuse_all_but
+from cputune.memory import Orders, Remembered, Run, Wanted, refuse_all_but, refuse_elsewhere
 from cputune.memory.command import band_words, changed, default_shares, shares_in, shares_words
 from cputune.model import DEFAULT_PERIOD, MAX_QUOTA, UNLIMITED, Change, Domain, Quota
 from cputune.runtimes import podman
@@ -56,6 +56,7 @@ def _stored(site: Cgroups, domain: Domain) -> dict[str, Any] | None:
 
 def orders(site: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
     """The `podman update` that makes it remember `wanted`. Raises Unsupported."""
+    refuse_elsewhere(site, domain)
     refuse_all_but(domain, wanted.change, "shares", "weight", "period", "quota")
     entry = podman.of_domain(site, domain)
     before = read(site, domain).change or Change()

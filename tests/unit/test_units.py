@@ -227,3 +227,33 @@ def test_a_weight_survives_the_way_through_shares(weight: int) -> None:
 def test_more_shares_are_never_less_weight(one: int, other: int) -> None:
     small, large = sorted((one, other))
     assert weight_of_shares(small, Scale.KERNEL) <= weight_of_shares(large, Scale.KERNEL)
+
+
+OCI_TABLE = [  # shares, weight by the curve, weight in proportion: the table of runc's own tests and of its change log
+    (2, 1, 1),
+    (102, 17, 4),
+    (512, 59, 20),
+    (1024, 100, 39),
+    (2048, 174, 79),
+    (10240, 639, 391),
+    (262144, 10000, 10000),
+]
+
+
+@pytest.mark.parametrize(("shares", "curve", "linear"), OCI_TABLE)
+def test_shares_as_oci_runtimes_convert_them(shares: int, curve: int, linear: int) -> None:
+    assert weight_of_shares(shares, Scale.OCI) == curve
+    assert weight_of_shares(shares, Scale.OCI_LINEAR) == linear
+
+
+@pytest.mark.parametrize("scale", [Scale.OCI, Scale.OCI_LINEAR])
+def test_every_weight_has_shares_that_become_it_again(scale: Scale) -> None:
+    assert [weight_of_shares(shares_of_weight(weight, scale), scale) for weight in range(1, 10001)] == [
+        *range(1, 10001)
+    ]
+
+
+def test_the_usual_weight_is_the_usual_shares_on_the_curve() -> None:
+    assert shares_of_weight(100, Scale.OCI) == 1024
+    assert shares_of_weight(39, Scale.OCI_LINEAR) == 1024
+    assert shares_of_weight(0, Scale.OCI) == 2  # what Linux 6.1 reads in an idle group

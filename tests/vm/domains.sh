@@ -1,6 +1,7 @@
 #!/bin/bash
 # Runs in the guest: the domain $NAME (default: mydom) in each container runtime.
-#   domains.sh up [RUNTIME...]    define it where needed, start it, print "RUNTIME PID CGROUP" (default: every runtime)
+#   domains.sh up [RUNTIME...]    define it where needed, start it, print "RUNTIME PID CGROUP" (default: every runtime;
+#                                 on cgroup v1 not those of a user that would have no cgroup there)
 #   domains.sh down [RUNTIME...]  stop it; its definition stays
 #   domains.sh pid RUNTIME        the process id of its init; exit 1 when it is not running
 # A runtime is its name in RUNTIMES and three functions: pid_R prints the process id of the domain's init, or fails; up_R,
@@ -8,7 +9,7 @@
 # name is a "_" in the functions'. No image comes from anywhere: all are made of the one tree.
 set -euo pipefail
 
-RUNTIMES=(unit user nspawn lxc libvirt docker podman podman-user incus lxd runc runc-systemd crun crun-systemd ctr cri)
+RUNTIMES=(unit user nspawn lxc libvirt docker docker-user podman podman-user incus lxd runc runc-systemd crun crun-systemd ctr cri)
 NAME=${NAME:-mydom}
 USER_NAME=labuser
 TREE=/srv/domain # the root filesystem that each container gets a copy of
@@ -181,49 +182,58 @@ pid_libvirt() { # libvirt's own file has the pid of libvirt_lxc; init is its chi
   controller=$(cat "/run/libvirt/lxc/$NAME.pid" 2>/dev/null) && pgrep -n -P "$controller"
 }
 
-# --- docker, with a registry of nothing: its image is imported from the tree
+# --- docker and podman, root's and a user's
+
+NO_NETWORK='"bridge": "none", "iptables": false, "ip6tables": false'
 
 up_docker() {
-  define /etc/docker/daemon.json <<<'{"bridge": "none", "iptables": false, "ip6tables": false, "live-restore": true}' || true
+  define /etc/docker/daemon.json <<<"{$NO_NETWORK, \"live-restore\": true}" || true
   systemctl start docker.service
-  image docker
-  if docker container inspect "$NAME" >/dev/null 2>&1; then
-    docker start "$NAME" >/dev/null
-  else
-    docker run -d --name "$NAME" --network none domain >/dev/null
-  fi
+  engine_up docker
 }
 down_docker() { docker stop -t 2 "$NAME" >/dev/null; }
-pid_docker() { running_pid docker container inspect -f '{{.State.Pid}}' "$NAME"; }
+pid_docker() { engine_pid docker; }
 
-image() { # image COMMAND...: the image "domain", where docker or podman has it not yet
-  if "$@" image inspect domain >/dev/null 2>&1; then return; fi
-  tree /srv/images/root
-  tar -C /srv/images/root -c . | "$@" import -c 'CMD ["/sbin/init"]' - domain >/dev/null
+user_docker() { as_user docker -H "unix:///run/user/$(id -u "$USER_NAME")/docker.sock" "$@"; }
+up_docker_user() {
+  if define "/home/$USER_NAME/.config/docker/daemon.json" <<<"{$NO_NETWORK}"; then
+    chown -R "$USER_NAME:" "/home/$USER_NAME/.config"
+  fi
+  if ! as_user systemctl --user -q is-active docker.service; then
+    as_user systemd-run -q --user --unit=docker -p Type=notify -p NotifyAccess=all -p Delegate=yes \
+      -E PATH=/usr/sbin:/usr/bin /usr/share/docker.io/contrib/dockerd-rootless.sh
+  fi
+  engine_up user_docker
 }
+down_docker_user() { user_docker stop -t 2 "$NAME" >/dev/null; }
+pid_docker_user() { engine_pid user_docker; }
+
+up_podman() { engine_up podman; }
+down_podman() { podman stop -t 2 "$NAME" >/dev/null; }
+pid_podman() { engine_pid podman; }
+
+user_podman() { as_user podman "$@"; }
+up_podman_user() { engine_up user_podman; }
+down_podman_user() { user_podman stop -t 2 "$NAME" >/dev/null; }
+pid_podman_user() { engine_pid user_podman; }
+
+engine_up() { # engine_up COMMAND: the image "domain", where there is none yet, and the container
+  if ! "$1" image inspect domain >/dev/null 2>&1; then
+    tree /srv/images/root
+    tar -C /srv/images/root -c . | "$1" import -c 'CMD ["/sbin/init"]' - domain >/dev/null
+  fi
+  if "$1" container inspect "$NAME" >/dev/null 2>&1; then
+    "$1" start "$NAME" >/dev/null
+  else
+    "$1" run -d --name "$NAME" --network none domain >/dev/null
+  fi
+}
+engine_pid() { running_pid "$1" container inspect -f '{{.State.Pid}}' "$NAME"; }
 
 running_pid() { # running_pid CMD...: what it prints, where that is a process id and not 0
   local pid
   pid=$("$@" 2>/dev/null) && [ "${pid:-0}" -gt 0 ] && echo "$pid"
 }
-
-# --- podman, root's and a user's
-
-podman_up() { # podman_up COMMAND...
-  image "$@"
-  if "$@" container exists "$NAME"; then
-    "$@" start "$NAME" >/dev/null
-  else
-    "$@" run -d --name "$NAME" --network none domain >/dev/null
-  fi
-}
-up_podman() { podman_up podman; }
-down_podman() { podman stop -t 2 "$NAME" >/dev/null; }
-pid_podman() { running_pid podman container inspect -f '{{.State.Pid}}' "$NAME"; }
-
-up_podman_user() { podman_up as_user podman; }
-down_podman_user() { as_user podman stop -t 2 "$NAME" >/dev/null; }
-pid_podman_user() { running_pid as_user podman container inspect -f '{{.State.Pid}}' "$NAME"; }
 
 # --- incus and LXD
 
@@ -378,13 +388,20 @@ down() {
 
 ended() { [ ! -e "/proc/$1" ]; }
 
+everyone() {
+  local runtime
+  for runtime in "${RUNTIMES[@]}"; do
+    if unified || [[ $runtime != *-user ]]; then echo "$runtime"; fi
+  done
+}
+
 usage() {
-  sed -n '3,5s/^# //p' "$0" >&2
+  sed -n '3,6s/^# //p' "$0" >&2
   exit 2
 }
 
 main() {
-  local command=${1:-} runtime failed=0
+  local command=${1:-} runtime every failed=0
   case $command in up | down | pid) shift ;; *) usage ;; esac
   for runtime in "$@"; do
     if [[ " ${RUNTIMES[*]} " != *" $runtime "* ]]; then
@@ -397,7 +414,10 @@ main() {
     "pid_${1//-/_}"
     return
   fi
-  if [ $# = 0 ]; then set -- "${RUNTIMES[@]}"; fi
+  if [ $# = 0 ]; then
+    mapfile -t every < <(everyone)
+    set -- "${every[@]}"
+  fi
   if [ $# = 1 ]; then
     "$command" "$1"
     return

@@ -7,93 +7,41 @@ import json
 import pytest
 
 from tests.vm.conftest import Vm
+from tests.vm.runtimes import ALL
+from tests.vm.runtimes import DOMAINS as DOMAINS_OF_ALL
+from tests.vm.test_survival import NEIGHBOURS
+from tests.vm.values import cgroup, cgroups, limit, rows, values
 
-DOMAINS = {
-    "unit": "systemd:mydom.service",
-    "nspawn": "nspawn:mydom",
-    "lxc": "lxc:mydom",
-    "libvirt": "libvirt:mydom",
-}
-# Starting any unit in the slice after a reload is the moment at which systemd writes its own values over others'.
-NEIGHBOUR = "systemd-run -q --wait --slice={} true"
+DOMAINS = ("systemd:mydom.service", "nspawn:mydom", "lxc:mydom", "libvirt:mydom")
 
 
-def limit(vm: Vm, directory: str) -> tuple[str, str]:
-    """Quota and period, in v2's words."""
-    if vm.mode == "unified":
-        quota, period = vm.read(f"{directory}/cpu.max").split()
-        return quota, period
-    quota = vm.read(f"{directory}/cpu.cfs_quota_us").strip()
-    return "max" if quota == "-1" else quota, vm.read(f"{directory}/cpu.cfs_period_us").strip()
-
-
-def weight(vm: Vm, directory: str) -> int:
-    return int(vm.read(f"{directory}/{'cpu.weight' if vm.mode == 'unified' else 'cpu.shares'}"))
-
-
-def cgroup(vm: Vm, domain: str) -> dict[str, str]:
-    """The directories that cputune says the domain's limit and weight are in."""
-    (row,) = json.loads(vm.check(f"cputune status '{domain}' --json"))["domains"]
-    return {"limit": vm.cpu_mount + row["cgroup"], "weight": vm.cpu_mount + row["weight_cgroup"]}
-
-
-def reload_and_start_neighbours(vm: Vm, verb: str = "daemon-reload") -> None:
-    vm.check(f"systemctl {verb}")
-    for slice_ in ("system.slice", "machine.slice"):
-        vm.check(NEIGHBOUR.format(slice_))
+def reload_and_start_neighbours(vm: Vm) -> None:
+    vm.check(f"systemctl daemon-reload; {NEIGHBOURS}")
 
 
 @pytest.fixture(autouse=True)
 def _unlimited_again(vm: Vm) -> None:
-    names = " ".join(DOMAINS.values())
+    names = " ".join(DOMAINS)
     vm.check(f"cputune set {names} --no-idle --quota unlimited --period 100000 --weight 100 --live")
 
 
-@pytest.mark.parametrize("runtime", DOMAINS)
-def test_the_limit_is_where_the_runtime_itself_has_it(vm: Vm, runtime: str) -> None:
-    """libvirt: quota in the child, weight on the scope; nspawn: the unit; the others: the one cgroup."""
-    vm.check(f"cputune set {DOMAINS[runtime]} --weight 77 --live")  # on v1 a unit may have no cpu cgroup before
-    found = cgroup(vm, DOMAINS[runtime])
-    init = vm.cgroup_dir(runtime)
-    expected = {"limit": init, "weight": init}
-    if runtime == "nspawn":
-        expected = dict.fromkeys(expected, init.removesuffix("/payload"))
-    if runtime == "libvirt" and vm.mode == "unified":
-        expected["weight"] = init.removesuffix("/libvirt")
-    assert found == expected
-
-
-@pytest.mark.parametrize("runtime", DOMAINS)
-def test_quota_and_weight_are_in_the_kernel_and_outlive_systemd(vm: Vm, runtime: str) -> None:
-    domain = DOMAINS[runtime]
-    done = vm.run(f"cputune set {domain} --quota 37000 --period 50000 --weight 77 --live")
-    assert (done.returncode, done.stderr) == (0, "")
-    at = cgroup(vm, domain)
-    expected_weight = 77 if vm.mode == "unified" else 788
-    assert limit(vm, at["limit"]) == ("37000", "50000")
-    assert weight(vm, at["weight"]) == expected_weight
-    for verb in ("daemon-reload", "daemon-reexec"):
-        reload_and_start_neighbours(vm, verb)
-        assert limit(vm, at["limit"]) == ("37000", "50000"), verb
-        assert weight(vm, at["weight"]) == expected_weight, verb
-
-
-@pytest.mark.parametrize("runtime", DOMAINS)
-def test_a_lifted_limit_does_not_come_back(vm: Vm, runtime: str) -> None:
-    domain = DOMAINS[runtime]
-    vm.check(f"cputune set {domain} --cpus 0.5 --live")
-    vm.check(f"cputune set {domain} --quota unlimited --live")
-    reload_and_start_neighbours(vm)
-    assert limit(vm, cgroup(vm, domain)["limit"])[0] == "max"
-
-
-@pytest.mark.parametrize("runtime", DOMAINS)
-def test_the_same_change_again_writes_nothing(vm: Vm, runtime: str) -> None:
-    domain = DOMAINS[runtime]
-    vm.check(f"cputune set {domain} --cpus 0.5 --shares 512 --live")
-    done = vm.run(f"cputune set {domain} --cpus 0.5 --shares 512 --live")
+def test_the_same_change_again_writes_nothing(vm: Vm) -> None:
+    names = [runtime.domain for runtime in ALL.values()]
+    vm.check(f"cputune set {' '.join(names)} --cpus 0.5 --shares 512 --live")
+    done = vm.run(f"cputune set {' '.join(names)} --cpus 0.5 --shares 512 --live")
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == f"cputune: {domain}: nothing to do: this is in force already\n"
+    assert done.stderr == "".join(f"cputune: {name}: nothing to do: this is in force already\n" for name in names)
+    vm.check(f"cputune set {' '.join(names)} --quota unlimited --weight 100 --live")
+
+
+def test_shares_are_what_the_runtime_means_by_them(vm: Vm) -> None:
+    names = " ".join(DOMAINS_OF_ALL.values())
+    vm.check(f"cputune set {names} --shares 512 --live")
+    found = {key: rows_of.weight for key, rows_of in values(vm, cgroups(vm, DOMAINS_OF_ALL)).items() if rows_of}
+    assert found == {key: runtime.weight if vm.mode == "unified" else 512 for key, runtime in ALL.items()}
+    known = rows(vm)
+    assert {key: known[name]["cpu_shares"] for key, name in DOMAINS_OF_ALL.items()} == dict.fromkeys(ALL, 512)
+    vm.check(f"cputune set {names} --weight 100 --live")
 
 
 def test_what_somebody_wrote_behind_systemds_back_is_told_to_systemd(vm: Vm) -> None:
@@ -163,22 +111,6 @@ def test_lxc_sees_the_value(vm: Vm) -> None:
     vm.check("cputune set lxc:mydom --quota 39000 --live")
     name = "cpu.max" if vm.mode == "unified" else "cpu.cfs_quota_us"
     assert vm.check(f"lxc-cgroup -n mydom {name}").split()[0] == "39000"
-
-
-def test_one_name_in_three_runtimes_is_ambiguous_and_all_are_listed(vm: Vm) -> None:
-    done = vm.run("cputune schedinfo mydom")
-    assert done.returncode == 3
-    assert done.stderr == (
-        "cputune: error: mydom is the name of more than one domain: libvirt:mydom, lxc:mydom, nspawn:mydom\n"
-        "hint: name one of them as it is here\n"
-    )
-
-
-def test_every_domain_is_in_the_status_once(vm: Vm) -> None:
-    names = [row["domain"] for row in json.loads(vm.check("cputune status --json"))["domains"]]
-    assert len(names) == len(set(names))
-    assert {*DOMAINS.values(), "systemd:1000/mydom.service", "systemd:system.slice"} <= set(names)
-    assert "systemd:systemd-nspawn@mydom.service" not in names
 
 
 def test_several_domains_are_one_transaction(vm: Vm) -> None:

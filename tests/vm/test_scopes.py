@@ -6,7 +6,7 @@ import json
 import re
 
 from tests.vm.conftest import Vm
-from tests.vm.test_live import limit
+from tests.vm.values import limit
 
 AS_USER = "setpriv --reuid=1000 --regid=1000 --init-groups --reset-env env XDG_RUNTIME_DIR=/run/user/1000 sh -c "
 OWN_CPU = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.vm.conftest import Vm
-from tests.vm.test_live import cgroup, limit
+from tests.vm.values import cgroup, limit
 
 
 def test_without_dbus_the_file_is_written_and_the_user_told(vm: Vm) -> None:

@@ -1,0 +1,172 @@
+"""Having a domain's own runtime remember a change: `set --native`, the last part of a transaction.
+
+The orders come from `cputune.memory`; here they are carried out, seen to have worked, and taken back.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from cputune.errors import CpuTuneError, NoPermission, NoSuchDomain, Refused, Unsupported, WrongState, from_os_error
+from cputune.goal import touched
+from cputune.memory import Edit, Orders, Remembered, Run, Step, Wanted, agree, require
+from cputune.memory.command import default_shares
+from cputune.model import DEFAULT_PERIOD, UNLIMITED, Change, CpuTune, Domain, Request
+from cputune.state import write_atomically
+from cputune.systemd import Properties, Unreachable, differs, unit_of, wanted
+from cputune.transaction import Tell, Tools, Tune, settle, value_text
+
+_COMMAND_SECONDS = 120.0
+
+
+class Native(NamedTuple):
+    """Have the domain's runtime remember other limits; what it does to the cgroups meanwhile is undone at once."""
+
+    domain: Domain
+    orders: Orders
+    before: Remembered
+    default_shares: int
+    """What stands for nothing remembered."""
+    seats: tuple[Tune, ...]
+    """What the domain's cgroups are to have then, all knobs, and systemd is to hold; and the same from before."""
+
+    def do(self, tools: Tools) -> None:
+        """Run the runtime's command, see that it took, and hold the cgroups to what they had. Raises CpuTuneError."""
+        for step in self.orders.forward:
+            carry_out(tools, step)
+        found = self._now(tools).change
+        if not agree(found, self.orders.after, self.default_shares):
+            raise Refused(
+                f"{self.domain.runtime} took the command but not the value for {self.domain.qualified}: "
+                f"it remembers {_named(found)}, not {_named(self.orders.after)}"
+            )
+        for seat in self.seats:
+            _hold(tools, seat, seat.goal, seat.tell.properties if seat.tell else {})
+
+    def undo(self, tools: Tools) -> None:
+        """The memory from before, or what means the same, and then the cgroups from before."""
+        try:
+            if self._now(tools).raw != self.before.raw:
+                for step in self.orders.back:
+                    carry_out(tools, step)
+                if not agree(self._now(tools).change, self.before.change, self.default_shares):
+                    raise Refused(f"{self.domain.runtime} does not take back what it remembers")
+        finally:
+            for seat in reversed(self.seats):
+                _hold(tools, seat, seat.now, seat.tell.held if seat.tell else {})
+
+    def left(self, tools: Tools) -> list[str]:
+        """What the runtime remembers now, where that is not as before, and what its cgroups have."""
+        now = self._now(tools)
+        found = [line for seat in self.seats for line in seat.left(tools)]
+        if not agree(now.change, self.before.change, self.default_shares):
+            found.append(f"{self.domain.runtime} remembers {_named(now.change)} for {self.domain.qualified}")
+        return found
+
+    def _now(self, tools: Tools) -> Remembered:
+        return require(self.domain).read(tools.site, self.domain)
+
+
+def _named(change: Change | None) -> str:
+    words = (f"{key} {value_text(value)}" for key, value in change.named().items()) if change else ()
+    return ", ".join(words) or "nothing"
+
+
+def _hold(tools: Tools, seat: Tune, goal: CpuTune, properties: Properties) -> None:
+    """Give a cgroup, and the unit that owns it, what they have lost meanwhile."""
+    if seat.tell and properties and differs(tools.systemd.get(seat.tell.unit, properties), properties):
+        tools.systemd.set(seat.tell.unit, properties)
+    settle(tools.site, seat.cgroup, goal)
+
+
+def carry_out(tools: Tools, step: Step) -> None:
+    """Run a runtime's program, or write its file. Raises CpuTuneError."""
+    if isinstance(step, Edit):
+        _edit(step)
+        return
+    command = " ".join(step.argv)
+    try:
+        done = tools.site.host.run(list(step.argv), step.user, _COMMAND_SECONDS, step.input)
+    except FileNotFoundError as error:
+        raise Unsupported(f"cannot run {command}: there is no {step.argv[0]} here") from error
+    except OSError as error:
+        raise Refused(f"cannot run {command}: {error.strerror or error}", step.mend) from error
+    if done.status != 0:
+        raise _explained(step, command, " ".join(done.stderr.split()) or f"exit status {done.status}")
+
+
+def _explained(step: Run, command: str, said: str) -> CpuTuneError:
+    message = f"{command}: {said}"
+    if re.search(r"permission denied|access denied|interactive authentication required", said, re.IGNORECASE):
+        return NoPermission(message, "run it as root: sudo cputune ...")
+    if re.search(r"cannot connect|connection refused|failed to connect|no such file or directory", said, re.IGNORECASE):
+        return WrongState(message, step.mend)
+    if re.search(r"no such container|no container with|not found|failed to get domain", said, re.IGNORECASE):
+        return WrongState(message, "it went away while it was being used; list what runs: cputune status")
+    return Refused(message)
+
+
+def _edit(edit: Edit) -> None:
+    """Replace a file of another program's as a whole, with the mode it had."""
+    try:
+        if edit.text is None:
+            if os.path.lexists(edit.path):
+                os.unlink(edit.path)
+        else:
+            mode = os.stat(edit.path).st_mode & 0o777 if os.path.exists(edit.path) else 0o644
+            write_atomically(edit.path, edit.text, sync=True, mode=mode)
+    except OSError as error:
+        raise from_os_error(error, f"write {edit.path}") from error
+
+
+def planned(
+    tools: Tools,
+    request: Request,
+    domain: Domain,
+    before: Mapping[str, CpuTune],
+    after: Mapping[str, CpuTune],
+    saved: Change,
+) -> Native | None:
+    """What has to be done so that the runtime remembers a request; None where it does already.
+
+    `before` and `after` are the states of the domain's cgroups, `saved` its configuration afterwards. Raises
+    Unsupported where the runtime cannot be made to remember it.
+    """
+    memory = require(domain)
+    remembered = memory.read(tools.site, domain)
+    goal = domain.state(after) if domain.running else _at_start(saved, remembered.change)
+    change = request.change
+    if touched(request) & {"quota", "period"}:
+        change = change._replace(quota=goal.quota, period=goal.period)
+    if not change.named():
+        return None
+    orders = memory.orders(tools.site, domain, Wanted(change, goal))
+    default = default_shares(tools.site, domain)
+    if orders.after is not None and agree(remembered.change, orders.after, default):
+        return None
+    seats = [_seat(tools, request, cgroup, before[cgroup], after[cgroup]) for cgroup in before]
+    return Native(domain, orders, remembered, default, tuple(seats))
+
+
+def _seat(tools: Tools, request: Request, cgroup: str, before: CpuTune, goal: CpuTune) -> Tune:
+    """What a cgroup is to have in spite of what the runtime's command does to it: all knobs, named or not."""
+    version = tools.site.hierarchy.version
+    unit = unit_of(cgroup) if tools.systemd.booted() else None
+    if unit is None:
+        return Tune(cgroup, before, goal, ())
+    everything = wanted(version, goal, frozenset(Change._fields))
+    named = wanted(version, goal, frozenset(touched(request)))
+    try:
+        held = tools.systemd.get(unit, everything, cgroup)
+    except (Unreachable, NoSuchDomain):
+        held = {}
+    return Tune(cgroup, before, goal, (), Tell(unit, {**held, **named}, held) if held else None)
+
+
+def _at_start(saved: Change, remembered: Change | None) -> CpuTune:
+    """What a domain that does not run will have when it starts: what is saved, else what is remembered. Pure."""
+    found = {**(remembered or Change()).named(), **saved.named()}
+    return CpuTune(**{"quota": UNLIMITED, "period": DEFAULT_PERIOD, **found})  # type: ignore[arg-type]

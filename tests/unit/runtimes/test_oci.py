@@ -1,0 +1,354 @@
+"""docker, podman, containerd, runc and crun: odd records, other people's, and what they may not make root believe."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from cputune import runtimes
+from cputune.cgroup import Cgroups
+from cputune.errors import NoPermission, NoSuchDomain, WrongState
+from cputune.host import Host
+from cputune.model import Scale
+from cputune.runtimes import oci_place, oci_scale
+from tests.conftest import CommandLine
+from tests.hosts import Scratch, lay_out, read
+
+MYDOM = "2776f297f7376082ce83d6f6f7dbf99cbc892ae67b295a30c8b878c856dc30a5"
+RECORD = f"/var/lib/docker/containers/{MYDOM}/config.v2.json"
+STORAGE = "/var/lib/containers/storage/overlay-containers"
+USERS = "/home/labuser/.local/share/docker/containers"
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Scratch:
+    return lay_out(read("debian13-runtimes"), tmp_path)
+
+
+@pytest.fixture
+def site(scratch: Scratch) -> Cgroups:
+    return Cgroups(scratch.host)
+
+
+def names(site: Cgroups, runtime: str) -> list[str]:
+    return [domain.name for domain in runtimes.domains(site, (runtime,))]
+
+
+# --- docker -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["", '{"State":{"Runn', "[]", "\x00", '{"a":' * 100000])
+def test_a_broken_record_is_said_by_its_id_and_left_out_of_lists(scratch: Scratch, site: Cgroups, text: str) -> None:
+    scratch.file(RECORD, text)
+    with pytest.raises(WrongState) as caught:
+        runtimes.find(site, f"docker:{MYDOM}")
+    what = "an object" if text == "[]" else "JSON"
+    assert caught.value.message == f"{scratch.directory}{RECORD} is not {what}: half-written, or damaged"
+    assert "mydom" not in names(site, "docker")
+    assert "gone" in names(site, "docker")
+
+
+def test_a_record_that_is_a_pipe_holds_nobody_up(scratch: Scratch, site: Cgroups) -> None:
+    scratch.path(RECORD).unlink()
+    os.mkfifo(scratch.path(RECORD))
+    with pytest.raises(WrongState, match=r": Invalid argument$"):
+        runtimes.find(site, f"docker:{MYDOM}")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"Name": "/mydom", "State": {"Running": True, "Pid": "3468"}},
+        {"Name": "/mydom", "State": {"Running": True, "Pid": -1}},
+        {"Name": "/mydom", "State": {"Running": "yes", "Pid": 3468}},
+        {"Name": "/mydom", "State": None},
+        {"Name": "/mydom", "State": {"Running": True, "Pid": 99999}},
+    ],
+)
+def test_odd_states_are_no_running_container(scratch: Scratch, site: Cgroups, record: dict[str, object]) -> None:
+    scratch.file(RECORD, json.dumps(record, separators=(",", ":")))
+    found = runtimes.find(site, f"docker:{MYDOM}")
+    assert (found.running, found.seats()) == (False, ())
+
+
+@pytest.mark.parametrize("name", [None, 5, "", "/"])
+def test_a_container_without_a_name_is_none(scratch: Scratch, site: Cgroups, name: object) -> None:
+    scratch.file(RECORD, json.dumps({"Name": name, "State": {}}))
+    with pytest.raises(NoSuchDomain):
+        runtimes.find(site, f"docker:{MYDOM}")
+
+
+def test_the_number_of_a_process_that_is_somebody_elses_now(
+    scratch: Scratch, site: Cgroups, cputune: CommandLine
+) -> None:
+    record = json.loads(scratch.text(RECORD))
+    record["State"]["Pid"] = 383  # mydom.service
+    scratch.file(RECORD, json.dumps(record, separators=(",", ":")))
+    done = cputune(scratch.host, "set", "docker:mydom", "--cpus", "1", "--live")
+    assert (done.status, done.err.splitlines()[0]) == (
+        4,
+        "cputune: error: domain docker:mydom runs, but it has no cpu cgroup of its own, but is in "
+        "/system.slice/mydom.service",
+    )
+
+
+def test_a_data_root_of_the_daemons_own(scratch: Scratch, site: Cgroups) -> None:
+    scratch.file("/etc/docker/daemon.json", '{"data-root": "/srv/docker/"}')
+    record = scratch.text(RECORD)
+    scratch.file(f"/srv/docker/containers/{MYDOM}/config.v2.json", record)
+    assert names(site, "docker") == ["mydom", "1000/mydom"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--data-root", "/srv/two", "-H", "unix:///run/two.sock"),
+        ("--data-root=/srv/two/", "--host=unix:///run/two.sock"),
+        ("-g", "/srv/two", "-H", "unix:///run/two.sock"),
+        ("--config-file=/etc/two.json", "-H", "unix:///run/two.sock"),
+    ],
+)
+def test_a_second_daemon_of_root_is_told_by_its_data_root(
+    scratch: Scratch, site: Cgroups, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    from cputune.runtimes.docker import daemons
+
+    scratch.file("/etc/two.json", '{"data-root": "/srv/two"}')
+    id_ = "f" * 64
+    scratch.file(f"/srv/two/containers/{id_}/config.v2.json", '{"Name":"/mydom","State":{"Running":false}}')
+    scratch.process(700, "0::/system.slice/docker.service\n", " ".join(("dockerd", *words)))
+    monkeypatch.setattr(Host, "owner", lambda self, path: 0)
+    assert runtimes.find(site, "docker:/srv/two/mydom").name == "/srv/two/mydom"
+    assert runtimes.find(site, "docker:mydom").name == "mydom"
+    assert [daemon.socket for daemon in daemons(site)][-1] == "/run/two.sock"
+
+
+# --- podman -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_others_keep_in_podmans_storage_is_not_podmans(scratch: Scratch, site: Cgroups) -> None:
+    path = f"{STORAGE}/containers.json"
+    entries = json.loads(scratch.text(path))
+    buildah = {"id": "c" * 64, "names": ["alpine-working-container"], "metadata": ""}
+    crio = {"id": "d" * 64, "names": ["k8s_web"], "metadata": '{"pod-name":"web","created-at":1}'}
+    odd = [{"id": 5, "names": ["x"]}, {"id": "e" * 64}, "text", None, {"id": "e" * 64, "names": []}]
+    scratch.file(path, json.dumps([*entries, buildah, crio, *odd]))
+    assert names(site, "podman") == ["mydom", "created", "rmed", "1000/mydom"]
+
+
+def test_a_storage_elsewhere(scratch: Scratch, site: Cgroups) -> None:
+    entries = scratch.text(f"{STORAGE}/containers.json")
+    scratch.file(
+        "/etc/containers/storage.conf", '[storage]\ndriver = "vfs"\ngraphroot = "/srv/pods"\nrunroot = "/run/pods"\n'
+    )
+    scratch.file("/srv/pods/vfs-containers/containers.json", entries)
+    assert names(site, "podman") == ["mydom", "created", "1000/mydom"]
+    assert runtimes.find(site, "podman:mydom").running
+
+
+def test_a_pidfile_that_outlived_its_process_is_no_running_container(scratch: Scratch, site: Cgroups) -> None:
+    id_ = runtimes.find(site, "podman:mydom").facts[0][1]
+    scratch.path(f"/run/crun/{id_}/status").unlink()
+    scratch.file(f"/run/containers/storage/overlay-containers/{id_}/userdata/pidfile", "383")
+    assert not runtimes.find(site, "podman:mydom").running
+    scratch.file(f"/run/containers/storage/overlay-containers/{id_}/userdata/pidfile", "3542")
+    assert runtimes.find(site, "podman:mydom").mirrored
+
+
+def test_a_users_container_without_a_cgroup_of_its_own_is_not_taken_for_the_users_slice(
+    scratch: Scratch, cputune: CommandLine
+) -> None:
+    scratch.file("/proc/874/cgroup", "0::/user.slice\n")
+    done = cputune(scratch.host, "set", "podman:1000/mydom", "--cpus", "1", "--live")
+    assert done.status == 4
+    assert "it has no cpu cgroup of its own, but is in /user.slice" in done.err
+    assert "unreadable" in cputune(scratch.host, "status").out
+
+
+# --- users ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_users_records_cannot_point_root_at_another_ones_cgroup(
+    scratch: Scratch, cputune: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user writes that his container is process 3468, which is root's, and gives it that one's id."""
+    record = {"Name": "/evil", "ID": MYDOM, "State": {"Running": True, "Pid": 3468}}
+    scratch.file(f"{USERS}/{MYDOM}/config.v2.json", json.dumps(record, separators=(",", ":")))
+    monkeypatch.setattr(Host, "owner", lambda self, path: 0)
+    done = cputune(scratch.host, "set", "docker:1000/evil", "--cpus", "0.01", "--live")
+    assert done.status == 4
+    assert f"its cgroup /system.slice/docker-{MYDOM}.scope does not belong to user 1000" in done.err
+
+
+def test_the_state_of_a_users_crun_cannot_either(
+    scratch: Scratch, cputune: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Host, "owner", lambda self, path: 0)
+    state = {"pid": 383, "cgroup-path": "/system.slice/mydom.service", "scope": "", "bundle": "/home/labuser"}
+    scratch.file("/run/user/1000/crun/evil/status", json.dumps(state))
+    done = cputune(scratch.host, "set", "oci:1000/crun/evil", "--cpus", "0.01", "--live")
+    assert done.status == 4
+    assert "its cgroup /system.slice/mydom.service does not belong to user 1000" in done.err
+
+
+def test_where_roots_containers_cannot_be_listed_that_is_said(site: Cgroups, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Host, "may_list", lambda self, path: path != "/var/lib/docker")
+    with pytest.raises(NoPermission) as caught:
+        runtimes.find(site, "docker:nosuch")
+    assert caught.value.message == f"cannot look for docker:nosuch: {site.host.root}/var/lib/docker is not ours to read"
+    with pytest.raises(NoSuchDomain) as unknown:
+        runtimes.find(site, "nosuch")
+    assert unknown.value.message == "no domain nosuch; not looked into, being not ours to read: /var/lib/docker"
+
+
+# --- containerd, runc and crun ----------------------------------------------------------------------------------------
+
+
+def test_an_old_try_of_a_container_of_kubernetes_is_not_a_second_one(scratch: Scratch, site: Cgroups) -> None:
+    tasks = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
+    id_ = dict(runtimes.find(site, "cri:pod/mydom").facts)["id"]
+    for name in ("0" * 64, "f" * 64):  # listed before and behind the one that runs
+        scratch.file(f"{tasks}/{name}/config.json", scratch.text(f"{tasks}/{id_}/config.json"))
+        scratch.file(f"{tasks}/{name}/init.pid", "99999")
+    found = runtimes.find(site, "cri:pod/mydom")
+    assert (found.running, dict(found.facts)["id"]) == (True, id_)
+    assert names(site, "cri") == ["mydom", "default/pod/mydom"]
+
+
+def test_one_pod_and_container_in_two_namespaces(scratch: Scratch, site: Cgroups) -> None:
+    tasks = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
+    id_ = dict(runtimes.find(site, "cri:pod/mydom").facts)["id"]
+    other = scratch.text(f"{tasks}/{id_}/config.json").replace(
+        'sandbox-namespace": "default', 'sandbox-namespace": "prod'
+    )
+    scratch.file(f"{tasks}/{'f' * 64}/config.json", other)
+    with pytest.raises(NoSuchDomain, match=r": cri:default/pod/mydom, cri:prod/pod/mydom$"):
+        runtimes.find(site, "cri:pod/mydom")
+    assert runtimes.find(site, "cri:prod/pod/mydom").name == "prod/pod/mydom"
+
+
+def test_the_bundle_of_a_task_that_ended_is_a_stopped_container(scratch: Scratch, site: Cgroups) -> None:
+    path = "/run/containerd/io.containerd.runtime.v2.task/default/mydom/init.pid"
+    for pid in ("99999", "383", "", "x"):
+        scratch.file(path, pid)
+        assert not runtimes.find(site, "cri:mydom").running
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("system.slice:docker:abc", "docker-abc.scope"),
+        ("kubepods-burstable-podx.slice:cri-containerd:abc", "cri-containerd-abc.scope"),
+        ("machine.slice::abc", "abc.scope"),
+        ("/kubepods/burstable/podx/abc", "abc"),
+        ("abc", "abc"),
+    ],
+)
+def test_what_the_cgroup_of_a_cgroups_path_is_called(path: str, name: str) -> None:
+    assert oci_place.name_of(path) == name
+
+
+def test_runc_and_crun_have_directories_of_their_own(site: Cgroups) -> None:
+    assert names(site, "oci") == ["runc/mydom", "runc/mydom-sd", "crun/mydom", "crun/mydom-sd"]
+    assert runtimes.find(site, "oci:crun/mydom-sd").mirrored
+    assert not runtimes.find(site, "oci:runc/mydom-sd").mirrored
+
+
+def test_a_state_of_runc_on_v1_is_read_by_the_cpu_hierarchy(tmp_path: Path) -> None:
+    scratch = lay_out(read("debian13-legacy"), tmp_path)
+    mount = "/sys/fs/cgroup/cpu,cpuacct"
+    scratch.group("cpu,cpuacct", f"{mount}/here/box")
+    scratch.process(901, "8:cpu,cpuacct:/here/box\n1:name=systemd:/elsewhere\n")
+    paths = {"cpu": f"{mount}/here/box", "memory": "/sys/fs/cgroup/memory/here/box"}
+    scratch.file("/run/runc/box/state.json", json.dumps({"init_process_pid": 901, "cgroup_paths": paths}))
+    found = runtimes.find(Cgroups(scratch.host), "oci:box")
+    assert (found.name, found.limit, found.scale) == ("runc/box", "/here/box", Scale.KERNEL)
+
+
+# --- versions ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("runc version 1.1.15+ds1\ncommit: 1.1.15+ds1-2+b4\n", (1, 1, 15)),
+        ("runc version 1.3.2\n", (1, 3, 2)),
+        ("crun version 1.21\ncommit: x\n", (1, 21, 0)),
+        ("crun version 1.23.1-dirty\n", (1, 23, 1)),
+        ("runc version v2.0.0-rc.1\n", (2, 0, 0)),
+        ("", None),
+        ("something else\ncrun version 1.21\n", None),
+    ],
+)
+def test_the_version_that_a_runtime_tells(text: str, version: tuple[int, ...] | None) -> None:
+    assert oci_scale.parse(text) == version
+
+
+class Versioned(Host):
+    """This machine, but for the programs."""
+
+    def __init__(self, folder: Path, said: str) -> None:
+        super().__init__("/", str(folder / "config"), str(folder / "state"))
+        self.said = said
+        self.asked = 0
+
+    def run(self, *_: object, **__: object) -> object:  # type: ignore[override]
+        from cputune.host import Completed
+
+        self.asked += 1
+        return Completed(0, self.said, "")
+
+
+@pytest.mark.parametrize(
+    ("said", "scale"),
+    [
+        ("runc version 1.1.15+ds1\n", Scale.OCI_LINEAR),
+        ("runc version 1.3.1\n", Scale.OCI_LINEAR),
+        ("runc version 1.3.2\n", Scale.OCI),
+        ("no version\n", Scale.OCI),
+    ],
+)
+def test_a_program_is_asked_once_until_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, scale: Scale
+) -> None:
+    program = tmp_path / "runc"
+    program.write_text("one")
+    monkeypatch.setattr(oci_scale, "_FOLDERS", (str(tmp_path),))
+    host = Versioned(tmp_path, said)
+
+    hierarchy = Cgroups(lay_out(read("debian13-unified"), tmp_path / "host").host).hierarchy
+
+    def asked() -> Scale:
+        site = Cgroups(host)
+        site.__dict__["hierarchy"] = hierarchy
+        return oci_scale.scale_of(site, "runc")[0]
+
+    assert [asked(), asked()] == [scale, scale]
+    assert host.asked == (1 if scale is not Scale.OCI or "1.3.2" in said else 2)
+    program.write_text("another")
+    host.said = "runc version 1.3.2\n"
+    assert asked() is Scale.OCI
+
+
+def test_a_version_that_cannot_be_told_is_a_guess_that_is_said(scratch: Scratch, cputune: CommandLine) -> None:
+    done = cputune(scratch.host, "set", "docker:mydom", "--shares", "512", "--live", "--dry-run")
+    assert "cputune: docker:mydom: shares are converted as since runc 1.3.2 and crun 1.23" in done.err
+    assert "cpu.weight: 100 -> 59\n" in done.out
+    assert "shares" not in cputune(scratch.host, "set", "docker:mydom", "--weight", "5", "--live", "--dry-run").err
+
+
+def test_a_scope_of_crun_is_written_with_its_inner_cgroup(scratch: Scratch, cputune: CommandLine) -> None:
+    done = cputune(scratch.host, "set", "podman:mydom", "--quota", "50000", "--live", "--dry-run")
+    written = [
+        line.split(": ")[0].rpartition(".scope")[2] for line in done.out.splitlines() if line.startswith("write ")
+    ]
+    assert sorted(written) == ["/container/cpu.max", "/cpu.max"]
+
+
+def test_an_obstacle_ends_no_query_of_the_config(scratch: Scratch, cputune: CommandLine) -> None:
+    scratch.file("/proc/874/cgroup", "0::/user.slice\n")
+    assert cputune(scratch.host, "schedinfo", "podman:1000/mydom", "--config").status == 0
+    assert cputune(scratch.host, "schedinfo", "podman:1000/mydom").status == 4
