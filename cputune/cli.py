@@ -67,7 +67,7 @@ def cli(ctx: click.Context, root: str | None, config_dir: str | None, state_dir:
     """Cap, weigh and explain the CPU time of any Linux container.
 
     A DOMAIN is one container, unit or cgroup, written RUNTIME:NAME, or just NAME where only one runtime knows it.
-    Runtimes: libvirt, lxc, nspawn, systemd, run, cgroup, pid.
+    Runtimes: libvirt, lxc, incus, lxd, nspawn, docker, podman, cri, oci, run, systemd, cgroup, pid.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)

@@ -67,6 +67,10 @@ class WrongState(CpuTuneError):
     exit = Exit.WRONG_STATE
 
 
+class Gone(WrongState):
+    """A cgroup or a container that went away: there is nothing left of it to put back."""
+
+
 class Refused(CpuTuneError):
     """The kernel, systemd, a runtime or the disk said no; everything is as it was before."""
 
@@ -106,7 +110,7 @@ def from_os_error(error: OSError, action: str) -> CpuTuneError:
     if error.errno in (errno.EACCES, errno.EPERM):
         return NoPermission(message, "run it as root: sudo cputune ...")
     if error.errno in (errno.ENOENT, errno.ENODEV, errno.ESRCH):
-        return WrongState(message, "it went away while it was being used; list what runs: cputune status")
+        return Gone(message, "it went away while it was being used; list what runs: cputune status")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Refused(message, "make room first: df -h")
     return Refused(message)

@@ -29,6 +29,8 @@ class Host:
 
     def __init__(self, root: str = "/", config_dir: str | None = None, state_dir: str | None = None) -> None:
         self.root = root.rstrip("/")
+        self.uid = os.geteuid()
+        """Who asks: a name without an owner means one of his."""
         self.config_dir = config_dir or self.real(CONFIG_DIR)
         self.state_dir = state_dir or self._default_state_dir()
 
@@ -45,7 +47,7 @@ class Host:
 
     def read(self, path: str, limit: int = _READ_LIMIT) -> str:
         """The text of a file, at most `limit` bytes; bytes that are not UTF-8 survive as surrogates. Raises OSError."""
-        fd = os.open(self.root + path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = _open(self.root + path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             data = os.read(fd, 65536)
             if len(data) == 65536 or path.startswith("/proc/"):
@@ -68,19 +70,24 @@ class Host:
 
         Raises OSError; EFBIG where it is larger than `limit` bytes.
         """
-        fd = os.open(self.root + path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(fd, "rb") as file:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
+        # Looked at before it is opened: to open some devices is to set them going.
+        handle = _open(self.root + path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise OSError(errno.EINVAL, "not a regular file")
+            fd = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            os.close(handle)
+        with open(fd, "rb") as file:
             data = file.read(limit + 1)
         if len(data) > limit:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         return data.decode("utf-8", "surrogateescape")
 
-    def read_regular_or_none(self, path: str) -> str | None:
+    def read_regular_or_none(self, path: str, limit: int = _READ_LIMIT) -> str | None:
         """The same, or None where it cannot be had."""
         try:
-            return self.read_regular(path)
+            return self.read_regular(path, limit)
         except OSError:
             return None
 
@@ -107,14 +114,14 @@ class Host:
         """The inode number of a file or directory: a cgroup that was made anew has another one."""
         try:
             return os.stat(self.root + path).st_ino
-        except OSError:
+        except (OSError, ValueError):
             return None
 
     def owner(self, path: str) -> int | None:
         """The user id that a file or directory belongs to."""
         try:
             return os.stat(self.root + path).st_uid
-        except OSError:
+        except (OSError, ValueError):
             return None
 
     def children(self, path: str) -> list[str]:
@@ -122,8 +129,15 @@ class Host:
         try:
             with os.scandir(self.root + path) as entries:
                 return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-        except OSError:
+        except (OSError, ValueError):
             return []
+
+    def link(self, path: str) -> str | None:
+        """What a symbolic link says; None where there is none that we may read."""
+        try:
+            return os.readlink(self.root + path)
+        except OSError:
+            return None
 
     def may_list(self, path: str) -> bool:
         """Whether we may see what is in a directory."""
@@ -133,7 +147,7 @@ class Host:
         """All names in a directory, sorted; empty where it cannot be read."""
         try:
             return sorted(os.listdir(self.root + path))
-        except OSError:
+        except (OSError, ValueError):
             return []
 
     def mkdir(self, path: str) -> None:
@@ -171,10 +185,19 @@ class Host:
                 group=group,
                 extra_groups=None if user is None else (),
                 cwd=None if user is None else "/",
+                start_new_session=True,  # what the terminal sends is for us, and we decide what follows
             )
         except subprocess.TimeoutExpired as error:
             raise TimeoutError(110, f"{argv[0]} did not answer in {timeout:g} s") from error
         return Completed(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+def _open(path: str, flags: int) -> int:
+    """os.open, for which a name that no file can have is one that is not there."""
+    try:
+        return os.open(path, flags)
+    except ValueError as error:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
 
 
 def _environment_of(user: int) -> dict[str, str]:

@@ -119,8 +119,8 @@ class CpuTune(NamedTuple):
 
     @property
     def cpus(self) -> float | None:
-        """The limit in CPUs; None where there is none."""
-        if isinstance(self.quota, int) and self.period:
+        """The limit in CPUs; None where there is none: the largest quota stands for that in libvirt and podman."""
+        if isinstance(self.quota, int) and self.quota < MAX_QUOTA and self.period:
             return self.quota / self.period
         return None
 

@@ -8,6 +8,8 @@ from cputune.errors import UsageError
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@+=,:-][A-Za-z0-9_@+=,:.\\-]*", re.ASCII)
 _LONGEST = 200
+_LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Surrogates that no byte of a file name is read as: only JSON can have put them there."""
 
 
 def check(name: str) -> str:
@@ -37,7 +39,7 @@ def file_name(name: str) -> str:
     """A file name for `name` that is unique to it, cannot leave its folder and is not hidden: odd bytes as %XX."""
     if _PLAIN.fullmatch(name) and len(name) <= _LONGEST:
         return name
-    data = name.encode("utf-8", "surrogateescape")
+    data = name.encode("utf-8", "surrogatepass" if _LONE.search(name) else "surrogateescape")
     encoded = "".join(
         chr(byte) if _PLAIN.fullmatch(f"a{chr(byte)}") and (byte != 46 or at) else f"%{byte:02X}"
         for at, byte in enumerate(data)

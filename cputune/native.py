@@ -10,14 +10,24 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from cputune.errors import CpuTuneError, NoPermission, NoSuchDomain, Refused, Unsupported, WrongState, from_os_error
-from cputune.goal import touched
+from cputune.cgroup import Cgroups
+from cputune.errors import (
+    CpuTuneError,
+    Gone,
+    NoPermission,
+    NoSuchDomain,
+    Refused,
+    Unsupported,
+    WrongState,
+    from_os_error,
+)
+from cputune.goal import goal_of, touched
 from cputune.memory import Edit, Orders, Remembered, Run, Step, Wanted, agree, require
 from cputune.memory.command import default_shares
-from cputune.model import DEFAULT_PERIOD, UNLIMITED, Change, CpuTune, Domain, Request
+from cputune.model import Change, CpuTune, Domain, Request
 from cputune.state import write_atomically
 from cputune.systemd import Properties, Unreachable, differs, unit_of, wanted
-from cputune.transaction import Tell, Tools, Tune, settle, value_text
+from cputune.transaction import Tell, Tools, Tune, deferred, settle, value_text
 
 _COMMAND_SECONDS = 120.0
 
@@ -35,8 +45,9 @@ class Native(NamedTuple):
 
     def do(self, tools: Tools) -> None:
         """Run the runtime's command, see that it took, and hold the cgroups to what they had. Raises CpuTuneError."""
-        for step in self.orders.forward:
-            carry_out(tools, step)
+        with deferred():  # an interrupted command may still do its work
+            for step in self.orders.forward:
+                carry_out(tools, step)
         found = self._now(tools).change
         if not agree(found, self.orders.after, self.default_shares):
             raise Refused(
@@ -52,7 +63,7 @@ class Native(NamedTuple):
             if self._now(tools).raw != self.before.raw:
                 for step in self.orders.back:
                     carry_out(tools, step)
-                if not agree(self._now(tools).change, self.before.change, self.default_shares):
+                if self._is_other(self._now(tools)):
                     raise Refused(f"{self.domain.runtime} does not take back what it remembers")
         finally:
             for seat in reversed(self.seats):
@@ -60,11 +71,18 @@ class Native(NamedTuple):
 
     def left(self, tools: Tools) -> list[str]:
         """What the runtime remembers now, where that is not as before, and what its cgroups have."""
-        now = self._now(tools)
         found = [line for seat in self.seats for line in seat.left(tools)]
-        if not agree(now.change, self.before.change, self.default_shares):
-            found.append(f"{self.domain.runtime} remembers {_named(now.change)} for {self.domain.qualified}")
+        now = self._now(tools)
+        if self._is_other(now):
+            what = "something else" if now.change is None else _named(now.change)
+            found.append(f"{self.domain.runtime} remembers {what} for {self.domain.qualified}")
         return found
+
+    def _is_other(self, now: Remembered) -> bool:
+        """Whether a memory means something else than the one from before."""
+        if now.change is None or self.before.change is None:
+            return now.raw != self.before.raw
+        return not agree(now.change, self.before.change, self.default_shares)
 
     def _now(self, tools: Tools) -> Remembered:
         return require(self.domain).read(tools.site, self.domain)
@@ -88,8 +106,9 @@ def carry_out(tools: Tools, step: Step) -> None:
         _edit(step)
         return
     command = " ".join(step.argv)
+    user = None if step.user == tools.site.host.uid else step.user
     try:
-        done = tools.site.host.run(list(step.argv), step.user, _COMMAND_SECONDS, step.input)
+        done = tools.site.host.run(list(step.argv), user, _COMMAND_SECONDS, step.input)
     except FileNotFoundError as error:
         raise Unsupported(f"cannot run {command}: there is no {step.argv[0]} here") from error
     except OSError as error:
@@ -105,19 +124,19 @@ def _explained(step: Run, command: str, said: str) -> CpuTuneError:
     if re.search(r"cannot connect|connection refused|failed to connect|no such file or directory", said, re.IGNORECASE):
         return WrongState(message, step.mend)
     if re.search(r"no such container|no container with|not found|failed to get domain", said, re.IGNORECASE):
-        return WrongState(message, "it went away while it was being used; list what runs: cputune status")
+        return Gone(message, "it went away while it was being used; list what runs: cputune status")
     return Refused(message)
 
 
 def _edit(edit: Edit) -> None:
-    """Replace a file of another program's as a whole, with the mode it had."""
+    """Replace a file of another program's as a whole, with the mode and the owner it had."""
     try:
         if edit.text is None:
             if os.path.lexists(edit.path):
                 os.unlink(edit.path)
-        else:
-            mode = os.stat(edit.path).st_mode & 0o777 if os.path.exists(edit.path) else 0o644
-            write_atomically(edit.path, edit.text, sync=True, mode=mode)
+            return
+        known = os.stat(edit.path) if os.path.exists(edit.path) else None
+        write_atomically(edit.path, edit.text, sync=True, like=known)
     except OSError as error:
         raise from_os_error(error, f"write {edit.path}") from error
 
@@ -137,7 +156,7 @@ def planned(
     """
     memory = require(domain)
     remembered = memory.read(tools.site, domain)
-    goal = domain.state(after) if domain.running else _at_start(saved, remembered.change)
+    goal = domain.state(after) if domain.running else _at_start(tools.site, domain, saved, remembered.change)
     change = request.change
     if touched(request) & {"quota", "period"}:
         change = change._replace(quota=goal.quota, period=goal.period)
@@ -166,7 +185,10 @@ def _seat(tools: Tools, request: Request, cgroup: str, before: CpuTune, goal: Cp
     return Tune(cgroup, before, goal, (), Tell(unit, {**held, **named}, held) if held else None)
 
 
-def _at_start(saved: Change, remembered: Change | None) -> CpuTune:
-    """What a domain that does not run will have when it starts: what is saved, else what is remembered. Pure."""
-    found = {**(remembered or Change()).named(), **saved.named()}
-    return CpuTune(**{"quota": UNLIMITED, "period": DEFAULT_PERIOD, **found})  # type: ignore[arg-type]
+def _at_start(site: Cgroups, domain: Domain, saved: Change, remembered: Change | None) -> CpuTune:
+    """What a domain that does not run will have when it starts: what is saved, else what its runtime remembers."""
+    found = Change(**{**(remembered or Change()).named(), **saved.named()})  # type: ignore[arg-type]
+    if saved.shares is not None or saved.weight is not None:
+        found = found._replace(shares=saved.shares, weight=saved.weight)
+    version = site.hierarchy.version
+    return goal_of(site.default(), Request(found), version, domain.scale, None, Change._fields)

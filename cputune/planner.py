@@ -147,7 +147,7 @@ class Planner:
         for seat in self._seats_in_order(domain, states, goal):
             self._seat(draft, seat, states[seat.cgroup], goal)
         draft.move("live", now, goal, self.request.change.shares)
-        if self.request.change.shares is not None and (guess := dict(domain.facts).get("shares")):
+        if self.request.change.shares is not None and (guess := dict(domain.facts).get("conversion")):
             draft.note(f"shares are converted {guess}")
         if draft.tasks:
             draft.tasks.append(Record(domain, self._to_record(domain, kept), applied))
@@ -199,7 +199,9 @@ class Planner:
         if tell or plan:
             draft.tasks.append(Tune(seat.cgroup, now, goal, tuple(plan), tell))
         if keys & {"quota", "period"}:
-            self._note_limit(draft, seat.cgroup, goal, told=tell is not None)
+            # Of two levels that get the same, the outer one is the domain's, as far as others are concerned.
+            inner = draft.domain.mirrored and seat.cgroup == draft.domain.limit
+            self._note_limit(draft if not inner else Draft(draft.domain), seat.cgroup, goal, told=tell is not None)
 
     def _tell(self, draft: Draft, unit: Unit, cgroup: str, goal: CpuTune, keys: frozenset[str]) -> Tell | None:
         """What to give systemd; None where it holds it already, or cannot be told (then a note says what follows)."""

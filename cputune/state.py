@@ -96,8 +96,11 @@ class State:
         return os.path.join(self.directory, "applied", domain.runtime, file_name(domain.name))
 
 
-def write_atomically(path: str, text: str, *, sync: bool, mode: int = 0o644) -> None:
-    """Replace a file as a whole: write beside it, rename, with `sync` through to the disk. Raises OSError."""
+def write_atomically(path: str, text: str, *, sync: bool, like: os.stat_result | None = None) -> None:
+    """Replace a file as a whole: write beside it, rename, with `sync` through to the disk. Raises OSError.
+
+    It gets the mode and the owner of the file `like`; without, mode 0644.
+    """
     folder = os.path.dirname(path)
     os.makedirs(folder, mode=0o755, exist_ok=True)
     scratch = os.path.join(folder, f".{os.path.basename(path)[:200]}.{os.getpid()}")
@@ -107,7 +110,9 @@ def write_atomically(path: str, text: str, *, sync: bool, mode: int = 0o644) -> 
             data = text.encode("utf-8", "surrogateescape")
             while data:
                 data = data[os.write(fd, data) :]
-            os.fchmod(fd, mode)
+            if like is not None:
+                os.fchown(fd, like.st_uid, like.st_gid)
+            os.fchmod(fd, like.st_mode & 0o777 if like else 0o644)
             if sync:
                 os.fsync(fd)
         finally:

@@ -12,7 +12,7 @@ from cputune.cgroup.order import Limit
 from cputune.cgroup.support import Support, support
 from cputune.errors import CpuTuneError, Unsupported
 from cputune.goal import goal_of
-from cputune.model import UNLIMITED, Change, CpuTune, Domain, Request, Seat, Stats
+from cputune.model import MAX_QUOTA, UNLIMITED, Change, CpuTune, Domain, Request, Seat, Stats
 from cputune.state import Applied
 from cputune.systemd import differs, unit_of, wanted, word
 from cputune.tune import Tuner
@@ -137,7 +137,7 @@ class Observer:
         except CpuTuneError as error:
             problem = error.message
         if not domain.running or domain.limit is None:
-            return Row(domain, None, saved=saved, problem=problem)
+            return Row(domain, None, saved=saved, problem=problem or domain.obstacle)
         try:
             state = self.tuner.read(domain)
         except Unsupported as error:
@@ -146,27 +146,30 @@ class Observer:
         except CpuTuneError as error:
             return Row(domain, None, saved=saved, problem=error.message)
         applied = self.tuner.tools.state.applied(domain) if self.recorded else None
+        remembered = self.tuner.remembered(domain)
         above = self._tightest(domain.limit)
         own = state.cpus
         bound = above if above and (own is None or above.cpus < own) else None
         return Row(
             domain,
-            self.tuner.shown(domain, state),
+            self.tuner.shown(domain, state, remembered),
             bound.cpus if bound else own,
             bound.cgroup if bound else None,
             saved,
-            tuple(self._drift(domain, state, saved, applied)),
+            tuple(self._drift(domain, state, saved, applied, remembered)),
             problem,
         )
 
-    def _drift(self, domain: Domain, state: CpuTune, saved: Change, applied: Applied | None) -> list[str]:
+    def _drift(
+        self, domain: Domain, state: CpuTune, saved: Change, applied: Applied | None, remembered: Change
+    ) -> list[str]:
         """Where what is in force is not what the config says, or else not what cputune put there in this cgroup."""
         found = differences("config", saved, state, domain, self.site.hierarchy.version)
         if applied and domain.limit and applied.inode == self.tuner.host.inode(self.site.directory(domain.limit)):
             known = {key for key, value in saved.named().items() if value is not None}
             rest = Change(**{key: value for key, value in applied.change.named().items() if key not in known})  # type: ignore[arg-type]
             found += differences("set", rest, state, domain, self.site.hierarchy.version)
-        found += differences(domain.runtime, self.tuner.remembered(domain), state, domain, self.site.hierarchy.version)
+        found += differences(domain.runtime, remembered, state, domain, self.site.hierarchy.version)
         return found + [line for seat in domain.seats() if self.closely for line in self._held_otherwise(seat)]
 
     def _held_otherwise(self, seat: Seat) -> list[str]:
@@ -231,6 +234,8 @@ def _delta(before: int | None, after: int | None) -> int | None:
 
 def differences(what: str, wanted: Change, state: CpuTune, domain: Domain, version: int) -> list[str]:
     """The knobs of `wanted` that are not in force, in words. Pure."""
+    if state.quota == MAX_QUOTA:
+        state = state._replace(quota=UNLIMITED)  # what libvirt and podman write for it
     if wanted.idle and state.idle:
         wanted = wanted._replace(shares=None, weight=None)  # an idle group has none
     if not wanted.named():

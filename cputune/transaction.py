@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from cputune.cgroup import Cgroups
 from cputune.cgroup.plan import same, writes
-from cputune.errors import CpuTuneError, NotPutBack, Refused, WrongState, from_os_error
+from cputune.errors import CpuTuneError, Gone, NotPutBack, Refused, from_os_error
 from cputune.model import CpuTune, Domain, Write
 from cputune.state import Applied, State
 from cputune.systemd import Properties, Systemd, Unit, differs
@@ -156,7 +156,7 @@ def put_back(tools: Tools, begun: list[Task]) -> list[str]:
     for task in reversed(begun):
         try:
             task.undo(tools)
-        except WrongState:
+        except Gone:
             continue  # the cgroup is gone, and its values with it
         except CpuTuneError:
             try:
@@ -200,6 +200,16 @@ def uninterrupted() -> Iterator[None]:
         # What came meanwhile asks for what is happening already, and must not hide how it ended.
         while pending := signal.sigpending() & set(_SIGNALS):
             signal.sigwait(pending)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Let the signals that end a command wait until the step that runs is over, and its result known."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

@@ -71,12 +71,16 @@ class Tuner:
         state = self.read(domain)
         return SchedInfo(domain, source, support(state).bandwidth, self.shown(domain, state))
 
-    def shown(self, domain: Domain, state: CpuTune) -> CpuTune:
-        """A state with both shares and weight, in the numbers that whoever set them gave."""
+    def shown(self, domain: Domain, state: CpuTune, remembered: Change | None = None) -> CpuTune:
+        """A state with both shares and weight, in the numbers that whoever set them gave.
+
+        `remembered` is what the runtime remembers, where that has been read already.
+        """
         given = self.tools.state.applied(domain)
         shares = [given.change.shares] if given else []
         if domain.scale in OCI_SCALES:
-            shares += [self.remembered(domain).shares, DEFAULT_SHARES if state.weight == DEFAULT_WEIGHT else None]
+            remembered = self.remembered(domain) if remembered is None else remembered
+            shares += [remembered.shares, DEFAULT_SHARES if state.weight == DEFAULT_WEIGHT else None]
         return shown(domain, state, shares)
 
     def remembered(self, domain: Domain) -> Change:
@@ -98,7 +102,7 @@ class Tuner:
 
     def change(
         self,
-        names: list[str],
+        names: list[str] | list[Domain],
         request: Request,
         where: Where = "current",
         *,
@@ -111,7 +115,8 @@ class Tuner:
         """
         from cputune.planner import plan
 
-        domains = list({domain.qualified: domain for domain in map(self.find, names)}.values())
+        found = [name if isinstance(name, Domain) else self.find(name) for name in names]
+        domains = list({domain.qualified: domain for domain in found}.values())
         if dry_run:
             return plan(self.tools, domains, request, where, native=native)
         with self.tools.state.locked():
@@ -127,7 +132,7 @@ class Tuner:
             raise WrongState(
                 f"nothing is saved for {domain.qualified}", f"cputune set {domain.qualified} --cpus 1 --config"
             )
-        return self.change([domain.qualified], Request(saved.change), "live", dry_run=dry_run)[0]
+        return self.change([domain], Request(saved.change), "live", dry_run=dry_run)[0]
 
 
 def shown(domain: Domain, state: CpuTune, given: Iterable[int | None]) -> CpuTune:

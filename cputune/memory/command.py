@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from cputune.cgroup import Cgroups
-from cputune.memory import refuse
-from cputune.model import DEFAULT_SHARES, DEFAULT_WEIGHT, UNLIMITED, Change, Domain
-from cputune.units import nearest_weight, shares_of_weight
+from cputune.model import DEFAULT_SHARES, DEFAULT_WEIGHT, UNLIMITED, Change, Domain, Scale
+from cputune.units import shares_of_weight
 
 
 def shares_in(site: Cgroups, domain: Domain, change: Change) -> int | None:
-    """The shares that the runtime has to be given; None where no weight is named. Raises Unsupported.
-
-    For a weight on v2 there may be none: then the runtime would put another weight there.
-    """
+    """The shares that the runtime has to be given; None where no weight is named. Every weight has some."""
     if change.weight is None:
         return change.shares
-    if site.hierarchy.version == 1:
-        return shares_of_weight(change.weight)
-    shares = shares_of_weight(change.weight, domain.scale)
-    if nearest_weight(shares, domain.scale) != change.weight:
-        raise refuse(domain, "weight", f"no number of shares stands for {change.weight}")
-    return shares
+    return shares_of_weight(change.weight, Scale.KERNEL if site.hierarchy.version == 1 else domain.scale)
 
 
 def default_shares(site: Cgroups, domain: Domain) -> int:

@@ -39,6 +39,8 @@ def orders(site: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
         raise Unsupported(f"--native: where docker's daemon of {domain.qualified} can be reached is not known")
     found = container.hostconfig(site)
     before, nano = _change(found), number(found, "NanoCpus") > 0
+    # As the user whose daemon it is: what is behind his socket may be anybody's.
+    user = container.daemon.user.uid if container.daemon.user else None
     shares = shares_in(site, domain, wanted.change)
     forward = [*_band_words(domain, wanted.change, nano=nano), *shares_words(shares)]
     old = shares if shares is None else before.shares or default_shares(site, domain)
@@ -46,7 +48,8 @@ def orders(site: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
 
     def command(words: list[str]) -> tuple[Run, ...]:
         argv = ("docker", "-H", f"unix://{site.host.real(socket)}", "update", *words, container.id)
-        return (Run(argv, mend="systemctl start docker"),) if words else ()
+        mend = "systemctl start docker" if user is None else "systemctl --user start docker"
+        return (Run(argv, user, mend=mend),) if words else ()
 
     return Orders(command(forward), command(back), changed(before, wanted.change, shares))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 
 from cputune.cgroup import Cgroups
+from cputune.errors import WrongState, from_os_error
 from cputune.memory import Orders, Remembered, Run, Wanted, refuse, refuse_all_but, refuse_elsewhere
 from cputune.model import UNLIMITED, Change, Domain
 from cputune.runtimes.instances import Instances, split
+from cputune.runtimes.records import LARGEST
 
 _KEY = "limits.cpu.allowance"
 _LIMIT = re.compile(r"([0-9]{1,10})ms/([0-9]{1,10})ms")
@@ -22,9 +24,17 @@ def _instances(domain: Domain) -> Instances:
 
 
 def read(site: Cgroups, domain: Domain) -> Remembered:
-    """The allowance in force, its own or a profile's, from backup.yaml; a percentage is in `raw` alone."""
+    """The allowance in force, its own or a profile's, from backup.yaml; a percentage is in `raw` alone.
+
+    Raises WrongState, NoPermission where that cannot be read.
+    """
     path = _instances(domain).backup(site, domain.name)
-    allowance = allowance_in((site.host.read_regular_or_none(path) or "") if path else "")
+    if path is None:
+        raise WrongState(f"{domain.qualified} has no backup.yaml", f"{_COMMAND[domain.runtime]} list --all-projects")
+    try:
+        allowance = allowance_in(site.host.read_regular(path, LARGEST))
+    except OSError as error:
+        raise from_os_error(error, f"read {site.host.real(path)}") from error
     match = _LIMIT.fullmatch(allowance or "")
     change = Change(quota=int(match[1]) * 1000, period=int(match[2]) * 1000) if match else Change()
     return Remembered(change, allowance)

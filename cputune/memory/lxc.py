@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cputune.cgroup import Cgroups
-from cputune.errors import WrongState
+from cputune.errors import Unsupported, WrongState
 from cputune.memory import Edit, Orders, Remembered, Wanted
 from cputune.model import UNLIMITED, Change, CpuTune, Domain, Quota, Scale
 from cputune.runtimes.lxc import LXCPATH
@@ -48,8 +48,14 @@ def change_in(text: str, version: int) -> Change:
 
 
 def orders(site: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
-    """The new text of the file, and the old one. Raises WrongState where there is none."""
+    """The new text of the file, and the old one. Raises WrongState, Unsupported for another user's."""
     path = _path(domain)
+    folder = path.removesuffix(f"/{domain.name}/config")
+    if site.host.owner(folder) not in (0, site.host.uid):
+        raise Unsupported(
+            f"--native: {site.host.real(folder)} is another user's, who could make any file of it",
+            "run cputune as that user",
+        )
     text = site.host.read_regular_or_none(path)
     if text is None:
         raise WrongState(f"{site.host.real(path)} cannot be read", f"ls -l {site.host.real(path)}")
@@ -61,16 +67,15 @@ def orders(site: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
 def settings(change: Change, goal: CpuTune, version: int) -> dict[str, str | None]:
     """The keys to set; None to remove. Quota, period and burst all together, since LXC sets all of them anew. Pure."""
     found: dict[str, str | None] = {}
-    if change.idle is not None:
-        found["idle"] = "1" if change.idle else None
     if change.shares is not None or change.weight is not None or change.idle is not None:
         shares, weight = change.shares, change.weight
         if version == 1:
             number = shares_of_weight(weight) if weight is not None else shares
         else:
             number = weight_of_shares(shares, Scale.KERNEL) if shares is not None else weight
-        if number is not None or change.idle:  # the kernel refuses a weight for an idle group
-            found["shares" if version == 1 else "weight"] = None if change.idle else str(number)
+        if number is not None or goal.idle:  # the kernel refuses a weight for an idle group
+            found["shares" if version == 1 else "weight"] = None if goal.idle else str(number)
+        found["idle"] = "1" if goal.idle else None
     if change.quota is not None or change.burst is not None:
         unlimited = goal.quota is UNLIMITED
         if version == 2:

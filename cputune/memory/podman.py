@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from cputune.cgroup import Cgroups
+from cputune.errors import Gone, Unsupported
 from cputune.memory import Orders, Remembered, Run, Wanted, refuse_all_but, refuse_elsewhere
 from cputune.memory.command import band_words, changed, default_shares, shares_in, shares_words
 from cputune.model import DEFAULT_PERIOD, MAX_QUOTA, UNLIMITED, Change, Domain, Quota
@@ -35,8 +36,8 @@ def _cpu(site: Cgroups, domain: Domain) -> dict[str, Any]:
 
 def _stored(site: Cgroups, domain: Domain) -> dict[str, Any] | None:
     entry = podman.of_domain(site, domain)
-    if entry is None or (entry.storage.user and entry.storage.user.uid != os.geteuid()):
-        return None  # another user's database is not for root to open
+    if entry is None or not _is_ours(site, entry):
+        return None
     path = site.host.real(f"{entry.storage.graph}/db.sql")
     if not os.path.isfile(path):
         return None
@@ -54,20 +55,32 @@ def _stored(site: Cgroups, domain: Domain) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def _is_ours(site: Cgroups, entry: podman.Entry) -> bool:
+    """Whether the database is the caller's: another user's is not for root to open."""
+    return entry.storage.user is None or entry.storage.user.uid == site.host.uid
+
+
 def orders(site: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
     """The `podman update` that makes it remember `wanted`. Raises Unsupported."""
     refuse_elsewhere(site, domain)
     refuse_all_but(domain, wanted.change, "shares", "weight", "period", "quota")
     entry = podman.of_domain(site, domain)
+    if entry is None:
+        raise Gone(f"podman has no container {domain.qualified} any more", "list what runs: cputune status")
+    if not domain.running and not _is_ours(site, entry):
+        raise Unsupported(
+            f"--native: what podman remembers of {domain.qualified} while it is stopped is in its user's database",
+            "start it first, or run cputune as that user",
+        )
     before = read(site, domain).change or Change()
     shares = shares_in(site, domain, wanted.change)
     forward = [*band_words(wanted.change, _NO_LIMIT), *shares_words(shares)]
     old = shares if shares is None else before.shares or default_shares(site, domain)
     restored = before._replace(quota=before.quota or UNLIMITED, period=before.period or DEFAULT_PERIOD)
     back = [*(band_words(restored, _NO_LIMIT) if wanted.change.quota else []), *shares_words(old)]
-    user = entry.storage.user.uid if entry and entry.storage.user else None
+    user = entry.storage.user.uid if entry.storage.user else None
 
     def command(words: list[str]) -> tuple[Run, ...]:
-        return (Run(("podman", "update", *words, dict(domain.facts)["id"]), user),) if words else ()
+        return (Run(("podman", "update", *words, entry.id), user),) if words else ()
 
     return Orders(command(forward), command(back), changed(before, wanted.change, shares))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from cputune.cgroup import Cgroups
 from cputune.errors import Unsupported
-from cputune.memory import Edit, Orders, Remembered, Run, Wanted, refuse, refuse_all_but
+from cputune.memory import Edit, Orders, Remembered, Run, Step, Wanted, refuse, refuse_all_but
 from cputune.model import Domain
 from cputune.runtimes.users import home_of
 from cputune.systemd import Properties, Systemd, Unit, enables
@@ -44,9 +44,16 @@ def orders(site: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
     argv, user = systemd.set_command(unit, properties, runtime=False)
     paths = [f"{folder}/{_FILES[name]}" for name in properties]
     texts = [site.host.read_regular_or_none(path) for path in paths]
-    edits = [Edit(site.host.real(path), text) for path, text in zip(paths, texts, strict=True)]
+    edits = [_back(site, unit, path, text) for path, text in zip(paths, texts, strict=True)]
     reload_argv, user = systemd.reload_command(unit)
     return Orders((Run(argv, user, mend="systemctl start dbus.socket"),), (*edits, Run(reload_argv, user)), None)
+
+
+def _back(site: Cgroups, unit: Unit, path: str, text: str | None) -> Step:
+    """A drop-in as it was; a user's is written as that user, who may have made its folder a link to anywhere."""
+    if unit.uid is None:
+        return Edit(site.host.real(path), text)
+    return Run(("rm", "-f", "--", path), unit.uid) if text is None else Run(("tee", "--", path), unit.uid, text)
 
 
 def hiding(site: Cgroups, unit: Unit, properties: Properties) -> list[str]:

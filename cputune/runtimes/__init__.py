@@ -50,7 +50,7 @@ ASKABLE = ("cri",)
 """These have domains that no file tells of; asked only for a name that says so, since it takes its time."""
 SOURCES = {
     "docker": ("/var/lib/docker",),
-    "podman": ("/var/lib/containers/storage",),
+    "podman": ("/var/lib/containers/storage/overlay-containers",),
     "incus": ("/var/lib/incus/containers",),
     "lxd": ("/var/lib/lxd/containers", "/var/snap/lxd/common/lxd/containers"),
     "cri": ("/run/containerd/io.containerd.runtime.v2.task",),
@@ -116,7 +116,7 @@ def find(site: Cgroups, name: str) -> Domain:
 
 def _by_id(site: Cgroups, prefix: str, searched: tuple[str, ...], *, bare: bool) -> list[Domain]:
     """The domains whose id begins so; a name, which is looked for first, may be the beginning of another's id."""
-    if not _ID.fullmatch(prefix) or (bare and len(prefix) < _SHORTEST_BARE_ID):
+    if not _ID.fullmatch(prefix.rpartition("/")[2]) or (bare and len(prefix) < _SHORTEST_BARE_ID):
         return []
     return [domain for known in WITH_IDS if known in searched for domain in _with_ids(known).by_prefix(site, prefix)]
 

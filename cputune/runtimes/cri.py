@@ -86,12 +86,11 @@ def _plain_name(namespace: str, id_: str) -> str:
 
 
 def _newest(found: Iterator[Domain]) -> list[Domain]:
-    """Of one container's several tries only the one that runs, as far as one does."""
-    best: dict[str, Domain] = {}
+    """Of one container's several tries only those that run, as far as one does; else any of them."""
+    tries: dict[str, list[Domain]] = {}
     for domain in found:
-        if domain.name not in best or domain.running:
-            best[domain.name] = domain
-    return list(best.values())
+        tries.setdefault(domain.name, []).append(domain)
+    return [one for same in tries.values() for one in [one for one in same if one.running] or same[:1]]
 
 
 def _domains(site: Cgroups, wanted: Callable[[Bundle], bool], word: str = "") -> Iterator[Domain]:
@@ -127,6 +126,6 @@ def _domain(site: Cgroups, bundle: Bundle) -> Domain:
         place = None  # the process has ended, and another one has its number
     scale, guess = oci_scale.scale_of(site, program)
     facts = [("id", bundle.id), *([("pid", str(pid))] if place else []), ("namespace", bundle.namespace), *guess]
-    facts += paused(site, place.weight) if place else ()
+    facts += paused(site, place.limit) if place else ()
     limit, weight, mirrored, obstacle = place or oci_place.Place(None, None)
     return Domain("cri", bundle.name, place is not None, True, limit, weight, scale, tuple(facts), mirrored, obstacle)

@@ -8,15 +8,16 @@ All is in the daemon's own files
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 from cputune.cgroup import Cgroups
 from cputune.model import Domain
 from cputune.runtimes import oci_place, oci_scale
 from cputune.runtimes.listing import PAUSED
-from cputune.runtimes.records import Unreadable, field, load, number, text
-from cputune.runtimes.users import User, active
+from cputune.runtimes.records import LARGEST, Unreadable, field, load, number, text
+from cputune.runtimes.users import MOST_OF_A_USER, User, active, is_theirs, meant
 
 DATA_ROOT = "/var/lib/docker"
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -52,13 +53,13 @@ class Container(NamedTuple):
 
 
 def find(site: Cgroups, name: str) -> list[Domain]:
-    """The containers of that name, or of that whole id, of all daemons."""
-    return list(_domains(site, lambda daemon, id_: id_ == name or _is_named(site, daemon, id_, name)))
+    """The container of that name, or of that whole id."""
+    return list(_domains(site, name, lambda container, word: word == container.id or _is_named(site, container, word)))
 
 
-def by_prefix(site: Cgroups, prefix: str) -> list[Domain]:
+def by_prefix(site: Cgroups, name: str) -> list[Domain]:
     """The containers whose id begins so."""
-    return list(_domains(site, lambda _, id_: id_.startswith(prefix)))
+    return list(_domains(site, name, lambda container, word: bool(word) and container.id.startswith(word)))
 
 
 def domains(site: Cgroups) -> Iterator[Domain]:
@@ -72,47 +73,61 @@ def domains(site: Cgroups) -> Iterator[Domain]:
 
 
 def containers(site: Cgroups) -> Iterator[Container]:
-    """Every container's directory."""
+    """Every container's directory; of a user no more than he can have any use for."""
     for daemon in daemons(site):
-        for id_ in site.host.names(f"{daemon.data}/containers"):
-            if _ID.fullmatch(id_):
-                yield Container(daemon, id_)
+        ids = filter(_ID.fullmatch, site.host.names(f"{daemon.data}/containers"))
+        for id_ in islice(ids, MOST_OF_A_USER if daemon.user else None):
+            yield Container(daemon, id_)
 
 
 def of_domain(site: Cgroups, domain: Domain) -> Container | None:
-    """The container of a domain that was found here."""
-    id_ = dict(domain.facts).get("id")
-    return next((container for container in containers(site) if container.id == id_), None)
+    """The container of a domain that was found here, by the place of its records: ids anybody can copy."""
+    records = dict(domain.facts).get("records")
+    return next((container for container in containers(site) if container.folder == records), None)
 
 
 def daemons(site: Cgroups) -> list[Daemon]:
-    """Root's daemon, those of the users, and those that run with a data root of their own."""
+    """Root's daemon, those of the users, and those of root that run with a data root of their own."""
     root = _configured(site, "/etc/docker/daemon.json") or DATA_ROOT
     found = {root: Daemon(root, "", "/run/docker.sock")}
-    for user in active(site):
-        data = _configured(site, f"{user.home}/.config/docker/daemon.json") or f"{user.home}/.local/share/docker"
-        if site.host.is_dir(data):
-            found[data] = Daemon(data, user.prefix, f"{user.run}/docker.sock", user)
     for words in _running_daemons(site):
         data = _option(words, "--data-root", "-g") or _configured(site, _option(words, "--config-file")) or root
         if data not in found:
             found[data] = Daemon(data, f"{data}/", _socket(words))
+    for user in active(site):
+        data = _configured(site, f"{user.home}/.config/docker/daemon.json") or f"{user.home}/.local/share/docker"
+        if data not in found and site.host.is_dir(data) and is_theirs(site, data, user):
+            found[data] = Daemon(data, user.prefix, f"{user.run}/docker.sock", user)
     return list(found.values())
 
 
-def _domains(site: Cgroups, wanted: Any) -> Iterator[Domain]:
+def _domains(site: Cgroups, name: str, wanted: Callable[[Container, str], bool]) -> Iterator[Domain]:
+    """The containers that a name, without the part that says whose, is wanted of."""
     for container in containers(site):
-        if wanted(container.daemon, container.id) and (domain := _domain(site, container)):
+        word = meant(site, name, container.daemon.prefix, container.daemon.user)
+        if word is not None and wanted(container, word) and (domain := _of_anybody(site, container)):
             yield domain
 
 
-def _is_named(site: Cgroups, daemon: Daemon, id_: str, name: str) -> bool:
+def _of_anybody(site: Cgroups, container: Container) -> Domain | None:
+    """The domain; a user's broken record is no container, since it must not stand in the way of others'."""
+    try:
+        return _domain(site, container)
+    except Unreadable:
+        if container.daemon.user is None:
+            raise
+        return None
+
+
+def _is_named(site: Cgroups, container: Container, name: str) -> bool:
     """Whether the container has that name; most are ruled out without reading their records as JSON."""
-    bare = name.removeprefix(daemon.prefix)
-    record = site.host.read_regular_or_none(f"{daemon.data}/containers/{id_}/config.v2.json") or ""
-    if f'"Name":"/{bare}"' not in record:
+    path = f"{container.folder}/config.v2.json"
+    if f'"Name":"/{name}"' not in (site.host.read_regular_or_none(path, LARGEST) or ""):
         return False
-    return text(load(site, f"{daemon.data}/containers/{id_}/config.v2.json"), "Name") == f"/{bare}"
+    try:
+        return text(load(site, path), "Name") == f"/{name}"
+    except Unreadable:
+        return container.daemon.user is None  # root's is to be complained of
 
 
 def _domain(site: Cgroups, container: Container) -> Domain | None:
@@ -126,6 +141,8 @@ def _domain(site: Cgroups, container: Container) -> Domain | None:
     pid = number(record, "State", "Pid") if field(record, "State", "Running") is True else 0
     names = (f"docker-{id_}.scope", id_)
     place = oci_place.find(site, pid, names, crun=program == "crun", user=daemon.user) if pid > 0 else None
+    if place and place.limit is None and daemon.user is None:
+        place = None  # only a user's container can be without a cgroup: this is another process of that number
     scale, guess = oci_scale.scale_of(site, program)
     facts = [("id", id_), *([("pid", str(pid))] if place else []), ("records", container.folder), *guess]
     if place and field(record, "State", "Paused") is True:
@@ -160,15 +177,10 @@ def _running_daemons(site: Cgroups) -> Iterator[list[str]]:
         return
     for pid in filter(str.isdigit, site.host.names("/proc")):
         if site.host.read_or_none(f"/proc/{pid}/comm") == "dockerd\n":
-            words = (site.host.read_or_none(f"/proc/{pid}/cmdline") or "").split("\0")
-            if site.host.owner(f"/proc/{pid}") == 0 and not _in_namespace(site, pid):
-                yield words
-
-
-def _in_namespace(site: Cgroups, pid: str) -> bool:
-    """Whether a process that is root is so only in a user namespace: a rootless daemon."""
-    words = (site.host.read_or_none(f"/proc/{pid}/uid_map") or "0 0 4294967295").split()
-    return words[:2] != ["0", "0"]
+            # One inside a container, where root may call anything dockerd, sees other files by the same names.
+            ours = site.host.link("/proc/1/ns/mnt")
+            if site.host.owner(f"/proc/{pid}") == 0 and ours and site.host.link(f"/proc/{pid}/ns/mnt") == ours:
+                yield (site.host.read_or_none(f"/proc/{pid}/cmdline") or "").split("\0")
 
 
 def _option(words: list[str], *names: str) -> str | None:

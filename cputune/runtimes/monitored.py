@@ -56,7 +56,10 @@ def _likely_monitors(site: Cgroups, name: str) -> Iterator[str]:
 
 def _is_monitor(site: Cgroups, pid: str, lxcpath: str, name: str) -> bool:
     command = site.host.read_or_none(f"/proc/{pid}/cmdline") or ""
-    return command.replace("\0", " ").rstrip() == f"[lxc monitor] {lxcpath} {name}"
+    if command.replace("\0", " ").rstrip() != f"[lxc monitor] {lxcpath} {name}":
+        return False
+    # Anybody can call his process so: it has to belong to whoever the containers there belong to.
+    return site.host.owner(lxcpath) in (None, site.host.owner(f"/proc/{pid}"))
 
 
 def _parent(site: Cgroups, pid: str) -> str:

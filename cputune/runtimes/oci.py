@@ -17,7 +17,7 @@ from cputune.names import is_component
 from cputune.runtimes import oci_place, oci_scale
 from cputune.runtimes.listing import paused
 from cputune.runtimes.oci_state import State, read_state
-from cputune.runtimes.users import User, active
+from cputune.runtimes.users import MOST_OF_A_USER, User, active, meant
 
 _PROGRAMS = ("runc", "crun")
 _RECORDS = {"runc": "state.json", "crun": "status"}
@@ -37,11 +37,11 @@ class _Root(NamedTuple):
 
 
 def find(site: Cgroups, name: str) -> list[Domain]:
-    """The containers of that id, of both programs and all users; with a prefix, the one."""
+    """The containers of that id, of both programs; with a prefix, the one."""
     found = []
     for root in _roots(site):
-        id_ = name.removeprefix(root.prefix)
-        if is_component(id_) and not id_.startswith(".") and (domain := _domain(site, root, id_)):
+        id_ = meant(site, name, root.prefix, root.user)
+        if id_ is not None and is_component(id_) and not id_.startswith(".") and (domain := _domain(site, root, id_)):
             found.append(domain)
     return found
 
@@ -49,7 +49,7 @@ def find(site: Cgroups, name: str) -> list[Domain]:
 def domains(site: Cgroups) -> Iterator[Domain]:
     """All that have a state directory."""
     for root in _roots(site):
-        for id_ in site.host.children(root.folder):
+        for id_ in site.host.children(root.folder)[: MOST_OF_A_USER if root.user else None]:
             if not id_.startswith(".") and (domain := _domain(site, root, id_)):
                 yield domain
 
@@ -69,7 +69,7 @@ def _domain(site: Cgroups, root: _Root, id_: str) -> Domain | None:
     place = _place(site, root, state) if state else None
     scale, guess = oci_scale.scale_of(site, root.program)
     facts = [*([("pid", str(state.pid)), ("bundle", state.bundle)] if state and place else []), *guess]
-    facts += paused(site, place.weight) if place else ()
+    facts += paused(site, place.limit) if place else ()
     limit, weight, mirrored, obstacle = place or oci_place.Place(None, None)
     return Domain(
         "oci", root.prefix + id_, place is not None, True, limit, weight, scale, tuple(facts), mirrored, obstacle

@@ -24,7 +24,7 @@ def scale_of(site: Cgroups, program: str) -> tuple[Scale, tuple[tuple[str, str],
         return Scale.KERNEL, ()
     version = _version(site, program)
     if version is None:
-        return Scale.OCI, (("shares", UNKNOWN),)
+        return Scale.OCI, (("conversion", UNKNOWN),)
     return (Scale.OCI if version >= _SINCE[program] else Scale.OCI_LINEAR), ()
 
 

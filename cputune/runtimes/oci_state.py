@@ -17,6 +17,10 @@ class State(NamedTuple):
     cgroup: str | None
     """As in /proc/PID/cgroup; None where the record does not tell."""
     bundle: str = ""
+    started: int = 0
+    """When its process did, in clock ticks since boot (proc(5), field 22 of stat); 0 where the record does not tell."""
+    sure: bool = True
+    """Whether the runtime's own record told, which goes with the container."""
 
 
 def read_state(site: Cgroups, program: str, directory: str) -> State | None:
@@ -28,7 +32,13 @@ def read_state(site: Cgroups, program: str, directory: str) -> State | None:
         state = _crun(site, directory) if program == "crun" else _runc(site, directory)
     except Unreadable:
         return None
-    return state if state and state.pid > 0 and site.host.is_dir(f"/proc/{state.pid}") else None
+    return state if state and state.pid > 0 and _is_alive(site, state) else None
+
+
+def _is_alive(site: Cgroups, state: State) -> bool:
+    """Whether the process is there, and still the same one: numbers of processes are used again."""
+    fields = (site.host.read_or_none(f"/proc/{state.pid}/stat") or "").rpartition(")")[2].split()
+    return len(fields) > 19 and (not state.started or fields[19] == str(state.started))
 
 
 def _crun(site: Cgroups, directory: str) -> State | None:
@@ -38,7 +48,9 @@ def _crun(site: Cgroups, directory: str) -> State | None:
     cgroup, scope = text(record, "cgroup-path"), text(record, "scope")
     if scope and f"/{scope}/" in cgroup:
         cgroup = cgroup.partition(f"/{scope}/")[0] + f"/{scope}"  # the level below it is found by the process
-    return State("crun", number(record, "pid"), cgroup or None, text(record, "bundle"))
+    return State(
+        "crun", number(record, "pid"), cgroup or None, text(record, "bundle"), number(record, "process-start-time")
+    )
 
 
 def _runc(site: Cgroups, directory: str) -> State | None:
@@ -52,4 +64,10 @@ def _runc(site: Cgroups, directory: str) -> State | None:
         cgroup = hierarchy.root.rstrip("/") + path[len(hierarchy.mount) :]
     labels = field(record, "config", "labels")
     bundles = [label[7:] for label in labels or () if isinstance(label, str) and label.startswith("bundle=")]
-    return State("runc", number(record, "init_process_pid"), cgroup, bundles[0] if bundles else "")
+    return State(
+        "runc",
+        number(record, "init_process_pid"),
+        cgroup,
+        bundles[0] if bundles else "",
+        number(record, "init_process_start"),
+    )

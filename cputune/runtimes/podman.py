@@ -16,10 +16,13 @@ from cputune.runtimes import oci_place, oci_scale
 from cputune.runtimes.listing import paused
 from cputune.runtimes.oci_state import State, read_state
 from cputune.runtimes.records import Unreadable, load_list, text
-from cputune.runtimes.users import User, active
+from cputune.runtimes.users import MOST_OF_A_USER, User, active, is_theirs, meant
 from cputune.units import parse_integer
 
 _SETTING = r'^\s*{}\s*=\s*"([^"]+)"'
+_ID = re.compile(r"[0-9a-f]{64}")
+_LISTS = ("containers.json", "volatile-containers.json")
+_MOST_LISTS_OF_A_USER = 8
 _POD = re.compile(r"libpod_pod_([0-9a-f]{64})")
 
 
@@ -50,19 +53,19 @@ class Entry(NamedTuple):
     """Started with --rm."""
 
     @property
-    def config(self) -> str:
-        """Its OCI configuration, written at every start and update."""
-        return f"{self.storage.graph}/{self.driver}/{self.id}/userdata/config.json"
+    def records(self) -> str:
+        """Where its OCI configuration is, written at every start and update."""
+        return f"{self.storage.graph}/{self.driver}/{self.id}/userdata"
 
 
 def find(site: Cgroups, name: str) -> list[Domain]:
-    """The containers of that name, or of that whole id: root's and all users'."""
-    return _domains(site, lambda entry: name == entry.id or name.removeprefix(entry.storage.prefix) in entry.names)
+    """The container of that name, or of that whole id."""
+    return _domains(site, name, lambda entry, word: word == entry.id or word in entry.names)
 
 
-def by_prefix(site: Cgroups, prefix: str) -> list[Domain]:
+def by_prefix(site: Cgroups, name: str) -> list[Domain]:
     """The containers whose id begins so."""
-    return _domains(site, lambda entry: entry.id.startswith(prefix))
+    return _domains(site, name, lambda entry, word: bool(word) and entry.id.startswith(word))
 
 
 def domains(site: Cgroups) -> Iterator[Domain]:
@@ -78,10 +81,10 @@ def domains(site: Cgroups) -> Iterator[Domain]:
 
 
 def of_domain(site: Cgroups, domain: Domain) -> Entry | None:
-    """The container of a domain that was found here."""
-    id_ = dict(domain.facts).get("id")
+    """The container of a domain that was found here, by the place of its records: ids anybody can copy."""
+    records = dict(domain.facts).get("records")
     entries = (entry for storage in storages(site) for entry in _entries(site, storage))
-    return next((entry for entry in entries if entry.id == id_), None)
+    return next((entry for entry in entries if entry.records == records), None)
 
 
 def storages(site: Cgroups) -> list[Storage]:
@@ -91,7 +94,8 @@ def storages(site: Cgroups) -> list[Storage]:
     for user in active(site):
         graph, run = _configured(site, f"{user.home}/.config/containers/storage.conf")
         graph = graph or f"{user.home}/.local/share/containers/storage"
-        found.append(Storage(graph, run or f"{user.run}/containers", user.run, user))
+        if is_theirs(site, graph, user):
+            found.append(Storage(graph, run or f"{user.run}/containers", user.run, user))
     return found
 
 
@@ -104,15 +108,21 @@ def _configured(site: Cgroups, *paths: str) -> tuple[str | None, str | None]:
 
 
 def _entries(site: Cgroups, storage: Storage) -> Iterator[Entry]:
-    for driver in site.host.names(storage.graph):
-        if not driver.endswith("-containers"):
+    """The containers of a storage; of a user's no more than he can have any use for, and none of a broken list."""
+    drivers = [name for name in site.host.names(storage.graph) if name.endswith("-containers")]
+    lists = [(driver, file) for driver in drivers for file in _LISTS]
+    for driver, file in lists[: _MOST_LISTS_OF_A_USER if storage.user else None]:
+        try:
+            items = load_list(site, f"{storage.graph}/{driver}/{file}")
+        except Unreadable:
+            if storage.user is None:
+                raise
             continue
-        for file in ("containers.json", "volatile-containers.json"):
-            for item in load_list(site, f"{storage.graph}/{driver}/{file}"):
-                names = item.get("names")
-                if text(item, "id") and isinstance(names, list) and names and _is_podmans(item):
-                    known = tuple(name for name in names if isinstance(name, str))
-                    yield Entry(storage, driver, item["id"], known, file.startswith("volatile"))
+        for item in items[: MOST_OF_A_USER if storage.user else None]:
+            names = item.get("names")
+            known = tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
+            if known and _ID.fullmatch(text(item, "id")) and _is_podmans(item):
+                yield Entry(storage, driver, item["id"], known, file == _LISTS[1])
 
 
 def _is_podmans(item: dict[str, Any]) -> bool:
@@ -121,24 +131,34 @@ def _is_podmans(item: dict[str, Any]) -> bool:
     return '"created-at"' in metadata and '"pod-name"' not in metadata
 
 
-def _domains(site: Cgroups, wanted: Callable[[Entry], bool]) -> list[Domain]:
-    entries = (entry for storage in storages(site) for entry in _entries(site, storage) if wanted(entry))
-    return [domain for entry in entries if (domain := _domain(site, entry))]
+def _domains(site: Cgroups, name: str, wanted: Callable[[Entry, str], bool]) -> list[Domain]:
+    """The containers that a name, without the part that says whose, is wanted of."""
+    found = []
+    for storage in storages(site):
+        word = meant(site, name, storage.prefix, storage.user)
+        if word is not None:
+            found += [_domain(site, entry) for entry in _entries(site, storage) if wanted(entry, word)]
+    return [domain for domain in found if domain]
 
 
 def _domain(site: Cgroups, entry: Entry) -> Domain | None:
     storage, state = entry.storage, _state(site, entry)
-    names = (f"libpod-{entry.id}.scope", f"libpod-{entry.id}", entry.id)
+    # The last but one with --cgroups=split, as quadlets are run.
+    names = (f"libpod-{entry.id}.scope", f"libpod-{entry.id}", f"libpod-payload-{entry.id}", entry.id)
     crun = state is None or state.program == "crun"
     place = oci_place.find(site, state.pid, names, crun=crun, user=storage.user) if state else None
-    if place and place.limit is None and state and state.cgroup is None:
+    if place and place.limit is None and state and not state.sure:
         place = None  # only the pidfile told, which outlives the process
     scale, guess = oci_scale.scale_of(site, "crun" if crun else "runc")
-    records = entry.config.removesuffix("/config.json")
-    facts = [("id", entry.id), *([("pid", str(state.pid))] if state and place else []), ("records", records), *guess]
+    facts = [
+        ("id", entry.id),
+        *([("pid", str(state.pid))] if state and place else []),
+        ("records", entry.records),
+        *guess,
+    ]
     if place and place.limit and (pod := _POD.search(place.limit)):
         facts.append(("pod", pod[1]))
-    facts += paused(site, place.weight) if place else ()
+    facts += paused(site, place.limit) if place else ()
     limit, weight, mirrored, obstacle = place or oci_place.Place(None, None)
     return Domain(
         "podman", storage.prefix + entry.names[0], place is not None, not entry.volatile, limit, weight, scale,
@@ -152,4 +172,4 @@ def _state(site: Cgroups, entry: Entry) -> State | None:
             return state
     pidfile = f"{entry.storage.run}/{entry.driver}/{entry.id}/userdata/pidfile"
     pid = parse_integer((site.host.read_regular_or_none(pidfile) or "").strip())
-    return State("crun", pid, None) if pid and pid > 0 else None
+    return State("crun", pid, None, sure=False) if pid and pid > 0 else None

@@ -7,7 +7,7 @@ from typing import Any
 from cputune.cgroup import Cgroups
 from cputune.errors import WrongState, from_os_error
 
-_LARGEST = 16 << 20
+LARGEST = 16 << 20
 
 
 class Unreadable(WrongState):
@@ -34,7 +34,7 @@ def load_list(site: Cgroups, path: str) -> list[dict[str, Any]]:
 
 def _parsed(site: Cgroups, path: str) -> Any:
     try:
-        text = site.host.read_regular(path, _LARGEST)
+        text = site.host.read_regular(path, LARGEST)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     except OSError as error:

@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from cputune.cgroup import Cgroups
 
+MOST_OF_A_USER = 1000
+"""So many containers of one user are looked at: his records can be as many as he likes."""
+
 
 class User(NamedTuple):
     """One user."""
@@ -25,6 +28,21 @@ def active(site: Cgroups) -> list[User]:
     """The users other than root who have a runtime directory: without one, nothing of theirs runs."""
     uids = [int(name) for name in site.host.names("/run/user") if name.isascii() and name.isdigit()]
     return [User(uid, home, f"/run/user/{uid}") for uid in uids if uid and (home := home_of(site, uid))]
+
+
+def is_theirs(site: Cgroups, path: str, user: User) -> bool:
+    """Whether a directory that a user's settings name is that user's own."""
+    return site.host.owner(path) == user.uid
+
+
+def meant(site: Cgroups, name: str, prefix: str, user: User | None) -> str | None:
+    """What `name` is among the containers of `user` (None: root), whose names begin with `prefix`; None: none of them.
+
+    Without a prefix it is one of root's, or the caller's own; to root never a user's, who could take any name.
+    """
+    if prefix and name.startswith(prefix):
+        return name.removeprefix(prefix)
+    return name if user is None or user.uid == site.host.uid else None
 
 
 def home_of(site: Cgroups, uid: int) -> str | None:

@@ -116,7 +116,7 @@ pid_nspawn() { machinectl show "$NAME" -P Leader 2>/dev/null; }
 
 up_lxc() {
   tree "/var/lib/lxc/$NAME/rootfs"
-  define "/var/lib/lxc/$NAME/config" <<X || true
+  [ -e "/var/lib/lxc/$NAME/config" ] || define "/var/lib/lxc/$NAME/config" <<X # cputune writes into it, too
 lxc.uts.name = $NAME
 lxc.rootfs.path = dir:/var/lib/lxc/$NAME/rootfs
 lxc.net.0.type = empty

@@ -58,7 +58,15 @@ def _all() -> list[Runtime]:
 
     def engine(key: str, domain: str, command: str) -> Runtime:
         shown = "37000 50000 512"
-        return Runtime(key, domain, 20, _ENGINE.format(command), shown, update=f"{command} {memory}", forgets=True)
+        return Runtime(
+            key,
+            domain,
+            20,
+            _ENGINE.format(command),
+            shown,
+            update=f"{command} {memory}",
+            forgets=command.endswith("podman"),
+        )
 
     lxc = "grep -h ^lxc.cgroup /var/lib/lxc/mydom/config | tr -d ' ' | sort | xargs"
     of_lxc = (

@@ -7,16 +7,20 @@ from collections.abc import Iterator
 import pytest
 
 from tests.vm.conftest import Vm
-from tests.vm.runtimes import ALL, DOMAINS, MODE
+from tests.vm.runtimes import ALL, AS_USER, DOMAINS, MODE
 from tests.vm.values import Values, at_both_levels, cgroups, values
 
 # Starting any unit in a slice after a reload is the moment at which systemd writes its own values over others'.
 SLICES = ("system.slice", "machine.slice")
 NEIGHBOURS = "; ".join(f"systemd-run -q --wait --slice={name} true" for name in SLICES)
-USERS = "; ".join(
-    f"systemd-run -q --user -M labuser@.host --wait --slice={name} true" for name in ("app.slice", "user.slice")
+USER_RELOAD = "; ".join(
+    f"{AS_USER} {command}"
+    for command in (
+        "systemctl --user daemon-reload",
+        "systemd-run -q --user --wait --slice=app.slice true",
+        "systemd-run -q --user --wait --slice=user.slice true",
+    )
 )
-USER_RELOAD = f"systemctl --user -M labuser@.host daemon-reload; {USERS}"
 # Not libvirtd on v1: started with machined there, it does not find its domains' cgroups (see domains.sh).
 DAEMONS = "docker containerd incus lxd systemd-machined" + (" libvirtd" if MODE == "unified" else "")
 TRIGGERS = {

@@ -81,18 +81,24 @@ def test_a_container_without_a_name_is_none(scratch: Scratch, site: Cgroups, nam
         runtimes.find(site, f"docker:{MYDOM}")
 
 
-def test_the_number_of_a_process_that_is_somebody_elses_now(
-    scratch: Scratch, site: Cgroups, cputune: CommandLine
-) -> None:
+def test_the_number_of_a_process_that_is_somebody_elses_now(scratch: Scratch, site: Cgroups) -> None:
+    """dockerd was killed, and its record still says that the container runs."""
     record = json.loads(scratch.text(RECORD))
     record["State"]["Pid"] = 383  # mydom.service
     scratch.file(RECORD, json.dumps(record, separators=(",", ":")))
-    done = cputune(scratch.host, "set", "docker:mydom", "--cpus", "1", "--live")
-    assert (done.status, done.err.splitlines()[0]) == (
-        4,
-        "cputune: error: domain docker:mydom runs, but it has no cpu cgroup of its own, but is in "
-        "/system.slice/mydom.service",
-    )
+    assert not runtimes.find(site, "docker:mydom").running
+
+
+@pytest.mark.parametrize("recorded", ["1000", "999"])
+def test_the_state_of_crun_is_of_the_process_that_started_then(scratch: Scratch, site: Cgroups, recorded: str) -> None:
+    stat = scratch.text("/proc/1397/stat")
+    name, _, rest = stat.rpartition(") ")
+    fields = rest.split(" ")
+    fields[19] = "1000"
+    scratch.file("/proc/1397/stat", f"{name}) {' '.join(fields)}")
+    status = scratch.text("/run/crun/mydom/status").replace('time": 0', f'time": {recorded}')
+    scratch.file("/run/crun/mydom/status", status)
+    assert runtimes.find(site, "oci:crun/mydom").running is (recorded == "1000")
 
 
 def test_a_data_root_of_the_daemons_own(scratch: Scratch, site: Cgroups) -> None:
@@ -112,7 +118,7 @@ def test_a_data_root_of_the_daemons_own(scratch: Scratch, site: Cgroups) -> None
     ],
 )
 def test_a_second_daemon_of_root_is_told_by_its_data_root(
-    scratch: Scratch, site: Cgroups, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+    scratch: Scratch, site: Cgroups, words: tuple[str, ...]
 ) -> None:
     from cputune.runtimes.docker import daemons
 
@@ -120,10 +126,11 @@ def test_a_second_daemon_of_root_is_told_by_its_data_root(
     id_ = "f" * 64
     scratch.file(f"/srv/two/containers/{id_}/config.v2.json", '{"Name":"/mydom","State":{"Running":false}}')
     scratch.process(700, "0::/system.slice/docker.service\n", " ".join(("dockerd", *words)))
-    monkeypatch.setattr(Host, "owner", lambda self, path: 0)
+    for pid in (1, 700):
+        scratch.link(f"/proc/{pid}/ns/mnt", "mnt:[4026531841]")
     assert runtimes.find(site, "docker:/srv/two/mydom").name == "/srv/two/mydom"
     assert runtimes.find(site, "docker:mydom").name == "mydom"
-    assert [daemon.socket for daemon in daemons(site)][-1] == "/run/two.sock"
+    assert [daemon.socket for daemon in daemons(site) if daemon.data == "/srv/two"] == ["/run/two.sock"]
 
 
 # --- podman -----------------------------------------------------------------------------------------------------------
@@ -171,27 +178,43 @@ def test_a_users_container_without_a_cgroup_of_its_own_is_not_taken_for_the_user
 # --- users ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_users_records_cannot_point_root_at_another_ones_cgroup(
-    scratch: Scratch, cputune: CommandLine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_users_records_cannot_point_root_at_another_ones_cgroup(scratch: Scratch, cputune: CommandLine) -> None:
     """A user writes that his container is process 3468, which is root's, and gives it that one's id."""
     record = {"Name": "/evil", "ID": MYDOM, "State": {"Running": True, "Pid": 3468}}
     scratch.file(f"{USERS}/{MYDOM}/config.v2.json", json.dumps(record, separators=(",", ":")))
-    monkeypatch.setattr(Host, "owner", lambda self, path: 0)
     done = cputune(scratch.host, "set", "docker:1000/evil", "--cpus", "0.01", "--live")
     assert done.status == 4
     assert f"its cgroup /system.slice/docker-{MYDOM}.scope does not belong to user 1000" in done.err
 
 
-def test_the_state_of_a_users_crun_cannot_either(
-    scratch: Scratch, cputune: CommandLine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Host, "owner", lambda self, path: 0)
+def test_the_state_of_a_users_crun_cannot_either(scratch: Scratch, cputune: CommandLine) -> None:
     state = {"pid": 383, "cgroup-path": "/system.slice/mydom.service", "scope": "", "bundle": "/home/labuser"}
     scratch.file("/run/user/1000/crun/evil/status", json.dumps(state))
     done = cputune(scratch.host, "set", "oci:1000/crun/evil", "--cpus", "0.01", "--live")
     assert done.status == 4
     assert "its cgroup /system.slice/mydom.service does not belong to user 1000" in done.err
+
+
+def test_a_user_who_copies_an_id_gets_no_command_of_roots_for_it(
+    scratch: Scratch, site: Cgroups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """His own container has root's id; what --native would run is run as him, on his own daemon."""
+    from cputune.memory import Run, Wanted, docker, podman
+    from cputune.model import Change, CpuTune
+
+    monkeypatch.setattr("cputune.memory.podman.refuse_elsewhere", lambda *_: None)
+    scratch.file(f"{USERS}/{MYDOM}/config.v2.json", '{"Name":"/evil","State":{"Running":false}}')
+    storage = "/home/labuser/.local/share/containers/storage/overlay-containers/containers.json"
+    entry = json.loads(scratch.text(f"{STORAGE}/containers.json"))[0] | {"names": ["evil"]}
+    scratch.file(storage, json.dumps([entry]))
+    wanted = Wanted(Change(quota=50000, period=100000), CpuTune())
+    (run,) = docker.orders(site, runtimes.find(site, "docker:1000/evil"), wanted).forward
+    assert isinstance(run, Run)
+    assert (run.user, run.argv[2]) == (1000, f"unix://{scratch.directory}/run/user/1000/docker.sock")
+    running = runtimes.find(site, "podman:1000/evil")._replace(running=True)
+    (run,) = podman.orders(site, running, wanted).forward
+    assert isinstance(run, Run)
+    assert run.user == 1000
 
 
 def test_where_roots_containers_cannot_be_listed_that_is_said(site: Cgroups, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,6 +225,98 @@ def test_where_roots_containers_cannot_be_listed_that_is_said(site: Cgroups, mon
     with pytest.raises(NoSuchDomain) as unknown:
         runtimes.find(site, "nosuch")
     assert unknown.value.message == "no domain nosuch; not looked into, being not ours to read: /var/lib/docker"
+
+
+def test_a_name_without_an_owner_is_never_another_users(scratch: Scratch, site: Cgroups) -> None:
+    scratch.path(f"{STORAGE}/containers.json").unlink()
+    with pytest.raises(NoSuchDomain, match="no domain podman:mydom"):
+        runtimes.find(site, "podman:mydom")
+    scratch.host.uid = 1000
+    assert runtimes.find(site, "podman:mydom").name == "1000/mydom"
+    assert runtimes.find(site, "podman:b127040b448a").name == "1000/mydom"
+    assert runtimes.find(site, "oci:runc/mydom").name == "runc/mydom"
+
+
+def test_a_users_settings_do_not_take_over_what_is_roots(scratch: Scratch, site: Cgroups) -> None:
+    scratch.file("/home/labuser/.config/docker/daemon.json", '{"data-root": "/var/lib/docker"}')
+    scratch.file("/home/labuser/.config/containers/storage.conf", 'graphroot = "/var/lib/containers/storage"\n')
+    assert names(site, "docker") == ["mydom", "gone", "2776f297f737", "stopped"]
+    assert names(site, "podman") == ["mydom", "created", "rmed"]
+
+
+NUL = '[{"id": "\\u0000", "names": ["x"], "metadata": "\\"created-at\\""}]'
+
+
+@pytest.mark.parametrize("text", ["", "[{", "{}", '[{"id": "' + "a" * 64 + '", "names": [1]}]', NUL])
+def test_a_users_broken_list_stands_in_nobodys_way(scratch: Scratch, site: Cgroups, text: str) -> None:
+    scratch.file("/home/labuser/.local/share/containers/storage/overlay-containers/containers.json", text)
+    assert names(site, "podman") == ["mydom", "created", "rmed"]
+    assert runtimes.find(site, "podman:mydom").name == "mydom"
+    scratch.file(f"{STORAGE}/containers.json", "[{")
+    with pytest.raises(WrongState, match="half-written, or damaged"):
+        runtimes.find(site, "podman:mydom")
+
+
+def test_a_users_broken_container_stands_in_nobodys_way(scratch: Scratch, site: Cgroups) -> None:
+    scratch.file(f"{USERS}/{'e' * 64}/config.v2.json", '{"Name":"/mydom","State":')
+    assert runtimes.find(site, "docker:mydom").name == "mydom"
+    assert runtimes.find(site, "docker:1000/mydom").running
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\x1b[31mb", "x" * 5000, "..", "a\nb", "%00"])
+def test_no_name_of_a_users_ends_the_list(scratch: Scratch, cputune: CommandLine, name: str) -> None:
+    path = "/home/labuser/.local/share/containers/storage/overlay-containers/containers.json"
+    entries = json.loads(scratch.text(path))
+    entries[0]["names"] = [name]
+    scratch.file(path, json.dumps(entries))
+    done = cputune(scratch.host, "status")
+    assert done.status == 0
+    assert "\x1b" not in done.out
+    assert "docker:mydom" in done.out
+
+
+def test_a_link_to_a_device_is_not_opened(scratch: Scratch, site: Cgroups) -> None:
+    scratch.path(RECORD).unlink()
+    scratch.link(RECORD, "/dev/null")
+    with pytest.raises(WrongState, match=r"cannot read .*: Invalid argument$"):
+        runtimes.find(site, f"docker:{MYDOM}")
+
+
+def test_a_dockerd_inside_a_container_is_not_believed(scratch: Scratch, site: Cgroups) -> None:
+    scratch.file(f"/srv/two/containers/{'f' * 64}/config.v2.json", '{"Name":"/mydom","State":{"Running":false}}')
+    scratch.process(700, "0::/system.slice/docker.service\n", "dockerd --data-root /srv/two")
+    scratch.link("/proc/1/ns/mnt", "mnt:[4026531841]")
+    scratch.link("/proc/700/ns/mnt", "mnt:[4026532999]")
+    assert "/srv/two/mydom" not in names(site, "docker")
+
+
+def test_a_process_that_only_calls_itself_a_monitor_is_none(scratch: Scratch) -> None:
+    """Its owner is not the one whose containers those are."""
+
+    class Owners(Host):
+        def owner(self, path: str) -> int | None:
+            return 1000 if path == "/proc/1024" else 0
+
+    host = Owners(str(scratch.directory), state_dir=f"{scratch.directory}/run/cputune")
+    assert runtimes.find(Cgroups(scratch.host), "incus:mydom").running
+    assert not runtimes.find(Cgroups(host), "incus:mydom").running
+
+
+def test_a_quadlets_container_is_in_the_cgroup_of_its_unit(scratch: Scratch, site: Cgroups) -> None:
+    id_ = dict(runtimes.find(site, "podman:mydom").facts)["id"]
+    cgroup = f"/system.slice/mydom.service/libpod-payload-{id_}"
+    scratch.group("cgroup2", f"/sys/fs/cgroup{cgroup}")
+    scratch.file("/proc/3542/cgroup", f"0::{cgroup}\n")
+    assert runtimes.find(site, "podman:mydom").limit == cgroup
+
+
+def test_a_container_of_podman_without_cgroups_runs_all_the_same(scratch: Scratch, cputune: CommandLine) -> None:
+    id_ = "a15125531255dfafab159d030f52c614019c6ae985c8e6f7ece0f1507e187a71"
+    status = json.loads(scratch.text(f"/run/crun/{id_}/status")) | {"cgroup-path": "", "scope": ""}
+    scratch.file(f"/run/crun/{id_}/status", json.dumps(status))
+    scratch.file("/proc/3542/cgroup", "0::/machine.slice\n")
+    done = cputune(scratch.host, "set", "podman:mydom", "--cpus", "1")
+    assert (done.status, done.out) == (4, "")
 
 
 # --- containerd, runc and crun ----------------------------------------------------------------------------------------
@@ -228,6 +343,19 @@ def test_one_pod_and_container_in_two_namespaces(scratch: Scratch, site: Cgroups
     with pytest.raises(NoSuchDomain, match=r": cri:default/pod/mydom, cri:prod/pod/mydom$"):
         runtimes.find(site, "cri:pod/mydom")
     assert runtimes.find(site, "cri:prod/pod/mydom").name == "prod/pod/mydom"
+
+
+def test_two_tries_that_run_are_told_apart_by_their_ids(scratch: Scratch, site: Cgroups) -> None:
+    tasks = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
+    id_ = dict(runtimes.find(site, "cri:pod/mydom").facts)["id"]
+    other = "f" * 64
+    scratch.file(f"{tasks}/{other}/config.json", scratch.text(f"{tasks}/{id_}/config.json").replace(id_, other))
+    scratch.file(f"{tasks}/{other}/init.pid", "902")
+    scratch.group("cgroup2", f"/sys/fs/cgroup/k8s.io/{other}")
+    scratch.process(902, f"0::/k8s.io/{other}\n")
+    with pytest.raises(NoSuchDomain, match="more than one domain"):
+        runtimes.find(site, "cri:pod/mydom")
+    assert runtimes.find(site, f"cri:{other}").limit == f"/k8s.io/{other}"
 
 
 def test_the_bundle_of_a_task_that_ended_is_a_stopped_container(scratch: Scratch, site: Cgroups) -> None:
