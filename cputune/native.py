@@ -156,7 +156,7 @@ def planned(
     """
     memory = require(domain)
     remembered = memory.read(tools.site, domain)
-    goal = domain.state(after) if domain.running else _at_start(tools.site, domain, saved, remembered.change)
+    goal = domain.state(after) if domain.running else at_start(tools.site, domain, saved, remembered.change)
     change = request.change
     if touched(request) & {"quota", "period"}:
         change = change._replace(quota=goal.quota, period=goal.period)
@@ -185,7 +185,7 @@ def _seat(tools: Tools, request: Request, cgroup: str, before: CpuTune, goal: Cp
     return Tune(cgroup, before, goal, (), Tell(unit, {**held, **named}, held) if held else None)
 
 
-def _at_start(site: Cgroups, domain: Domain, saved: Change, remembered: Change | None) -> CpuTune:
+def at_start(site: Cgroups, domain: Domain, saved: Change, remembered: Change | None) -> CpuTune:
     """What a domain that does not run will have when it starts: what is saved, else what its runtime remembers."""
     found = Change(**{**(remembered or Change()).named(), **saved.named()})  # type: ignore[arg-type]
     if saved.shares is not None or saved.weight is not None:

@@ -174,6 +174,13 @@ def test_every_runtime_is_explained(runtime: str) -> None:
     assert [head for head in heads if re.fullmatch(rf"{runtime}:\S+", head)], f"{module(runtime)}: its docstring"
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_every_runtime_is_in_the_help(runtime: str) -> None:
+    listed = re.search(r"Runtimes: ([^.]*)\.", " ".join((cli.help or "").split()))
+    assert listed
+    assert runtime in listed[1].split(", ")
+
+
 @pytest.mark.parametrize("code", Exit)
 def test_every_exit_status_is_in_the_manual(code: Exit) -> None:
     assert f".TP\n{roff.bold(str(int(code)))}\n" in section(page_of(""), "EXIT STATUS")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from cputune.cgroup import Cgroups
 from cputune.host import Completed
+from cputune.model import UNLIMITED, Change, Domain
+from cputune.native import at_start
 from tests.conftest import CommandLine
 from tests.contract.conftest import FAKES
 from tests.fakekernel import FakeKernel, fail
@@ -201,24 +206,45 @@ def test_a_docker_that_pretends_is_found_out(docker: Docker, cputune: CommandLin
     assert state(docker) == before
 
 
-def test_a_memory_that_cannot_be_put_back_is_named(docker: Docker, cputune: CommandLine) -> None:
-    """docker takes the first, refuses the second, and from then on the first one, too."""
+@pytest.mark.parametrize("said", ["no more", "Cannot connect to the Docker daemon at unix:///run/docker.sock."])
+def test_a_memory_that_cannot_be_put_back_is_named(docker: Docker, cputune: CommandLine, said: str) -> None:
+    """docker takes the first, refuses the second, and from then on the first one, too; or cannot be reached."""
 
     class Turning(dict[str, str]):
         def __contains__(self, id_: object) -> bool:
             return len(docker.calls) > 1
 
         def __getitem__(self, id_: str) -> str:
-            return "no more"
+            return said
 
     docker.refuses = Turning()
     done = cputune(docker, "set", "docker:web", "docker:db", "--quota", "50000", *NATIVE)
     assert done.status == 8
     assert done.err.startswith("cputune: error: docker -H unix://")
-    assert (
-        "no more; and it could not be put back: docker remembers period 100000, quota 50000 for docker:web" in done.err
-    )
+    left = "and it could not be put back: docker remembers period 100000, quota 50000 for docker:web"
+    assert f"{said}; {left}" in done.err
     assert docker.limit(IDS[0]) == docker.limit(IDS[1]) == in_words(docker, "max")
+
+
+def test_a_signal_waits_until_docker_has_answered_and_then_all_is_put_back(
+    docker: Docker, cputune: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    obey = Docker.run
+
+    def interrupted(self: Docker, argv: Sequence[str], *rest: object) -> Completed:
+        if not self.calls:
+            os.kill(os.getpid(), signal.SIGINT)
+        return obey(self, argv, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Docker, "run", interrupted)
+    before = state(docker)
+    done = cputune(docker, "set", "docker:web", "--quota", "50000", *NATIVE)
+    assert done.status == 130
+    assert [words[:4] for words in docker.calls] == [
+        ("--cpu-period", "100000", "--cpu-quota", "50000"),
+        ("--cpu-period", "100000", "--cpu-quota", "-1"),
+    ]
+    assert state(docker) == before
 
 
 @pytest.mark.parametrize(
@@ -323,3 +349,21 @@ def test_a_dry_run_shows_the_command_and_runs_nothing(docker: Docker, cputune: C
     assert [step["do"] for step in steps[0]["steps"]][-2:] == ["save", "run"]
     assert {"where": "native", "name": "vcpu_quota", "from": None, "to": 50000} in steps[0]["changes"]
     assert snapshot(docker) == before
+
+
+@pytest.mark.parametrize(
+    ("saved", "remembered", "wanted"),
+    [
+        (Change(shares=512, quota=50000), Change(), (50, 50000, 100000, False)),
+        (Change(), Change(shares=512, quota=50000, period=20000), (50, 50000, 20000, False)),
+        (Change(quota=UNLIMITED), Change(quota=50000, period=20000), (100, UNLIMITED, 20000, False)),
+        (Change(weight=30), Change(shares=2048), (30, UNLIMITED, 100000, False)),
+        (Change(idle=True), Change(), (100, UNLIMITED, 100000, True)),
+    ],
+)
+def test_what_a_stopped_domain_will_have_is_in_the_kernels_terms(
+    tmp_path: Path, saved: Change, remembered: Change, wanted: tuple[object, ...]
+) -> None:
+    site = Cgroups(FakeKernel(tmp_path, FAKES["fake-v2"]))
+    goal = at_start(site, Domain("lxc", "web", False, True), saved, remembered)
+    assert (goal.weight, goal.quota, goal.period, goal.idle) == wanted
