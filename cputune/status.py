@@ -245,6 +245,8 @@ def differences(what: str, wanted: Change, state: CpuTune, domain: Domain, versi
     except CpuTuneError as error:
         return [f"{what}: {error.message}"]
     goal = goal._replace(idle=state.idle if wanted.idle is None else wanted.idle)
+    if goal.quota is UNLIMITED and state.quota is UNLIMITED:
+        goal = goal._replace(period=state.period)  # means nothing then, and systemd resets it
     return [
         f"{key}: {what} {_word(wanted_value)}, live {_word(value)}"
         for key, value, wanted_value in zip(CpuTune._fields, state, goal, strict=True)

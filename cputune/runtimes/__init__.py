@@ -142,11 +142,15 @@ def _not_found(site: Cgroups, name: str, searched: tuple[str, ...]) -> CpuTuneEr
 
 
 def domains(site: Cgroups, runtimes: tuple[str, ...] = RUNTIMES) -> Iterator[Domain]:
-    """All domains of these runtimes. A unit that another runtime's domain lives in is listed once, as that domain."""
+    """All domains of these runtimes.
+
+    A unit that another runtime's domain lives in is listed once, as that domain; so is a container of docker's that is
+    also one of a containerd namespace of its own.
+    """
     taken: set[str] = set()
     for runtime in runtimes:
         for domain in module(runtime).domains(site):
-            if runtime == "systemd" and domain.limit in taken:
+            if runtime in ("cri", "systemd") and domain.limit in taken:
                 continue
             taken |= {cgroup for cgroup in (domain.limit, domain.weight) if cgroup}
             yield domain

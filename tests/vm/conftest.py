@@ -25,6 +25,9 @@ BUILD_SECONDS = 1800
 
 WANTED = os.environ.get("CPUTUNE_VM") == "1"
 
+RAN: list[str] = []
+"""The runtimes whose domains were up, as domains.sh calls them."""
+
 collect_ignore_glob = [] if WANTED else ["*"]
 
 
@@ -108,6 +111,12 @@ def install(vm: Vm, wheel: Path) -> None:
     must(vm.run(f"{pip} && ln -sf /opt/cputune/bin/cputune /usr/local/bin/cputune"))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which runtimes' domains were there."""
+    if RAN:
+        terminalreporter.write_line(f"runtimes that ran: {', '.join(RAN)}")
+
+
 @pytest.fixture(scope="session")
 def vm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vm]:
     mode = os.environ.get("CPUTUNE_VM_MODE", "unified")
@@ -120,7 +129,9 @@ def vm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vm]:
             must(vm.lab("build", timeout=BUILD_SECONDS))
             must(vm.lab("start", mode, timeout=BUILD_SECONDS))
         install(vm, wheel)
-        must(vm.run("/root/domains.sh up"))
+        up = vm.run("/root/domains.sh up", timeout=900)
+        must(up)
+        RAN.extend(line.split("\t")[0] for line in up.stdout.splitlines() if line.count("\t") == 2)
         yield vm
     finally:
         if not keep:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.vm.conftest import Vm
+from tests.vm.conftest import RAN, Vm
 from tests.vm.runtimes import ALL, MODE
 
 CONTAINERS = [key for key in ALL if key not in ("unit", "user")]
@@ -69,6 +69,10 @@ def test_the_cpu_controller_is_on_the_side_that_the_mode_says(vm: Vm) -> None:
     assert v1 == ([] if vm.mode == "unified" else [vm.cpu_mount])
     for point in unified:
         assert ("cpu" in vm.read(f"{point}/cgroup.controllers").split()) is (vm.mode == "unified")
+
+
+def test_every_runtime_ran(vm: Vm) -> None:
+    assert set(RAN) == set(ALL) | ({"user"} if vm.mode != "unified" else set())
 
 
 @pytest.mark.parametrize("runtime", ALL)

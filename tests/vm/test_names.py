@@ -20,7 +20,8 @@ def test_one_name_in_many_runtimes_is_ambiguous_and_all_are_listed(vm: Vm) -> No
     done = vm.run("cputune schedinfo mydom")
     assert done.returncode == 3
     listed = done.stderr.partition("domain: ")[2].partition("\n")[0].split(", ")
-    named = {runtime.domain for runtime in ALL.values() if "mydom.service" not in runtime.domain}
+    # Units are not called so, and what is a user's is never meant by a name that does not say whose.
+    named = {name for name in DOMAINS.values() if "mydom.service" not in name and ":1000/" not in name}
     assert set(listed) == named - {"oci:runc/mydom-sd", "oci:crun/mydom-sd"}
     assert done.stderr.endswith("\nhint: name one of them as it is here\n")
 

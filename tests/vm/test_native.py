@@ -140,7 +140,7 @@ def test_a_limit_that_is_lifted_does_not_come_back_at_the_next_update(cycle: Cyc
 def test_live_alone_leaves_the_memory_alone_and_status_shows_the_difference(vm: Vm) -> None:
     names = {key: runtime.domain for key, runtime in REMEMBERING.items()}
     everyone = " ".join(names.values())
-    vm.check(f"cputune set {everyone} --quota 37000 --period 50000 {NATIVE}", timeout=600)
+    vm.check(f"cputune set {everyone} --quota 37000 --period 50000 {NATIVE}; rm -rf /etc/cputune", timeout=600)
     before = told(vm)
     done = vm.run(f"cputune set {everyone} --quota 41000 --live")
     assert done.returncode == 0
