@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cputune import status_report as report
 from cputune.cgroup.support import Support
-from cputune.model import UNLIMITED, Change, CpuTune, Domain, Stats
+from cputune.model import MAX_QUOTA, UNLIMITED, Change, CpuTune, Domain, Scale, Stats
 from cputune.status import HostInfo, Row, Sample, differences, sample_of, throttled_share
 
 WEB = Domain("lxc", "web", True, True, "/lxc.payload.web", "/lxc.payload.web", facts=(("pid", "7"),))
@@ -214,3 +214,20 @@ def test_differences_in_words() -> None:
     assert differences("set", Change(weight=50), idle, WEB, 2) == [
         "set: the group is idle (cpu.idle is 1), and the kernel refuses shares and weight then"
     ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "state", "found"),
+    [
+        (Change(quota=50000), CpuTune(quota=50000, period=100000), []),
+        (Change(quota=50000), CpuTune(quota=20000, period=100000), ["quota: docker 50000, live 20000"]),
+        (Change(quota=UNLIMITED, period=50000), CpuTune(quota=UNLIMITED, period=100000), []),
+        (Change(quota=UNLIMITED), CpuTune(quota=MAX_QUOTA, period=100000), []),
+        (Change(quota=50000, period=50000), CpuTune(quota=50000, period=100000), ["period: docker 50000, live 100000"]),
+        (Change(shares=512), CpuTune(weight=59), []),
+        (Change(shares=512), CpuTune(weight=100), ["weight: docker 59, live 100"]),
+    ],
+)
+def test_what_a_runtime_remembers_and_what_is_in_force(wanted: Change, state: CpuTune, found: list[str]) -> None:
+    domain = WEB._replace(runtime="docker", scale=Scale.OCI)
+    assert differences("docker", wanted, state, domain, 2) == found

@@ -176,7 +176,8 @@ without_machined() {
   systemctl start systemd-machined.service
   return "$rc"
 }
-down_libvirt() { virsh -q -c lxc:/// destroy "$NAME"; }
+# It can fail over a cgroup that systemd has removed meanwhile, with the domain gone all the same.
+down_libvirt() { virsh -q -c lxc:/// destroy "$NAME" || ! pid_libvirt >/dev/null; }
 pid_libvirt() { # libvirt's own file has the pid of libvirt_lxc; init is its child
   local controller
   controller=$(cat "/run/libvirt/lxc/$NAME.pid" 2>/dev/null) && pgrep -n -P "$controller"
