@@ -42,7 +42,8 @@ DOMAINS = (
     "The names of all domains: `cputune status`. A bare *NAME* is looked for in every runtime except `cgroup` and "
     "`pid`. More than one that knows it is an error that lists the full names: never is the first one taken. "
     "An id of docker, podman or containerd may be shortened as long as only one begins so, to no less than 12 digits "
-    "where the runtime is not named; a name comes before an id that begins like it.",
+    "where the runtime is not named; a name comes before an id that begins like it. What belongs to a user is named "
+    "with his number, `podman:1000/web`; without one, a name is root's or the caller's own, never another user's.",
     "A name may have spaces, backslashes and colons of its own; quote it for the shell: "
     r"`cputune status 'systemd:machine-lxc\x2d438\x2dweb.scope'`. After `systemd:`, a name without a suffix is a "
     "service, as in systemctl(1); a bare name needs the suffix: `ssh.service`.",
