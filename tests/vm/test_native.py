@@ -25,6 +25,8 @@ def _no_drop_ins_behind(vm: Vm) -> Iterator[None]:
     vm.check("systemctl revert mydom.service systemd-nspawn@mydom.service")
     if vm.mode == "unified":
         vm.check(f"{AS_USER} systemctl --user revert mydom.service")
+    names = " ".join(runtime.domain for runtime in REMEMBERING.values())
+    vm.check(f"cputune set {names} --quota unlimited --period 100000 --weight 100 --live")
 
 
 @pytest.fixture(autouse=True)
