@@ -191,19 +191,6 @@ def settle(site: Cgroups, cgroup: str, goal: CpuTune) -> None:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold back the signals that end a command until what must not stay half-done is done."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    try:
-        yield
-    finally:
-        # What came meanwhile asks for what is happening already, and must not hide how it ended.
-        while pending := signal.sigpending() & set(_SIGNALS):
-            signal.sigwait(pending)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
 def deferred() -> Iterator[None]:
     """Let the signals that end a command wait until the step that runs is over, and its result known."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -211,6 +198,18 @@ def deferred() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """The same, and drop them then: until what must not stay half-done is done."""
+    with deferred():
+        try:
+            yield
+        finally:
+            # What came meanwhile asks for what is happening already, and must not hide how it ended.
+            while pending := signal.sigpending() & set(_SIGNALS):
+                signal.sigwait(pending)
 
 
 def _differences(site: Cgroups, cgroup: str, now: CpuTune, wanted: CpuTune) -> list[str]:
