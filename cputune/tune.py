@@ -29,7 +29,7 @@ from cputune.transaction import Tools, perform
 from cputune.units import nearest_weight, shares_of_weight
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from cputune.planner import Outcome
     from cputune.store import Store
@@ -108,31 +108,38 @@ class Tuner:
         *,
         dry_run: bool = False,
         native: bool = False,
+        announce: Callable[[list[Outcome]], None] | None = None,
     ) -> list[Outcome]:
         """Change domains, live or config or both, and with `native` what their runtimes remember, as one transaction.
 
-        Raises CpuTuneError with nothing changed.
+        `announce` is given what will be done before anything is. Raises CpuTuneError with nothing changed.
         """
         from cputune.planner import plan
 
         found = [name if isinstance(name, Domain) else self.find(name) for name in names]
         domains = list({domain.qualified: domain for domain in found}.values())
+        announce = announce or (lambda _: None)
         if dry_run:
-            return plan(self.tools, domains, request, where, native=native)
+            outcomes = plan(self.tools, domains, request, where, native=native)
+            announce(outcomes)
+            return outcomes
         with self.tools.state.locked():
             outcomes = plan(self.tools, domains, request, where, native=native)
+            announce(outcomes)
             tasks = [task for outcome in outcomes for task in outcome.tasks]
             perform(self.tools, tasks + [task for outcome in outcomes for task in outcome.natives])
         return outcomes
 
-    def apply(self, domain: Domain, *, dry_run: bool = False) -> Outcome:
-        """Put the saved configuration of a running domain into force. Raises CpuTuneError with nothing changed."""
+    def apply(
+        self, domain: Domain, *, dry_run: bool = False, announce: Callable[[list[Outcome]], None] | None = None
+    ) -> Outcome:
+        """Put the saved configuration of a running domain into force, as `change` does. Raises CpuTuneError."""
         saved = self.store().load(domain)
         if not saved.change.named():
             raise WrongState(
                 f"nothing is saved for {domain.qualified}", f"cputune set {domain.qualified} --cpus 1 --config"
             )
-        return self.change([domain], Request(saved.change), "live", dry_run=dry_run)[0]
+        return self.change([domain], Request(saved.change), "live", dry_run=dry_run, announce=announce)[0]
 
 
 def shown(domain: Domain, state: CpuTune, given: Iterable[int | None]) -> CpuTune:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from cputune.commands.output import show, warn
 from cputune.errors import CpuTuneError, NoSuchDomain, UsageError
 from cputune.names import printable
 from cputune.params import DOMAIN, json_option, make_tuner
@@ -25,7 +26,6 @@ def command(ctx: click.Context, domains: tuple[str, ...], dry_run: bool, as_json
     failure. What is in force already is left alone, so it can be called as often as one likes.
     """
     from cputune.cli import tell
-    from cputune.commands.set import show
 
     tuner = make_tuner(ctx.find_root().params)
     named: list[tuple[str, str | None]] = [(name, None) for name in domains]
@@ -39,7 +39,7 @@ def command(ctx: click.Context, domains: tuple[str, ...], dry_run: bool, as_json
             if not domain.running and not domains:
                 click.echo(f"cputune: {printable(domain.qualified)}: not running, skipped", err=True)
                 continue
-            outcomes.append(tuner.apply(domain, dry_run=dry_run))
+            outcomes.append(tuner.apply(domain, dry_run=dry_run, announce=warn))
         except NoSuchDomain as error:
             if domains:
                 status = status or tell(error)

@@ -16,6 +16,7 @@ from cputune.params import knob_options, make_tuner, request_of
 
 if TYPE_CHECKING:
     from cputune.model import CpuTune, Request, Stats
+    from cputune.planner import Outcome
     from cputune.spawn import Command, Place
     from cputune.tune import Tuner
 
@@ -102,9 +103,13 @@ def _enter(tuner: Tuner, name: str, process: Command) -> tuple[Place, str]:
 
 def _limit(tuner: Tuner, name: str, request: Request) -> None:
     if request.change.named() or request.microcpus is not None:
-        for outcome in tuner.change([f"run:{name}"], request, "live"):
-            for note in outcome.notes:
-                _say(f"cputune: {note}")
+        tuner.change([f"run:{name}"], request, "live", announce=_warn)
+
+
+def _warn(outcomes: list[Outcome]) -> None:
+    for outcome in outcomes:
+        for note in outcome.notes:
+            _say(f"cputune: {note}")
 
 
 def _leave(tuner: Tuner, name: str, place: Place | None) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from cputune.commands.output import warn
 from cputune.errors import UsageError
 from cputune.model import KNOBS, Request
-from cputune.names import printable
 from cputune.params import (
     DOMAIN,
     json_option,
@@ -56,9 +56,7 @@ def command(
     tuner = make_tuner(ctx.find_root().params)
     request = assignments_of((*assigned, *assignments))
     if request is not None:
-        for outcome in tuner.change([domain], request, where):
-            for note in outcome.notes:
-                click.echo(f"cputune: {printable(note)}", err=True)
+        tuner.change([domain], request, where, announce=warn)
         where = "live" if where == "both" else where
     info = tuner.schedinfo(domain, where)
     if as_json:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from cputune.commands.output import show, warn
 from cputune.errors import UsageError
-from cputune.names import printable
 from cputune.params import (
     DOMAIN,
     json_option,
@@ -18,9 +18,6 @@ from cputune.params import (
     where_of,
     where_options,
 )
-
-if TYPE_CHECKING:
-    from cputune.planner import Outcome
 
 EPILOG = """\b
 Try: cputune set mydom --quota 50000 --live
@@ -66,22 +63,5 @@ def command(
             "cputune set mydom --cpus 1.5 --live --config --native",
         )
     tuner = make_tuner(ctx.find_root().params)
-    outcomes = tuner.change(list(domains), request, where, dry_run=dry_run, native=native)
+    outcomes = tuner.change(list(domains), request, where, dry_run=dry_run, native=native, announce=warn)
     show(outcomes, dry_run=dry_run, as_json=as_json)
-
-
-def show(outcomes: list[Outcome], *, dry_run: bool, as_json: bool) -> None:
-    """Print what was done, or would be: data on stdout, notes on stderr."""
-    from cputune import report
-
-    for outcome in outcomes:
-        for note in outcome.notes:
-            click.echo(f"cputune: {printable(note)}", err=True)
-    if as_json:
-        click.echo(report.to_json([report.outcome_data(outcome) for outcome in outcomes]))
-        return
-    for outcome in outcomes:
-        tasks = (*outcome.tasks, *outcome.natives) if dry_run else ()
-        lines = [line for task in tasks for line in report.step(task)]
-        for line in lines or [report.moved(outcome.domain, change) for change in outcome.moved]:
-            click.echo(printable(line))

@@ -2,12 +2,12 @@
 a containerd namespace other than "default" cri:NAMESPACE/ID.
 
 Docker's own are docker's. A running container is found by the bundle that containerd made for it; of a stopped one
-whose bundle is gone only the daemon knows, and is asked, by id, where it is named as cri:.
+whose bundle is gone only the daemon knows, and is asked where the container is named as cri:.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from cputune.cgroup import Cgroups
@@ -15,23 +15,23 @@ from cputune.model import Domain
 from cputune.names import is_component
 from cputune.runtimes import oci_place, oci_scale
 from cputune.runtimes.listing import paused
-from cputune.runtimes.records import Unreadable, field, load, text
+from cputune.runtimes.records import Unreadable, field, load, parsed, text
 from cputune.units import parse_integer
 
 _STATES = ("/run/containerd", "/run/k3s/containerd", "/var/snap/microk8s/common/run/containerd")
 _TASKS = "io.containerd.runtime.v2.task"
 _DOCKERS = ("moby", "plugins.moby")
 _DEFAULT = "default"
+_KUBERNETES = "k8s.io"
 _ANNOTATION = "io.kubernetes.cri."
 
 
-class Bundle(NamedTuple):
-    """One container's bundle."""
+class Container(NamedTuple):
+    """One container, as its OCI configuration tells of it."""
 
     namespace: str
     """containerd's: "k8s.io" for Kubernetes."""
     id: str
-    folder: str
     spec: dict[str, Any]
     """Its OCI configuration."""
 
@@ -45,47 +45,71 @@ class Bundle(NamedTuple):
         container = self.annotation("container-name")
         if container:
             return f"{self.annotation('sandbox-namespace')}/{self.annotation('sandbox-name')}/{container}"
-        return _plain_name(self.namespace, self.id)
+        return self.id if self.namespace == _DEFAULT else f"{self.namespace}/{self.id}"
+
+    def is_called(self, name: str) -> bool:
+        """Whether that is its name, with or without the namespace of its pod, or its whole id."""
+        return name in (self.name, self.id) or (self.name.count("/") == 2 and self.name.endswith(f"/{name}"))
 
 
 def find(site: Cgroups, name: str) -> list[Domain]:
     """The containers of that name or whole id."""
 
-    def wanted(bundle: Bundle) -> bool:
-        return name in (bundle.name, bundle.id) or (bundle.name.count("/") == 2 and bundle.name.endswith(f"/{name}"))
-
-    return _newest(_domains(site, wanted, name.rpartition("/")[2]))
+    return _newest(_domains(site, lambda container: container.is_called(name), name.rpartition("/")[2]))
 
 
 def by_prefix(site: Cgroups, prefix: str) -> list[Domain]:
     """The containers whose id begins so."""
-    return _newest(_domains(site, lambda bundle: bundle.id.startswith(prefix)))
+    return _newest(_domains(site, lambda container: container.id.startswith(prefix)))
 
 
 def domains(site: Cgroups) -> Iterator[Domain]:
     """All that have a bundle; not the pods' own sandboxes."""
-    yield from _newest(_domains(site, lambda bundle: bundle.annotation("container-type") != "sandbox"))
+    yield from _newest(_domains(site, lambda container: container.annotation("container-type") != "sandbox"))
 
 
 def ask(site: Cgroups, name: str) -> list[Domain]:
-    """A container whose bundle is gone, by its id: containerd itself knows it. Nothing where it cannot be asked."""
-    namespace, slash, id_ = name.rpartition("/")
-    if not is_component(id_) or site.host.root or not any(map(site.host.is_dir, _STATES)):
+    """The containers of that name whose bundle is gone, as containerd itself knows them; none where it is not there.
+
+    Those whose id begins so, where none has the name.
+    """
+    if site.host.root or not is_component(name.replace("/", "-")):
         return []
-    try:
-        said = site.host.run(["ctr", "-n", namespace if slash else _DEFAULT, "containers", "info", "--", id_])
-    except OSError:
-        return []
+    daemons = [socket for socket in map("{}/containerd.sock".format, _STATES) if site.host.exists(socket)]
+    known = [container for socket in daemons for container in _stopped(site, socket, name)]
+    found = [container for container in known if container.is_called(name)]
     scale, guess = oci_scale.scale_of(site, "runc")
-    name = _plain_name(namespace if slash else _DEFAULT, id_)
-    return [Domain("cri", name, False, True, scale=scale, facts=guess)] if said.status == 0 else []
+    return _newest(
+        Domain("cri", one.name, False, True, scale=scale, facts=(("id", one.id), ("namespace", one.namespace), *guess))
+        for one in found or [one for one in known if one.namespace == _KUBERNETES and one.id.startswith(name)]
+    )
 
 
-def _plain_name(namespace: str, id_: str) -> str:
-    return id_ if namespace == _DEFAULT else f"{namespace}/{id_}"
+def _stopped(site: Cgroups, socket: str, name: str) -> Iterator[Container]:
+    """The containers without a bundle that may be meant by a name."""
+    folder = f"{socket.rpartition('/')[0]}/{_TASKS}"
+    for namespace in _ctr(site, socket, "namespaces", "ls", "-q").split():
+        if namespace in _DOCKERS:
+            continue
+        of_it = ("-n", namespace, "containers")
+        for id_ in _ctr(site, socket, *of_it, "ls", "-q").split():
+            # Kubernetes' names are in the configuration only; all others are the ids.
+            may_be = ("/" in name and namespace == _KUBERNETES) or id_.startswith(name.rpartition("/")[2])
+            if not may_be or site.host.is_dir(f"{folder}/{namespace}/{id_}"):
+                continue
+            spec = field(parsed(_ctr(site, socket, *of_it, "info", "--", id_)), "Spec")
+            yield Container(namespace, id_, spec if isinstance(spec, dict) else {})
 
 
-def _newest(found: Iterator[Domain]) -> list[Domain]:
+def _ctr(site: Cgroups, socket: str, *arguments: str) -> str:
+    """What ctr prints; nothing where there is no ctr, no right to ask, or nothing by that name."""
+    try:
+        return site.host.run(["ctr", "--address", socket, *arguments]).stdout
+    except OSError:
+        return ""
+
+
+def _newest(found: Iterable[Domain]) -> list[Domain]:
     """Of one container's several tries only those that run, as far as one does; else any of them."""
     tries: dict[str, list[Domain]] = {}
     for domain in found:
@@ -93,13 +117,13 @@ def _newest(found: Iterator[Domain]) -> list[Domain]:
     return [one for same in tries.values() for one in [one for one in same if one.running] or same[:1]]
 
 
-def _domains(site: Cgroups, wanted: Callable[[Bundle], bool], word: str = "") -> Iterator[Domain]:
-    for bundle in _bundles(site, word):
-        if wanted(bundle):
-            yield _domain(site, bundle)
+def _domains(site: Cgroups, wanted: Callable[[Container], bool], word: str = "") -> Iterator[Domain]:
+    for folder, container in _bundles(site, word):
+        if wanted(container):
+            yield _domain(site, folder, container)
 
 
-def _bundles(site: Cgroups, word: str) -> Iterator[Bundle]:
+def _bundles(site: Cgroups, word: str) -> Iterator[tuple[str, Container]]:
     """The bundles that have `word` in their id or their configuration: the others need not be understood."""
     for state in _STATES:
         for namespace in site.host.children(f"{state}/{_TASKS}"):
@@ -114,18 +138,20 @@ def _bundles(site: Cgroups, word: str) -> Iterator[Bundle]:
                 except Unreadable:
                     continue
                 if spec is not None:
-                    yield Bundle(namespace, id_, folder, spec)
+                    yield folder, Container(namespace, id_, spec)
 
 
-def _domain(site: Cgroups, bundle: Bundle) -> Domain:
-    program = "crun" if "crun" in (site.host.read_regular_or_none(f"{bundle.folder}/options.json") or "") else "runc"
-    pid = parse_integer((site.host.read_regular_or_none(f"{bundle.folder}/init.pid") or "").strip()) or 0
-    names = (oci_place.name_of(str(field(bundle.spec, "linux", "cgroupsPath") or bundle.id)),)
+def _domain(site: Cgroups, folder: str, container: Container) -> Domain:
+    program = "crun" if "crun" in (site.host.read_regular_or_none(f"{folder}/options.json") or "") else "runc"
+    pid = parse_integer((site.host.read_regular_or_none(f"{folder}/init.pid") or "").strip()) or 0
+    names = (oci_place.name_of(str(field(container.spec, "linux", "cgroupsPath") or container.id)),)
     place = oci_place.find(site, pid, names, crun=program == "crun", user=None) if pid > 0 else None
     if place and place.limit is None:
         place = None  # the process has ended, and another one has its number
     scale, guess = oci_scale.scale_of(site, program)
-    facts = [("id", bundle.id), *([("pid", str(pid))] if place else []), ("namespace", bundle.namespace), *guess]
+    facts = [("id", container.id), *([("pid", str(pid))] if place else []), ("namespace", container.namespace), *guess]
     facts += paused(site, place.limit) if place else ()
     limit, weight, mirrored, obstacle = place or oci_place.Place(None, None)
-    return Domain("cri", bundle.name, place is not None, True, limit, weight, scale, tuple(facts), mirrored, obstacle)
+    return Domain(
+        "cri", container.name, place is not None, True, limit, weight, scale, tuple(facts), mirrored, obstacle
+    )

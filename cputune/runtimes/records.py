@@ -54,6 +54,17 @@ def _not_one(site: Cgroups, path: str, what: str) -> Unreadable:
     )
 
 
+def parsed(text: str) -> dict[str, Any] | None:
+    """The object that a program printed; None where it printed something else."""
+    import json
+
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def field(record: dict[str, Any] | None, *names: str) -> Any:
     """The value at the end of a path of names; None where any of them is not there."""
     value: Any = record

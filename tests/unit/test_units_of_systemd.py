@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from cputune.host import Completed, Host
+from cputune.model import Change, Request
 from cputune.systemd import INFINITY
+from cputune.tune import Tuner
 from tests.conftest import CommandLine
 from tests.hosts import lay_out, read
 
@@ -108,6 +110,20 @@ def test_what_systemd_rounds_is_written_exactly_and_noted(host: Managed, cputune
         "33000; 33000 and 34000 would stay as they are\n"
     )
     assert cputune(host, "set", UNIT, "--quota", "33000").err == ""
+
+
+def test_what_systemd_will_round_is_said_before_anything_is_written(host: Managed, cputune: CommandLine) -> None:
+    seen = []
+    change = Request(Change(quota=33333))
+    Tuner(host).change([UNIT], change, announce=lambda outcomes: seen.append((outcomes[0].notes, list(host.log))))
+    ((notes, log),) = seen
+    assert "its next reload makes this one 33330" in notes[0]
+    assert log == []
+    host.refusal = "No"
+    done = cputune(host, "set", UNIT, "--quota", "44444")
+    assert done.status == 7
+    assert done.err.startswith(f"cputune: systemd:{UNIT}: systemd keeps a quota as a rounded percentage: ")
+    assert done.err.splitlines()[1] == f"cputune: error: systemd refused to change {UNIT}: No"
 
 
 def test_a_newer_systemd_keeps_hundredths_of_a_percent(host: Managed, cputune: CommandLine) -> None:

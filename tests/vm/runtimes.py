@@ -90,7 +90,7 @@ def _all() -> list[Runtime]:
         Runtime("crun", "oci:crun/mydom", 20, when_stopped=False),
         Runtime("crun-systemd", "oci:crun/mydom-sd", 20, when_stopped=False),
         Runtime("ctr", "cri:mydom", 20),
-        Runtime("cri", "cri:default/pod/mydom", 20, update="cri update pod mydom memory=100000000", when_stopped=False),
+        Runtime("cri", "cri:default/pod/mydom", 20, update="cri update pod mydom memory=100000000"),
     ]
     if MODE == "unified":  # on v1 nothing of a user's has a cpu cgroup
         user = f"{AS_USER} systemctl --user"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from cputune import runtimes
 from cputune.cgroup import Cgroups
 from cputune.errors import NoPermission, NoSuchDomain, WrongState
-from cputune.host import Host
+from cputune.host import Completed, Host
 from cputune.model import Scale
-from cputune.runtimes import oci_place, oci_scale
+from cputune.runtimes import cri, oci_place, oci_scale
 from tests.conftest import CommandLine
 from tests.hosts import Scratch, lay_out, read
 
@@ -363,6 +365,84 @@ def test_the_bundle_of_a_task_that_ended_is_a_stopped_container(scratch: Scratch
     for pid in ("99999", "383", "", "x"):
         scratch.file(path, pid)
         assert not runtimes.find(site, "cri:mydom").running
+
+
+class Containerd(Host):
+    """A host whose containerd knows containers, by namespace and id, whether or not they have a bundle."""
+
+    known: ClassVar[dict[str, dict[str, dict[str, str]]]] = {
+        "default": {"mydom": {}, "web": {}},
+        "build": {"web": {}, "other": {}},
+        "moby": {MYDOM: {}},
+        "k8s.io": {
+            "a1" * 32: {"container-name": "db", "sandbox-name": "pod", "sandbox-namespace": "default"},
+            "a2" * 32: {"container-name": "db", "sandbox-name": "pod", "sandbox-namespace": "default"},
+            "a3" * 32: {"container-name": "db", "sandbox-name": "pod", "sandbox-namespace": "prod"},
+            "b0" * 32: {"container-type": "sandbox", "sandbox-name": "pod", "sandbox-namespace": "default"},
+        },
+    }
+
+    def __init__(self, scratch: Scratch) -> None:
+        super().__init__(state_dir=f"{scratch.directory}/run/cputune")
+        self.files = scratch.host
+        self.said = "{}"
+
+    def is_dir(self, path: str) -> bool:
+        return self.files.is_dir(path)
+
+    def exists(self, path: str) -> bool:
+        return path == "/run/containerd/containerd.sock"
+
+    def run(
+        self, argv: Sequence[str], user: int | None = None, timeout: float = 30.0, text: str | None = None
+    ) -> Completed:
+        """Be ctr."""
+        assert argv[:3] == ["ctr", "--address", "/run/containerd/containerd.sock"]
+        match argv[3:]:
+            case "namespaces", "ls", "-q":
+                return Completed(0, "".join(f"{name}\n" for name in self.known), "")
+            case "-n", namespace, "containers", "ls", "-q":
+                return Completed(0, "".join(f"{id_}\n" for id_ in self.known[namespace]), "")
+            case "-n", namespace, "containers", "info", "--", id_:
+                keys = {f"io.kubernetes.cri.{key}": value for key, value in self.known[namespace][id_].items()}
+                return Completed(0, json.dumps({"ID": id_, "Spec": {"annotations": keys}}), "")
+        raise AssertionError(argv)
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "id_"),
+    [
+        ("web", ["web", "build/web"], "web"),  # the first one is called so, as it stands
+        ("build/web", ["build/web"], "web"),
+        ("other", ["build/other"], "other"),
+        ("pod/db", ["default/pod/db", "prod/pod/db"], "a1" * 32),
+        ("default/pod/db", ["default/pod/db"], "a1" * 32),
+        ("a3a3", ["prod/pod/db"], "a3" * 32),
+        ("b0" * 32, [f"k8s.io/{'b0' * 32}"], "b0" * 32),
+        ("we", [], None),
+        ("pod/nobody", [], None),
+        (MYDOM, [], None),  # docker's
+        ("mydom", [], None),  # has a bundle: was found without asking
+    ],
+)
+def test_containerd_is_asked_for_the_stopped(scratch: Scratch, name: str, found: list[str], id_: str | None) -> None:
+    domains = cri.ask(Cgroups(Containerd(scratch)), name)
+    assert [domain.name for domain in domains if not domain.running and domain.persistent] == found
+    assert (dict(domains[0].facts)["id"] if domains else None) == id_
+
+
+def test_a_containerd_that_says_nothing_useful_knows_nothing(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Containerd(scratch)
+    for said in ("", "[]", '{"Spec": []}', "\x00", "[" * 100000):
+        known = iter(["k8s.io\n", "c0c0\n", said])
+        monkeypatch.setattr(host, "run", lambda *_, known=known: Completed(0, next(known), ""))
+        assert cri.ask(Cgroups(host), "pod/db") == []
+
+    def absent(*_: object) -> Completed:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(host, "run", absent)
+    assert cri.ask(Cgroups(host), "pod/db") == []
 
 
 @pytest.mark.parametrize(
