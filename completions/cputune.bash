@@ -5,9 +5,9 @@
 # or how many arguments stand before. All of it is fixed, except the names of domains.
 _cputune_fitting() {
     case $1:$2 in
-        :0) printf '%s\n' set schedinfo status run apply ;;
-        :options) printf '%s\n' --root --config-dir --state-dir --version -h --help ;;
-        set:options) printf '%s\n' --shares --weight --period --quota --burst --cpus --idle --no-idle --live --config --current --native --dry-run --json -h --help ;;
+        :0) printf '%s\n' set schedinfo status run apply history undo recover ;;
+        :options) printf '%s\n' --root --config-dir --state-dir --data-dir --version -h --help ;;
+        set:options) printf '%s\n' --shares --weight --period --quota --burst --cpus --idle --no-idle --live --config --current --native --dry-run --atomic --keep-going --json -h --help ;;
         set:--quota) printf '%s\n' unlimited ;;
         set:[0-9]*) _cputune_domains ;;
         schedinfo:options) printf '%s\n' --set --live --config --current --all --json -h --help ;;
@@ -19,8 +19,14 @@ _cputune_fitting() {
         status:[0-9]*) _cputune_domains ;;
         run:options) printf '%s\n' --name --shares --weight --period --quota --burst --cpus --idle --no-idle -h --help ;;
         run:--quota) printf '%s\n' unlimited ;;
-        apply:options) printf '%s\n' --dry-run --json -h --help ;;
+        apply:options) printf '%s\n' --file --live --config --current --dry-run --atomic --keep-going --json -h --help ;;
+        apply:--file) printf '%s\n' '' ;;
         apply:[0-9]*) _cputune_domains ;;
+        history:options) printf '%s\n' --last --json -h --help ;;
+        history:0) _cputune_domains ;;
+        undo:options) printf '%s\n' --force --dry-run --json -h --help ;;
+        undo:0) _cputune_domains ;;
+        recover:options) printf '%s\n' --discard -h --help ;;
     esac
 }
 
@@ -102,7 +108,7 @@ _cputune() {
         fi
         case $ended${words[at]} in
             --) ended=yes ;;
-            --root | --config-dir | --state-dir | --shares | --weight | --period | --quota | --burst | --cpus | --set | --runtime | --interval | --name) option=${words[at]} ;;
+            --root | --config-dir | --state-dir | --data-dir | --shares | --weight | --period | --quota | --burst | --cpus | --set | --runtime | --interval | --name | --file | --last) option=${words[at]} ;;
             -*) ;;
             *) if [[ ! $command ]]; then command=${words[at]}; else ((count += 1)); fi ;;
         esac
@@ -123,7 +129,7 @@ _cputune() {
         return
     fi
     case $place in
-        --root | --config-dir | --state-dir)
+        --root | --config-dir | --state-dir | --data-dir)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -d -- "${cur#"$head"}")
             return

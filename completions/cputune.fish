@@ -14,7 +14,7 @@ function __cputune_words
             switch $word
                 case --
                     set ended yes
-                case --root --config-dir --state-dir --shares --weight --period --quota --burst --cpus --set --runtime --interval --name
+                case --root --config-dir --state-dir --data-dir --shares --weight --period --quota --burst --cpus --set --runtime --interval --name --file --last
                     set awaited yes
                 case '-*'
                 case '*'
@@ -57,10 +57,14 @@ complete -c cputune -n '__cputune_at ""' -a set -d 'Change the limits of domains
 complete -c cputune -n '__cputune_at ""' -a schedinfo -d 'Show (or set) a domain\'s parameters as virsh schedinfo does'
 complete -c cputune -n '__cputune_at ""' -a status -d 'Show the host and every domain: limit, use, throttling, drift'
 complete -c cputune -n '__cputune_at ""' -a run -d 'Run a command in a limited cgroup of its own'
-complete -c cputune -n '__cputune_at ""' -a apply -d 'Put the saved configuration into force on running domains'
+complete -c cputune -n '__cputune_at ""' -a apply -d 'Put saved configurations, or those in a file, into force'
+complete -c cputune -n '__cputune_at ""' -a history -d 'Show who changed what, and when'
+complete -c cputune -n '__cputune_at ""' -a undo -d 'Take back the last change, of all or of one domain'
+complete -c cputune -n '__cputune_at ""' -a recover -d 'Put back what a killed cputune had begun'
 complete -c cputune -n '__cputune_at ""' -l root -x -a '(__fish_complete_directories (commandline -ct))' -d 'Where the host\'s file system is mounted'
 complete -c cputune -n '__cputune_at ""' -l config-dir -x -a '(__fish_complete_directories (commandline -ct))' -d 'Saved configurations'
 complete -c cputune -n '__cputune_at ""' -l state-dir -x -a '(__fish_complete_directories (commandline -ct))' -d 'Memory of this boot'
+complete -c cputune -n '__cputune_at ""' -l data-dir -x -a '(__fish_complete_directories (commandline -ct))' -d 'History, and the way back of changes that outlive a boot'
 complete -c cputune -n '__cputune_at ""' -l version -d 'Print the version'
 complete -c cputune -n '__cputune_at ""' -s h -d 'Print this command\'s options and examples'
 complete -c cputune -n '__cputune_at ""' -l help -d 'Print this command\'s options and examples'
@@ -77,6 +81,8 @@ complete -c cputune -n '__cputune_at set' -l config -d 'The saved configuration,
 complete -c cputune -n '__cputune_at set' -l current -d 'Live if the domain runs, else the config'
 complete -c cputune -n '__cputune_at set' -l native -d 'Also have the runtime itself remember it, by its own command'
 complete -c cputune -n '__cputune_at set' -l dry-run -d 'Print every write, in order, and the file it goes to'
+complete -c cputune -n '__cputune_at set' -l atomic -d 'All domains or none, which is the default'
+complete -c cputune -n '__cputune_at set' -l keep-going -d 'All domains or none, which is the default'
 complete -c cputune -n '__cputune_at set' -l json -d 'Print JSON: virsh\'s names, microseconds'
 complete -c cputune -n '__cputune_at set' -s h -d 'Print this command\'s options and examples'
 complete -c cputune -n '__cputune_at set' -l help -d 'Print this command\'s options and examples'
@@ -109,8 +115,28 @@ complete -c cputune -n '__cputune_at run 0 0' -l no-idle -d 'Run only when nothi
 complete -c cputune -n '__cputune_at run 0 0' -s h -d 'Print this command\'s options and examples'
 complete -c cputune -n '__cputune_at run 0 0' -l help -d 'Print this command\'s options and examples'
 complete -c cputune -n '__cputune_at run 0' -a '(__cputune_delegated)'
+complete -c cputune -n '__cputune_at apply' -l file -x -a '' -d 'Change what this file names instead: documents of the form of a saved one, each with its domain'
+complete -c cputune -n '__cputune_at apply' -l live -d 'The running domain, now'
+complete -c cputune -n '__cputune_at apply' -l config -d 'The saved configuration, which cputune apply puts into force'
+complete -c cputune -n '__cputune_at apply' -l current -d 'Live if the domain runs, else the config'
 complete -c cputune -n '__cputune_at apply' -l dry-run -d 'Print every write, in order'
+complete -c cputune -n '__cputune_at apply' -l atomic -d 'All domains or none (the default with --file)'
+complete -c cputune -n '__cputune_at apply' -l keep-going -d 'All domains or none (the default with --file)'
 complete -c cputune -n '__cputune_at apply' -l json -d 'Print JSON: virsh\'s names, microseconds'
 complete -c cputune -n '__cputune_at apply' -s h -d 'Print this command\'s options and examples'
 complete -c cputune -n '__cputune_at apply' -l help -d 'Print this command\'s options and examples'
 complete -c cputune -n '__cputune_at apply 0' -a '(__cputune_domains)' -d domain
+complete -c cputune -n '__cputune_at history' -l last -x -d 'Only so many changes, the last ones'
+complete -c cputune -n '__cputune_at history' -l json -d 'Print JSON: virsh\'s names, microseconds'
+complete -c cputune -n '__cputune_at history' -s h -d 'Print this command\'s options and examples'
+complete -c cputune -n '__cputune_at history' -l help -d 'Print this command\'s options and examples'
+complete -c cputune -n '__cputune_at history 0 0' -a '(__cputune_domains)' -d domain
+complete -c cputune -n '__cputune_at undo' -l force -d 'Also where somebody else has changed it since'
+complete -c cputune -n '__cputune_at undo' -l dry-run -d 'Print every write, in order'
+complete -c cputune -n '__cputune_at undo' -l json -d 'Print JSON: virsh\'s names, microseconds'
+complete -c cputune -n '__cputune_at undo' -s h -d 'Print this command\'s options and examples'
+complete -c cputune -n '__cputune_at undo' -l help -d 'Print this command\'s options and examples'
+complete -c cputune -n '__cputune_at undo 0 0' -a '(__cputune_domains)' -d domain
+complete -c cputune -n '__cputune_at recover' -l discard -d 'Give up on what cannot be put back, and say what is left'
+complete -c cputune -n '__cputune_at recover' -s h -d 'Print this command\'s options and examples'
+complete -c cputune -n '__cputune_at recover' -l help -d 'Print this command\'s options and examples'

@@ -12,7 +12,7 @@ import click
 from cputune import __version__
 from cputune.errors import CpuTuneError, Exit, Interrupted, UsageError
 
-COMMANDS = ("set", "schedinfo", "status", "run", "apply")
+COMMANDS = ("set", "schedinfo", "status", "run", "apply", "history", "undo", "recover")
 
 
 class LazyGroup(click.Group):
@@ -60,10 +60,18 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     help="Memory of this boot. [CPUTUNE_STATE_DIR; /run/cputune]",
 )
 @click.option(
+    "--data-dir",
+    metavar="DIR",
+    envvar="CPUTUNE_DATA_DIR",
+    help="History, and the way back of changes that outlive a boot. [CPUTUNE_DATA_DIR; /var/lib/cputune]",
+)
+@click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
 )
 @click.pass_context
-def cli(ctx: click.Context, root: str | None, config_dir: str | None, state_dir: str | None) -> None:
+def cli(
+    ctx: click.Context, root: str | None, config_dir: str | None, state_dir: str | None, data_dir: str | None
+) -> None:
     """Cap, weigh and explain the CPU time of any Linux container.
 
     A DOMAIN is one container, unit or cgroup, written RUNTIME:NAME, or just NAME where only one runtime knows it.
@@ -85,7 +93,7 @@ def catch_signals() -> None:
 def run(arguments: list[str]) -> int:
     """The exit status of one command line; errors are told on stderr. All output is flushed when it returns."""
     try:
-        status = cli.main(arguments, prog_name="cputune", standalone_mode=False)
+        status = cli.main(arguments, prog_name="cputune", standalone_mode=False, obj=arguments)
         if sys.stdout is not None:  # cron and daemons may start us with it closed
             sys.stdout.flush()
         return status if isinstance(status, int) else Exit.DONE

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 CONFIG_DIR = "/etc/cputune"
 STATE_DIR = "/run/cputune"
+DATA_DIR = "/var/lib/cputune"
 _READ_LIMIT = 1 << 20
 
 
@@ -27,19 +28,27 @@ class Completed(NamedTuple):
 class Host:
     """A Linux system: its files below `root`, its processes, and where cputune keeps its own files."""
 
-    def __init__(self, root: str = "/", config_dir: str | None = None, state_dir: str | None = None) -> None:
+    def __init__(
+        self,
+        root: str = "/",
+        config_dir: str | None = None,
+        state_dir: str | None = None,
+        data_dir: str | None = None,
+    ) -> None:
         self.root = root.rstrip("/")
         self.uid = os.geteuid()
         """Who asks: a name without an owner means one of his."""
         self.config_dir = config_dir or self.real(CONFIG_DIR)
-        self.state_dir = state_dir or self._default_state_dir()
+        run, home = f"/run/user/{os.geteuid()}", os.path.expanduser("~")
+        self.state_dir = state_dir or self._own(run, run, STATE_DIR)
+        lasting = os.environ.get("XDG_STATE_HOME") or f"{home}/.local/state"  # XDG Base Directory Specification
+        self.data_dir = data_dir or self._own(home, lasting, DATA_DIR)
 
-    def _default_state_dir(self) -> str:
-        """Root's own; a user who may change cgroups (his own units) keeps his memory of this boot in his own place."""
-        mine = f"/run/user/{os.geteuid()}"
+    def _own(self, mine: str, folder: str, roots: str) -> str:
+        """Root's place; a user who may change cgroups (his own units) keeps what he did in a place of his own."""
         if not self.root and os.geteuid() != 0 and os.access(mine, os.W_OK):
-            return f"{mine}/cputune"
-        return self.real(STATE_DIR)
+            return f"{folder}/cputune"
+        return self.real(roots)
 
     def real(self, path: str) -> str:
         """The host's absolute `path` as this process sees it."""

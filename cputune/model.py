@@ -19,6 +19,8 @@ class Unlimited(Enum):
 
 UNLIMITED = Unlimited.UNLIMITED
 Quota = int | Unlimited
+Value = int | Unlimited | bool | None
+"""Of any knob."""
 
 # 2^44 - 1 microseconds: MAX_BW_BITS in kernel/sched/core.c; quota + burst may not exceed it either.
 MAX_QUOTA = 17592186044415

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -10,6 +11,7 @@ import click
 from cputune.errors import UsageError
 from cputune.goal import Where
 from cputune.model import KNOB, KNOBS, Change, Knob, Request
+from cputune.names import printable
 from cputune.units import parse_cpus, parse_number, parse_quota
 
 if TYPE_CHECKING:
@@ -58,11 +60,9 @@ class DomainType(TextType):
 
         from cputune import runtimes
         from cputune.errors import CpuTuneError
-        from cputune.names import printable
 
-        root = ctx.find_root()
         try:
-            found = list(runtimes.domains(make_tuner(root.params).site))
+            found = list(runtimes.domains(make_tuner(ctx).site))
         except (CpuTuneError, OSError):
             return []
         names = [(domain.qualified, "running" if domain.running else "stopped") for domain in found]
@@ -75,12 +75,23 @@ class DomainType(TextType):
 DOMAIN = DomainType()
 
 
-def make_tuner(params: dict[str, Any]) -> Tuner:
-    """The core for the group's own options (or their environment variables)."""
+def make_tuner(ctx: click.Context) -> Tuner:
+    """The core for the group's own options (or their environment variables); what it has to say goes to stderr."""
+    import shlex
+
     from cputune.host import Host
     from cputune.tune import Tuner
 
-    return Tuner(Host(params.get("root") or "/", params.get("config_dir"), params.get("state_dir")))
+    root = ctx.find_root()
+    folders = (root.params.get(name) for name in ("config_dir", "state_dir", "data_dir"))
+    host = Host(root.params.get("root") or "/", *folders)
+    return Tuner(host, say, shlex.join(["cputune", *(root.obj or [])]))
+
+
+def say(text: str) -> None:
+    """Tell on stderr; where nobody reads that any more, the command goes on all the same."""
+    with suppress(OSError):
+        click.echo(f"cputune: {printable(text)}", err=True)
 
 
 def knob_options(command: F) -> F:

@@ -1,19 +1,19 @@
-"""A request for some domains -> the tasks of one transaction. Reads the domains' state; decides by pure functions."""
+"""What is wanted of some domains -> the tasks of one transaction. Reads their state; decides by pure functions."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from cputune.cgroup.order import Limit, ratio
+from cputune.cgroup.order import Limit
 from cputune.cgroup.plan import writes
 from cputune.cgroup.support import require, support
+from cputune.cgroup.turns import in_order
 from cputune.errors import NoSuchDomain, Unsupported, UsageError, WrongState
 from cputune.goal import Where, goal_of, merged, refuse_not_running, targets, touched
 from cputune.model import (
     BANDWIDTH,
     DEFAULT_PERIOD,
     KNOB,
-    UNLIMITED,
     WEIGHT,
     Change,
     CpuTune,
@@ -21,14 +21,16 @@ from cputune.model import (
     Request,
     Seat,
     Source,
+    Value,
 )
 from cputune.state import Applied
 from cputune.systemd import Properties, Unit, Unreachable, differs, enables, rounding, unit_of, wanted
-from cputune.transaction import Record, Save, Task, Tell, Tools, Tune
+from cputune.transaction.tasks import Record, Save, Tell, Tune
 
 if TYPE_CHECKING:
-    from cputune.cgroup import Cgroups
     from cputune.store import Store
+    from cputune.transaction import Tools
+    from cputune.transaction.tasks import Task
 
 
 _WHOLE_PERCENT = 10_000
@@ -40,10 +42,18 @@ class Moved(NamedTuple):
 
     source: Source | Literal["native"]
     key: str
-    before: object
-    after: object
+    before: Value
+    after: Value
     shares: int | None = None
     """What was given, where the kernel counts in weight."""
+
+
+class Job(NamedTuple):
+    """What is wanted of one domain."""
+
+    domain: Domain
+    request: Request
+    where: Where = "current"
 
 
 class Outcome(NamedTuple):
@@ -53,17 +63,28 @@ class Outcome(NamedTuple):
     moved: tuple[Moved, ...]
     tasks: tuple[Task, ...]
     notes: tuple[str, ...]
-    natives: tuple[Task, ...] = ()
-    """What the runtime is told: done when the tasks of all domains are."""
+
+
+class Plan(NamedTuple):
+    """What a change of some domains takes."""
+
+    outcomes: tuple[Outcome, ...]
+    """One a domain."""
+    tasks: tuple[Task, ...]
+    """All of theirs, in the order in which the kernel takes them."""
 
 
 class Draft:
     """An outcome in the making."""
 
-    def __init__(self, domain: Domain) -> None:
-        self.domain = domain
+    def __init__(self, job: Job) -> None:
+        self.domain = job.domain
+        self.request = job.request
+        self.live, self.config = targets(job.where, job.domain)
         self.moved: list[Moved] = []
-        self.tasks: list[Task] = []
+        self.tunes: list[Tune] = []
+        self.records: list[Record] = []
+        self.saves: list[Save] = []
         self.natives: list[Task] = []
         self.saved = Change()
         """The configuration afterwards, where it is concerned."""
@@ -76,8 +97,8 @@ class Draft:
     def move(
         self,
         source: Source | Literal["native"],
-        before: tuple[object, ...],
-        after: tuple[object, ...],
+        before: tuple[Value, ...],
+        after: tuple[Value, ...],
         shares: int | None = None,
     ) -> None:
         """Take down the knobs that differ between two states, two configurations or two memories."""
@@ -85,72 +106,128 @@ class Draft:
             if old != new and (source != "live" or new is not None):
                 self.moved.append(Moved(source, key, old, new, shares if key == "weight" else None))
 
+    def tasks(self) -> tuple[Task, ...]:
+        """All there is to do for it."""
+        return (*self.tunes, *self.records, *self.saves, *self.natives)
+
     def outcome(self) -> Outcome:
         """The finished outcome."""
-        return Outcome(self.domain, tuple(self.moved), tuple(self.tasks), tuple(self.notes), tuple(self.natives))
+        return Outcome(self.domain, tuple(self.moved), self.tasks(), tuple(self.notes))
+
+
+class Place(NamedTuple):
+    """One cgroup that is to change."""
+
+    draft: Draft
+    seat: Seat
+    keys: frozenset[str]
+    """The knobs that were named, of those it carries."""
+    now: CpuTune
+    goal: CpuTune
+    """Of bandwidth and weight it gets the whole of what any knob was named of: both levels of crun's are to agree."""
+
+    @property
+    def cgroup(self) -> str:
+        """Where it is."""
+        return self.seat.cgroup
 
 
 class Planner:
-    """Plans one request. `store` is called only where a configuration is concerned, since it loads yaml."""
+    """Plans one transaction. `store` is called only where a configuration is concerned, since it loads yaml."""
 
-    def __init__(self, tools: Tools, request: Request, where: Where, *, native: bool = False) -> None:
+    def __init__(self, tools: Tools, *, native: bool = False) -> None:
         self.tools = tools
         self.site = tools.site
-        self.request = request
-        self.where = where
         self.native = native
         self.reached: dict[str, Limit | None] = {}
         """The limits that groups planned so far will have: what comes after them must fit."""
 
-    def plan(self, domain: Domain) -> Outcome:
-        """The outcome for one domain. Raises CpuTuneError where it cannot be."""
-        draft = Draft(domain)
-        live, config = targets(self.where, domain)
-        if self.native and domain.running and not live:
+    def plan(self, jobs: list[Job]) -> Plan:
+        """The plan. Raises CpuTuneError where it cannot be: nothing has been touched then."""
+        drafts = [Draft(job) for job in jobs]
+        before = [self._states(draft.domain) if self.native else {} for draft in drafts]
+        places = [place for draft in drafts for place in self._live(draft)]
+        self._refuse_two_wishes(places)
+        tunes = [tune for place in in_order(self.site, places) for tune in self._place(place)]
+        for draft, states in zip(drafts, before, strict=True):
+            if draft.live:
+                self._record(draft)
+            if draft.config:
+                self._config(draft)
+            if self.native:
+                self._native(draft, states)
+            if not draft.tasks():
+                now = "in force" if draft.live else "saved"
+                draft.note(f"nothing to do: this is {now} already")
+        rest: tuple[Task, ...] = (
+            *(task for draft in drafts for task in draft.records),
+            *(task for draft in drafts for task in draft.saves),
+            *(task for draft in drafts for task in draft.natives),
+        )
+        return Plan(tuple(draft.outcome() for draft in drafts), (*tunes, *rest))
+
+    def _refuse_two_wishes(self, places: list[Place]) -> None:
+        """Raise UsageError where one cgroup, by two names, is to have two values."""
+        known: dict[str, Place] = {}
+        for place in places:
+            other = known.setdefault(place.cgroup, place)
+            if other.goal != place.goal and other.keys & place.keys:
+                names = f"{other.draft.domain.qualified} and {place.draft.domain.qualified}"
+                raise UsageError(
+                    f"{names} are one cgroup, {place.cgroup}, and are to have different values",
+                    "name it once",
+                )
+
+    def _states(self, domain: Domain) -> dict[str, CpuTune]:
+        return {seat.cgroup: self.site.read_if_used(seat.cgroup) for seat in domain.seats()}
+
+    def _native(self, draft: Draft, before: dict[str, CpuTune]) -> None:
+        """Plan what the runtime is to remember: after all else, so that it is told what the kernel took."""
+        from cputune.transaction.native import planned
+
+        goals = {tune.cgroup: tune.goal for tune in draft.tunes}
+        native = planned(self.tools, draft.request, draft.domain, before, {**before, **goals}, draft.saved)
+        if native:
+            draft.natives.append(native)
+            if native.before is not None and native.orders.after is not None:
+                draft.move("native", native.before, native.orders.after)
+
+    def _live(self, draft: Draft) -> list[Place]:
+        """The cgroups of a domain that are to change, the outer one first."""
+        domain, request = draft.domain, draft.request
+        if self.native and domain.running and not draft.live:
             raise UsageError(
                 f"--native: {domain.qualified} runs, and its runtime's own command changes it at once",
                 f"say so: cputune set {domain.qualified} ... --live --config --native",
             )
-        before = {seat.cgroup: self.site.read_if_used(seat.cgroup) for seat in domain.seats()} if self.native else {}
-        if live:
-            refuse_not_running(domain)
-            self._live(draft)
-        if config:
-            self._config(draft)
-        if self.native:
-            self._native(draft, before)
-        if not draft.tasks and not draft.natives:
-            draft.note("nothing to do: this is in force already" if live else "nothing to do: this is saved already")
-        return draft.outcome()
-
-    def _native(self, draft: Draft, before: dict[str, CpuTune]) -> None:
-        """Plan what the runtime is to remember: after all else, so that it is told what the kernel took."""
-        from cputune.native import planned
-
-        goals = {task.cgroup: task.goal for task in draft.tasks if isinstance(task, Tune)}
-        native = planned(self.tools, self.request, draft.domain, before, {**before, **goals}, draft.saved)
-        if native:
-            draft.natives.append(native)
-            if native.before.change is not None and native.orders.after is not None:
-                draft.move("native", native.before.change, native.orders.after)
-
-    def _live(self, draft: Draft) -> None:
-        domain = draft.domain
-        for key in sorted(self.request.zeros):
+        if not draft.live:
+            return []
+        refuse_not_running(domain)
+        for key in sorted(request.zeros):
             draft.note(f"{KNOB[key].option} 0 means no value, and live changes nothing")
-        applied = self.tools.state.applied(domain)
-        kept = self._same_cgroup(domain, applied)
-        keys = frozenset(touched(self.request))
+        kept = self._same_cgroup(domain, self.tools.state.applied(domain))
+        keys = frozenset(touched(request))
         states = {seat.cgroup: self._state(draft, seat, keys & set(seat.carries)) for seat in domain.seats()}
         now = domain.state(states)
-        goal = goal_of(now, self.request, self.site.hierarchy.version, domain.scale, kept.weight, Change._fields)
-        for seat in self._seats_in_order(domain, states, goal):
-            self._seat(draft, seat, states[seat.cgroup], goal)
-        draft.move("live", now, goal, self.request.change.shares)
-        if self.request.change.shares is not None and (guess := dict(domain.facts).get("conversion")):
+        goal = goal_of(now, request, self.site.hierarchy.version, domain.scale, kept.weight, Change._fields)
+        draft.move("live", now, goal, request.change.shares)
+        places = []
+        for seat in domain.seats():
+            own = keys & set(seat.carries)
+            groups = [group for group in (BANDWIDTH, WEIGHT) if own & set(group)]
+            wanted_state = {key: getattr(goal, key) for group in groups for key in group}
+            places.append(Place(draft, seat, own, states[seat.cgroup], states[seat.cgroup]._replace(**wanted_state)))
+        return [place for place in places if place.keys]
+
+    def _record(self, draft: Draft) -> None:
+        """Remember what is put into force, and say what else is to be known."""
+        domain, request = draft.domain, draft.request
+        if request.change.shares is not None and (guess := dict(domain.facts).get("conversion")):
             draft.note(f"shares are converted {guess}")
-        if draft.tasks:
-            draft.tasks.append(Record(domain, self._to_record(domain, kept), applied))
+        if draft.tunes:
+            applied = self.tools.state.applied(domain)
+            kept = self._same_cgroup(domain, applied)
+            draft.records.append(Record(domain, self._to_record(domain, request, kept), applied))
 
     def _state(self, draft: Draft, seat: Seat, keys: frozenset[str]) -> CpuTune:
         """What a cgroup has that is to get `keys`; the defaults where systemd will enable the controller for that."""
@@ -164,26 +241,12 @@ class Planner:
         unit = self._unit(cgroup)
         return unit is not None and not support(now).weight and enables(unit, self.site.hierarchy.version)
 
-    def _seats_in_order(self, domain: Domain, states: dict[str, CpuTune], goal: CpuTune) -> list[Seat]:
-        """v1 allows no child above its parent at any moment: where the inner cgroup shrinks, it goes first."""
-        seats = list(domain.seats())
-        if domain.mirrored and domain.limit and _ratio(states[domain.limit]) > _ratio(goal):
-            seats.reverse()
-        return seats
-
-    def _seat(self, draft: Draft, seat: Seat, now: CpuTune, wanted_state: CpuTune) -> None:
-        """Plan one cgroup of the domain: systemd first where it is a unit's own, then the files.
-
-        Of bandwidth and weight it gets the whole of what any knob of it was named: both levels of crun's are to agree.
-        """
-        keys = frozenset(touched(self.request)) & set(seat.carries)
-        if not keys:
-            return
+    def _place(self, place: Place) -> list[Tune]:
+        """Plan one cgroup: systemd first where it is a unit's own, then the files."""
+        draft, seat, keys, now, goal = place
         site, version = self.site, self.site.hierarchy.version
         unit = self._unit(seat.cgroup)
         enabling = self._enabling(seat.cgroup, site.read_if_used(seat.cgroup))
-        groups = [group for group in (BANDWIDTH, WEIGHT) if keys & set(group)]
-        goal = now._replace(**{key: getattr(wanted_state, key) for group in groups for key in group})
         plan = writes(site.backend, site.directory(seat.cgroup), now, goal, site.bounds(seat.cgroup, self.reached))
         tell = self._tell(draft, unit, seat.cgroup, goal, keys) if unit else None
         if plan and enabling and not wanted(version, goal, keys):
@@ -196,12 +259,16 @@ class Planner:
                 f"the cpu controller is not enabled for {seat.cgroup}, and systemd cannot be told to enable it",
                 "systemctl start dbus.socket",
             )
-        if tell or plan:
-            draft.tasks.append(Tune(seat.cgroup, now, goal, tuple(plan), tell))
+        inode = site.inode(seat.cgroup)
+        tune = Tune(draft.domain.qualified, seat.cgroup, now, goal, tuple(plan), tell, inode)
+        found = [tune] if tell or plan else []
+        draft.tunes += found
         if keys & {"quota", "period"}:
             # Of two levels that get the same, the outer one is the domain's, as far as others are concerned.
             inner = draft.domain.mirrored and seat.cgroup == draft.domain.limit
-            self._note_limit(draft if not inner else Draft(draft.domain), seat.cgroup, goal, told=tell is not None)
+            silent = Draft(Job(draft.domain, draft.request))
+            self._note_limit(silent if inner else draft, seat.cgroup, goal, told=tell is not None)
+        return found
 
     def _tell(self, draft: Draft, unit: Unit, cgroup: str, goal: CpuTune, keys: frozenset[str]) -> Tell | None:
         """What to give systemd; None where it holds it already, or cannot be told (then a note says what follows)."""
@@ -248,24 +315,24 @@ class Planner:
                 f"{limit.cpus:g} CPUs has no effect beyond {above.cpus:g}, the limit of its ancestor {above.cgroup}"
             )
 
-    def _to_record(self, domain: Domain, kept: Applied) -> Applied:
-        period = self._live_period(domain)
-        if self.request.microcpus is not None:
+    def _to_record(self, domain: Domain, request: Request, kept: Applied) -> Applied:
+        period = self._live_period(domain, request)
+        if request.microcpus is not None:
             kept = kept._replace(change=kept.change._replace(period=period))
-        change = merged(kept.change, self.request._replace(zeros=frozenset()), period)
-        return Applied(change, kept.inode, self._weight_to_remember(domain, kept))
+        change = merged(kept.change, request._replace(zeros=frozenset()), period)
+        return Applied(change, kept.inode, self._weight_to_remember(domain, request, kept))
 
     def _same_cgroup(self, domain: Domain, applied: Applied | None) -> Applied:
         """What was put into force in the cgroup that is there now; nothing where it was made anew since."""
         inode = self.site.host.inode(self.site.directory(domain.limit)) if domain.limit else None
         return applied if applied and applied.inode == inode else Applied(Change(), inode)
 
-    def _weight_to_remember(self, domain: Domain, kept: Applied) -> int | None:
+    def _weight_to_remember(self, domain: Domain, request: Request, kept: Applied) -> int | None:
         """The shares or weight from before the group became idle, as long as it is."""
         now = self.site.read_if_used(domain.weight) if domain.weight else CpuTune()
-        if self.request.change.idle and not now.idle:
+        if request.change.idle and not now.idle:
             return now.shares if now.shares is not None else now.weight
-        return kept.weight if now.idle and self.request.change.idle is not False else None
+        return kept.weight if now.idle and request.change.idle is not False else None
 
     def _config(self, draft: Draft) -> None:
         domain = draft.domain
@@ -277,12 +344,12 @@ class Planner:
         from cputune.store import check, edited
 
         saved = self.store().load(domain)
-        change = merged(saved.change, self.request, self._live_period(domain))
+        change = merged(saved.change, draft.request, self._live_period(domain, draft.request))
         check(change, domain.qualified)
         draft.saved = change
         if change != saved.change:
             text = edited(saved, domain.qualified, change) if change.named() else None
-            draft.tasks.append(Save(saved.path, text, saved.text or None))
+            draft.saves.append(Save(domain.qualified, saved.path, text, saved.text or None))
             draft.move("config", saved.change, change)
 
     def store(self) -> Store:
@@ -291,46 +358,7 @@ class Planner:
 
         return Store(self.site.host)
 
-    def _live_period(self, domain: Domain) -> int:
+    def _live_period(self, domain: Domain, request: Request) -> int:
         """The period for --cpus where nothing names one; microseconds."""
-        state = (
-            self.site.read_if_used(domain.limit) if domain.limit and self.request.microcpus is not None else CpuTune()
-        )
+        state = self.site.read_if_used(domain.limit) if domain.limit and request.microcpus is not None else CpuTune()
         return state.period or DEFAULT_PERIOD
-
-
-def plan(tools: Tools, domains: list[Domain], request: Request, where: Where, *, native: bool = False) -> list[Outcome]:
-    """One outcome a domain, in the order in which they are to be carried out.
-
-    Raises CpuTuneError where it cannot be: nothing has been touched then.
-    """
-    return list(map(Planner(tools, request, where, native=native).plan, _in_order(tools.site, domains, request, where)))
-
-
-def _in_order(site: Cgroups, domains: list[Domain], request: Request, where: Where) -> list[Domain]:
-    """v1 allows no child above its parent at any moment: first what shrinks, from the inside out, then what grows.
-
-    Then no group is ever above an ancestor that still has to grow, or below a descendant that still has to shrink.
-    """
-    limits = [domain.limit for domain in domains if domain.limit]
-    nested = any(inner.startswith(f"{outer}/") for inner in limits for outer in limits)
-    if not nested or where == "config" or site.hierarchy.version == 2:
-        return domains
-
-    def turn(domain: Domain) -> tuple[bool, int]:
-        if domain.limit is None:
-            return True, 0
-        now = site.read_if_used(domain.limit)
-        goal = goal_of(now, request, 1, domain.scale, None, BANDWIDTH)
-        # A group without a limit of its own has its ancestor's.
-        above = None if isinstance(now.quota, int) else site.bounds(domain.limit).ancestor
-        has = ratio(above.quota, above.period) if above else _ratio(now)
-        grows = _ratio(goal) >= has
-        depth = domain.limit.count("/")
-        return grows, depth if grows else -depth
-
-    return sorted(domains, key=turn)
-
-
-def _ratio(state: CpuTune) -> int:
-    return ratio(state.quota or UNLIMITED, state.period or DEFAULT_PERIOD)

@@ -10,7 +10,8 @@ from cputune.units import nearest_weight, shares_of_weight
 
 if TYPE_CHECKING:
     from cputune.planner import Moved, Outcome
-    from cputune.transaction import Task, Tell
+    from cputune.transaction.history import Past
+    from cputune.transaction.tasks import Task, Tell
     from cputune.tune import SchedInfo
 
 
@@ -96,8 +97,8 @@ def step(task: Task) -> list[str]:
 
 def _steps(task: Task) -> list[tuple[str, str, str, str]]:
     from cputune.memory import Run
-    from cputune.native import Native
-    from cputune.transaction import Save, Tune
+    from cputune.transaction.native import Native
+    from cputune.transaction.tasks import Save, Tune
 
     match task:
         case Tune(plan=plan, tell=tell):
@@ -105,7 +106,7 @@ def _steps(task: Task) -> list[tuple[str, str, str, str]]:
                 *(_told(tell) if tell else []),
                 *(("write", write.path, write.before, write.value) for write in plan),
             ]
-        case Save(path, text, before):
+        case Save(path=path, text=text, before=before):
             return [
                 ("save", path, "no file" if before is None else "changed", "removed" if text is None else "written")
             ]
@@ -143,8 +144,48 @@ def outcome_data(outcome: Outcome) -> dict[str, Any]:
         ],
         "steps": [
             dict(zip(("do", "where", "from", "to"), words_, strict=True))
-            for task in (*outcome.tasks, *outcome.natives)
+            for task in outcome.tasks
             for words_ in _steps(task)
         ],
         "notes": list(outcome.notes),
+    }
+
+
+def past(one: Past, name: str | None) -> list[str]:
+    """A transaction of the history: who and when, then a line for each knob (of one domain)."""
+    import time
+
+    entry = one.entry
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.when))
+    lines = [f"{when} {entry.who}: {entry.command}"]
+    for step in entry.steps:
+        if name in (None, step.domain):
+            undone = " (taken back)" if step.domain in one.undone else ""
+            change = f"{step.key} {words(step.key, step.before)} -> {words(step.key, step.after)}"
+            lines.append(f"  {step.domain}: {step.where}: {change}{undone}")
+    return lines
+
+
+def past_data(one: Past, name: str | None) -> dict[str, Any]:
+    """The same for programs; `when` is seconds since 1970."""
+    entry, names = one.entry, {knob.key: knob.virsh for knob in KNOBS}
+    return {
+        "id": entry.id,
+        "when": entry.when,
+        "who": entry.who,
+        "pid": entry.pid,
+        "command": entry.command,
+        "undoes": entry.undoes or None,
+        "changes": [
+            {
+                "domain": step.domain,
+                "where": step.where,
+                "name": names.get(step.key, step.key),
+                "from": number(step.before),
+                "to": number(step.after),
+                "taken_back": step.domain in one.undone,
+            }
+            for step in entry.steps
+            if name in (None, step.domain)
+        ],
     }

@@ -1,18 +1,15 @@
-"""cputune's memory of this boot, below /run/cputune: what was put into force, and the lock that serialises changes."""
+"""cputune's memory of this boot, below /run/cputune: what was put into force."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from cputune.errors import Refused, from_os_error
+from cputune.errors import from_os_error
+from cputune.files import write_atomically
 from cputune.host import Host
 from cputune.model import UNLIMITED, Change, Domain
 from cputune.names import file_name
-
-LOCK_SECONDS = 20
 
 
 class Applied(NamedTuple):
@@ -34,7 +31,7 @@ class State:
     def applied(self, domain: Domain) -> Applied | None:
         """What cputune put into force in this domain since boot; None also where the record cannot be read."""
         try:
-            fd = os.open(self._record(domain), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = os.open(self.path(domain), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
             return None
         with open(fd, encoding="utf-8", errors="surrogateescape") as file:
@@ -47,7 +44,7 @@ class State:
 
     def record(self, domain: Domain, applied: Applied | None) -> None:
         """Remember, or forget with None. Raises Refused or NoPermission where the directory cannot be written."""
-        path = self._record(domain)
+        path = self.path(domain)
         try:
             if applied is None:
                 if os.path.lexists(path):
@@ -57,82 +54,9 @@ class State:
         except OSError as error:
             raise from_os_error(error, f"write {path}") from error
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the lock; one change at a time. Raises Refused when another cputune keeps it too long."""
-        import fcntl
-        import time
-
-        path = os.path.join(self.directory, "lock")
-        try:
-            os.makedirs(self.directory, mode=0o755, exist_ok=True)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-        except OSError as error:
-            raise from_os_error(error, f"lock {path}") from error
-        try:
-            deadline = time.monotonic() + LOCK_SECONDS
-            while True:
-                try:
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError:
-                    if time.monotonic() > deadline:
-                        holder = os.pread(fd, 32, 0).decode(errors="replace").strip()
-                        raise Refused(
-                            f"another cputune (process {holder or 'unknown'}) has held {path} for {LOCK_SECONDS} s",
-                            f"ps -fp {holder}" if holder else None,
-                        ) from None
-                    time.sleep(0.02)
-            with suppress(OSError):  # only so that others can name us
-                os.ftruncate(fd, 0)
-                os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-            yield
-        finally:
-            # Not by closing alone: a process forked meanwhile has the same open file, and would keep the lock.
-            fcntl.flock(fd, fcntl.LOCK_UN)
-            os.close(fd)
-
-    def _record(self, domain: Domain) -> str:
+    def path(self, domain: Domain) -> str:
+        """The record of a domain."""
         return os.path.join(self.directory, "applied", domain.runtime, file_name(domain.name))
-
-
-def write_atomically(path: str, text: str, *, sync: bool, like: os.stat_result | None = None) -> None:
-    """Replace a file as a whole: write beside it, rename, with `sync` through to the disk. Raises OSError.
-
-    It gets the mode and the owner of the file `like`; without, mode 0644.
-    """
-    folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o755, exist_ok=True)
-    scratch = os.path.join(folder, f".{os.path.basename(path)[:200]}.{os.getpid()}")
-    try:
-        fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            data = text.encode("utf-8", "surrogateescape")
-            while data:
-                data = data[os.write(fd, data) :]
-            if like is not None:
-                os.fchown(fd, like.st_uid, like.st_gid)
-            os.fchmod(fd, like.st_mode & 0o777 if like else 0o644)
-            if sync:
-                os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.rename(scratch, path)
-    except BaseException:
-        if os.path.lexists(scratch):
-            os.unlink(scratch)
-        raise
-    if sync:
-        sync_folder(folder)
-
-
-def sync_folder(folder: str) -> None:
-    """Make renames and removals in a directory last. Raises OSError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _format(applied: Applied) -> str:

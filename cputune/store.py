@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from cputune.errors import CpuTuneError, UsageError, from_os_error
+from cputune.files import require_own, sync_folder, write_atomically
 from cputune.host import Host
 from cputune.model import KNOB, UNLIMITED, Change, Domain
 from cputune.names import file_name, printable
-from cputune.state import sync_folder, write_atomically
 from cputune.units import in_range, out_of_range, parse_integer
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 VERSION = 1
 SUFFIX = ".yaml"
 _LARGEST = 65536
+_LARGEST_OF_MANY = 16 << 20
 _INT = "tag:yaml.org,2002:int"
 _BOOL = "tag:yaml.org,2002:bool"
 # What YAML 1.1 counts as the end of a line besides those two that editors write.
@@ -100,17 +101,59 @@ class Store:
 
 def parse(path: str, text: str) -> Saved:
     """Read the text of a file. Raises UsageError that names file and line."""
+    nodes = _compose(path, text)
+    if len(nodes) != 1:
+        line = nodes[1].start_mark.line if nodes else 0
+        raise _mistake(path, line, "more than one document" if nodes else "not a mapping of keys to values")
+    domain, change = _understood(path, nodes[0])
+    return Saved(path, text, change, domain)
+
+
+def read_many(path: str) -> list[tuple[str, Change]]:
+    """The domains in a file of many documents ("-" is standard input), and what each is to have.
+
+    Raises UsageError that names file and line, NoPermission.
+    """
+    if path == "-":
+        import sys
+
+        text = _decoded("<stdin>", sys.stdin.buffer.read(_LARGEST_OF_MANY + 1), _LARGEST_OF_MANY)
+        path = "<stdin>"
+    else:
+        found = read(path, _LARGEST_OF_MANY, own=False)
+        if found is None:
+            raise UsageError(f"{path}: no such file", "cputune apply --help")
+        text = found
+    wanted: dict[str, Change] = {}
+    for node in _compose(path, text):
+        domain, change = _understood(path, node)
+        if not domain:
+            raise _mistake(path, node.start_mark.line, "a document without a domain: RUNTIME:NAME")
+        if domain in wanted:
+            raise _mistake(path, node.start_mark.line, f"{printable(domain)} is there twice")
+        if not change.named():
+            raise _mistake(path, node.start_mark.line, f"nothing is wanted of {printable(domain)}")
+        wanted[domain] = change
+    if not wanted:
+        raise _mistake(path, 0, "no document in it")
+    return list(wanted.items())
+
+
+def _compose(path: str, text: str) -> list[yaml.Node]:
+    """The documents of a text. Raises UsageError."""
     import yaml
 
+    # libyaml, where it is there, is ten times as fast; its words about a mistake are a little different.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if len(text) > _LARGEST else yaml.SafeLoader
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        for event in yaml.parse(text, Loader=loader):
             if any(getattr(event, extra, None) for extra in ("anchor", "tag")):
                 raise _mistake(
                     path,
                     event.start_mark.line if event.start_mark else 0,
                     "anchors, aliases and tags are not for this file",
                 )
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        return list(yaml.compose_all(text, Loader=loader))
     except RecursionError as error:
         raise _mistake(path, 0, "nested too deeply") from error
     except (OverflowError, ValueError) as error:
@@ -120,8 +163,14 @@ def parse(path: str, text: str) -> Saved:
         raise _mistake(path, mark.line if mark else 0, f"not YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise _mistake(path, 0, f"not YAML: {printable(str(error).splitlines()[0])}") from error
+
+
+def _understood(path: str, node: yaml.Node) -> tuple[str | None, Change]:
+    """One document: its domain, and what it wants. Raises UsageError."""
+    import yaml
+
     if not isinstance(node, yaml.MappingNode):
-        raise _mistake(path, 0, "not a mapping of keys to values")
+        raise _mistake(path, node.start_mark.line, "not a mapping of keys to values")
     seen: dict[str, object] = {}
     for key, value in node.value:
         line = key.start_mark.line
@@ -131,11 +180,11 @@ def parse(path: str, text: str) -> Saved:
             raise _mistake(path, line, f"{printable(key.value)} is there twice")
         seen[key.value] = _value(path, key.value, value)
     if seen.pop("version", None) != VERSION:
-        raise _mistake(path, 0, f"no line `version: {VERSION}`")
+        raise _mistake(path, node.start_mark.line, f"no line `version: {VERSION}`")
     domain = seen.pop("domain", None)
     change = Change(**seen)  # type: ignore[arg-type]
     check(change, path)
-    return Saved(path, text, change, domain if isinstance(domain, str) else None)
+    return domain if isinstance(domain, str) else None, change
 
 
 def check(change: Change, where: str) -> None:
@@ -233,23 +282,40 @@ def _mistake(path: str, line: int, what: str) -> UsageError:
     return UsageError(f"{path}:{line + 1}: {what}", f"$EDITOR {path}")
 
 
-def read(path: str) -> str | None:
-    """The text of a configuration file; None where there is none. Raises CpuTuneError."""
+def read(path: str, limit: int = _LARGEST, *, own: bool = True) -> str | None:
+    """The text of a configuration file; None where there is none. Raises CpuTuneError.
+
+    An `own` one must not be such that others can change it, nor be a symbolic link: it says what root will do.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (os.O_NOFOLLOW if own else 0)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = os.open(path, flags)
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise from_os_error(error, f"read {path}") from error
+    except (OSError, ValueError) as error:
+        raise _cannot_read(path, error) from error
     try:
-        with open(fd, "rb") as file:
-            data = file.read(_LARGEST + 1)
+        if own:
+            require_own(path, os.fstat(fd))
+        data = b""
+        while len(data) <= limit and (more := os.read(fd, limit + 1 - len(data))):
+            data += more
     except OSError as error:
-        raise from_os_error(error, f"read {path}") from error
-    if len(data) > _LARGEST:
-        raise UsageError(
-            f"{path}: larger than {_LARGEST} bytes, which no configuration of a domain is", f"ls -l {path}"
-        )
+        raise _cannot_read(path, error) from error
+    finally:
+        os.close(fd)
+    return _decoded(path, data, limit)
+
+
+def _cannot_read(path: str, error: OSError | ValueError) -> CpuTuneError:
+    if isinstance(error, ValueError):
+        return UsageError(f"{printable(path)}: no name of a file")
+    return from_os_error(error, f"read {path}")
+
+
+def _decoded(path: str, data: bytes, limit: int) -> str:
+    if len(data) > limit:
+        raise UsageError(f"{path}: larger than {limit} bytes, which no configuration of a domain is", f"ls -l {path}")
     try:
         return data.decode()
     except UnicodeDecodeError as error:

@@ -1,11 +1,14 @@
 """The core: what a domain has, and changing it. Returns data; neither prints nor exits.
 
-A change goes: find the domains, resolve live / config / current, read every cgroup, compute its goal (`goal`), plan
-the tasks (`planner`), and carry them out as one (`transaction`).
+A change goes: find the domains, lock them, put back what a killed cputune left in them, resolve live / config /
+current, read every cgroup, compute its goal (`goal`), plan the tasks (`planner`), and carry them out as one
+(`transaction`).
 """
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from cputune import runtimes
@@ -14,6 +17,7 @@ from cputune.cgroup.support import require, support
 from cputune.errors import CpuTuneError, WrongState
 from cputune.goal import Where, saved_tune, source_of
 from cputune.host import Host
+from cputune.locks import Keys, keys_of
 from cputune.model import (
     DEFAULT_SHARES,
     DEFAULT_WEIGHT,
@@ -29,9 +33,9 @@ from cputune.transaction import Tools, perform
 from cputune.units import nearest_weight, shares_of_weight
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-    from cputune.planner import Outcome
+    from cputune.planner import Job, Plan
     from cputune.store import Store
 
 
@@ -47,10 +51,10 @@ class SchedInfo(NamedTuple):
 class Tuner:
     """Everything a command can ask for, on one host."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, say: Callable[[str], None] = lambda _: None, command: str = "") -> None:
         self.host = host
         self.site = Cgroups(host)
-        self.tools = Tools(self.site)
+        self.tools = Tools(self.site, say, command)
 
     def find(self, name: str) -> Domain:
         """The domain. Raises NoSuchDomain, UsageError, Unsupported."""
@@ -100,46 +104,122 @@ class Tuner:
             require(self.site, domain.weight, state, frozenset(WEIGHT), domain.qualified)
         return state
 
-    def change(
-        self,
-        names: list[str] | list[Domain],
-        request: Request,
-        where: Where = "current",
-        *,
-        dry_run: bool = False,
-        native: bool = False,
-        announce: Callable[[list[Outcome]], None] | None = None,
-    ) -> list[Outcome]:
+    def change(self, jobs: list[Job], *, dry_run: bool = False, native: bool = False) -> Plan:
         """Change domains, live or config or both, and with `native` what their runtimes remember, as one transaction.
 
-        `announce` is given what will be done before anything is. Raises CpuTuneError with nothing changed.
+        What should be known of it is said before anything is done. Raises CpuTuneError with nothing changed.
         """
-        from cputune.planner import plan
+        from cputune.planner import Planner
 
-        found = [name if isinstance(name, Domain) else self.find(name) for name in names]
-        domains = list({domain.qualified: domain for domain in found}.values())
-        announce = announce or (lambda _: None)
+        jobs = list({job.domain.qualified: job for job in jobs}.values())
         if dry_run:
-            outcomes = plan(self.tools, domains, request, where, native=native)
-            announce(outcomes)
-            return outcomes
-        with self.tools.state.locked():
-            outcomes = plan(self.tools, domains, request, where, native=native)
-            announce(outcomes)
-            tasks = [task for outcome in outcomes for task in outcome.tasks]
-            perform(self.tools, tasks + [task for outcome in outcomes for task in outcome.natives])
-        return outcomes
+            return self._announced(Planner(self.tools, native=native).plan(jobs))
 
-    def apply(
-        self, domain: Domain, *, dry_run: bool = False, announce: Callable[[list[Outcome]], None] | None = None
-    ) -> Outcome:
+        def keys(again: bool) -> Keys:
+            if again:  # another cputune may have changed what there is
+                jobs[:] = [job._replace(domain=self.find(job.domain.qualified)) for job in jobs]
+            return keys_of(self.site, [job.domain for job in jobs])
+
+        with self.serialised(keys):
+            plan = self._announced(Planner(self.tools, native=native).plan(jobs))
+            self.perform(plan)
+        return plan
+
+    def _announced(self, plan: Plan) -> Plan:
+        for outcome in plan.outcomes:
+            for note in outcome.notes:
+                self.tools.say(note)
+        return plan
+
+    def perform(self, plan: Plan, undoes: str = "") -> None:
+        """Carry out a plan, with its domains locked. Raises CpuTuneError with nothing changed."""
+        from cputune.transaction.history import Step, new_entry
+
+        steps = [
+            Step(outcome.domain.qualified, move.source, move.key, move.before, move.after)
+            for outcome in plan.outcomes
+            for move in outcome.moved
+        ]
+        names = [outcome.domain.qualified for outcome in plan.outcomes if outcome.tasks]
+        perform(self.tools, list(plan.tasks), new_entry(self.tools, names, steps, undoes))
+
+    @contextmanager
+    def serialised(self, keys: Callable[[bool], Keys]) -> Iterator[None]:
+        """Have what is locked for ourselves, with nothing half-done in it. `keys` is told whether it is asked again.
+
+        What another cputune was killed over is put back first. Raises Busy where a living one does not end; NotPutBack
+        where something is left in these domains.
+        """
+        from cputune.transaction.recovery import Stuck, in_the_way, recover
+
+        stuck, wanted = Stuck(), keys(False)
+        while True:
+            with self.tools.locks.hold(wanted) as waited:
+                before, wanted = wanted, keys(True) if waited else wanted
+                if wanted == before and not in_the_way(self.tools, wanted, stuck):
+                    yield
+                    return
+            stuck |= recover(self.tools)
+
+    def tidy(self) -> None:
+        """Put back what was cut off, where we may; else say that it is there."""
+        from cputune.transaction.recovery import pending, recover, seems_cut_off
+
+        if not pending(self.tools):
+            return
+        if os.access(self.host.state_dir, os.W_OK):
+            for error in recover(self.tools).values():
+                self.tools.say(error.message)
+        elif seems_cut_off(self.tools):
+            self.tools.say("a change was cut off, and waits to be put back: sudo cputune recover")
+
+    def undo(self, name: str | None, *, force: bool = False, dry_run: bool = False) -> Plan:
+        """Take back the last transaction, or the last one of a domain in that domain; with `force` whatever came since.
+
+        Raises WrongState where somebody else has changed it since, or nothing is there; as `change`.
+        """
+        from cputune.transaction.recovery import keys_of_tasks
+        from cputune.undo import Undoing, latest, tasks_of
+
+        name = None if name is None else self.name_in_history(name)
+        past = latest(self.tools, name)
+        tasks = tasks_of(past, name)
+        if dry_run:
+            return Undoing(self.tools, past, force=force).plan(tasks)
+        with self.serialised(lambda _: keys_of_tasks(self.tools, tasks)):
+            if latest(self.tools, name) != past:
+                raise WrongState("another cputune has changed it meanwhile", "cputune history")
+            plan = Undoing(self.tools, past, force=force).plan(tasks)
+            self.perform(plan, undoes=past.entry.id)
+        return plan
+
+    def name_in_history(self, name: str) -> str:
+        """RUNTIME:NAME of a domain that may be gone by now. Raises NoSuchDomain, UsageError."""
+        from cputune.transaction.history import History
+
+        try:
+            return self.find(name).qualified
+        except CpuTuneError:
+            known = {domain for past in History(self.tools).past() for domain in past.entry.domains}
+            fitting = [domain for domain in known if name in (domain, domain.partition(":")[2])]
+            if len(fitting) != 1:
+                raise
+            return fitting[0]
+
+    def apply(self, domain: Domain, *, dry_run: bool = False) -> Plan:
         """Put the saved configuration of a running domain into force, as `change` does. Raises CpuTuneError."""
+        return self.change([self.saved_job(domain)], dry_run=dry_run)
+
+    def saved_job(self, domain: Domain) -> Job:
+        """What the saved configuration wants of a domain. Raises WrongState where there is none."""
+        from cputune.planner import Job
+
         saved = self.store().load(domain)
         if not saved.change.named():
             raise WrongState(
                 f"nothing is saved for {domain.qualified}", f"cputune set {domain.qualified} --cpus 1 --config"
             )
-        return self.change([domain], Request(saved.change), "live", dry_run=dry_run, announce=announce)[0]
+        return Job(domain, Request(saved.change), "live")
 
 
 def shown(domain: Domain, state: CpuTune, given: Iterable[int | None]) -> CpuTune:

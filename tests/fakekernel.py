@@ -100,6 +100,10 @@ class FakeKernel(Host):
         """Let `fault` happen at the `number`-th read of a cgroup's file from now; `on`: and at all that follow."""
         self._script("read", number, fault, on)
 
+    def heal(self) -> None:
+        """No fault from now on."""
+        self._faults.clear()
+
     def put_file(self, path: str, text: str) -> None:
         """Make an ordinary file."""
         file = Path(self.real(path))

@@ -13,9 +13,10 @@ from typing import Any
 
 from cputune.cgroup import Cgroups
 from cputune.errors import CpuTuneError
+from cputune.goal import Where
 from cputune.host import Host
 from cputune.model import Change, CpuTune, Domain, Request
-from cputune.planner import Outcome
+from cputune.planner import Job, Outcome, Plan
 from cputune.tune import SchedInfo, Tuner
 from tests.fakekernel import FakeKernel
 
@@ -27,7 +28,7 @@ class RealHost(Host):
     """This machine; records the writes."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__("/", str(folder / "config"), str(folder / "state"))
+        super().__init__("/", str(folder / "config"), str(folder / "state"), str(folder / "data"))
         self.writes: list[tuple[str, str]] = []
 
     def write(self, path: str, text: str) -> None:
@@ -197,7 +198,7 @@ class Lab:
     def set(self, *names: str, dry_run: bool = False, **values: Any) -> list[Outcome]:
         """`cputune set` on these cgroups (the test's own if none is named), live."""
         domains = [self.name(name) for name in names or ("",)]
-        return self.tuner.change(domains, request(**values), "live", dry_run=dry_run)
+        return list(change_domains(self.tuner, domains, request(**values), "live", dry_run=dry_run).outcomes)
 
     def schedinfo(self, name: str = "") -> SchedInfo:
         """`cputune schedinfo` on a cgroup."""
@@ -210,6 +211,11 @@ class Lab:
     def written(self) -> list[tuple[str, str]]:
         """The writes since the last `put`: the file below the test's cgroup, and the text."""
         return [(path.removeprefix(f"{self.directory()}/"), text) for path, text in self.host.writes]
+
+
+def change_domains(tuner: Tuner, names: list[str], wanted: Request, where: Where, *, dry_run: bool = False) -> Plan:
+    """`cputune set` of the same for some domains."""
+    return tuner.change([Job(tuner.find(name), wanted, where) for name in names], dry_run=dry_run)
 
 
 def request(cpus: int | None = None, zeros: tuple[str, ...] = (), **values: Any) -> Request:
@@ -262,7 +268,7 @@ def snapshot(host: FakeKernel) -> dict[str, str]:
         for name in names:
             path = os.path.join(folder, name)
             files[path.removeprefix(host.root)] = Path(path).read_text()
-    files.pop("/run/cputune/lock", None)
+    files.pop("/run/cputune/locks", None)
     return files
 
 

@@ -70,6 +70,10 @@ class Cgroups:
         """Whether the cgroup is there."""
         return self.host.is_dir(self.directory(cgroup))
 
+    def inode(self, cgroup: str) -> int | None:
+        """Its number, which another one at the same place does not have; None where there is none."""
+        return self.host.inode(self.directory(cgroup))
+
     def children(self, cgroup: str) -> list[str]:
         """The names of the cgroups right below."""
         return self.host.children(self.directory(cgroup))

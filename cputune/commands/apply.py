@@ -1,51 +1,106 @@
-"""`cputune apply`: put saved configurations into force."""
+"""`cputune apply`: put saved configurations, or those in a file, into force."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from cputune.commands.output import show, warn
-from cputune.errors import CpuTuneError, NoSuchDomain, UsageError
-from cputune.names import printable
-from cputune.params import DOMAIN, json_option, make_tuner
+from cputune.commands.output import Failures, show
+from cputune.errors import NoSuchDomain, UsageError
+from cputune.model import Request
+from cputune.params import DOMAIN, json_option, make_tuner, say, where_of, where_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cputune.goal import Where
+    from cputune.planner import Job
+    from cputune.tune import Tuner
 
 EPILOG = """\b
 Try: cputune apply
-     cputune apply mydom --dry-run"""
+     cputune apply mydom --dry-run
+     cputune apply --file limits.yaml --live --config"""
 
 
-@click.command(epilog=EPILOG, short_help="Put the saved configuration into force on running domains.")
+@click.command(epilog=EPILOG, short_help="Put saved configurations, or those in a file, into force.")
 @click.argument("domains", nargs=-1, type=DOMAIN, metavar="[DOMAIN]...")
+@click.option(
+    "--file",
+    "path",
+    metavar="FILE",
+    type=click.Path(allow_dash=True),
+    help="Change what this file names instead: documents of the form of a saved one, each with its domain; - is stdin.",
+)
+@where_options
 @click.option("--dry-run", is_flag=True, help="Print every write, in order; write nothing.")
+@click.option(
+    "--atomic/--keep-going",
+    default=None,
+    help="All domains or none (the default with --file); or as many as can be, with the first failure's exit status.",
+)
 @json_option
 @click.pass_context
-def command(ctx: click.Context, domains: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+def command(
+    ctx: click.Context,
+    domains: tuple[str, ...],
+    path: str | None,
+    live: bool,
+    config: bool,
+    current: bool,
+    dry_run: bool,
+    atomic: bool | None,
+    as_json: bool,
+) -> None:
     """Put the saved configuration into force on the named domains, or on all that run and have one.
 
-    One transaction a domain. One that fails does not stop the others; the exit status is then that of the first
-    failure. What is in force already is left alone, so it can be called as often as one likes.
+    What is in force already is left alone, so it can be called as often as one likes. With --file the values are those
+    of the file, and go where `cputune set` would put them: --live, --config, or both. Where a limit stands in the way
+    of another one, as between a parent and its child on cgroup v1, the order is worked out.
     """
-    from cputune.cli import tell
+    from cputune.batch import carry_out
 
-    tuner = make_tuner(ctx.find_root().params)
-    named: list[tuple[str, str | None]] = [(name, None) for name in domains]
-    outcomes, status = [], 0
-    for name, path in named or tuner.store().names():
-        try:
-            domain = tuner.find(name)
-            wanted = tuner.store().path(domain)
-            if path not in (None, wanted):
-                raise UsageError(f"{path}: not the file of {domain.qualified}", f"it belongs in {wanted}")
-            if not domain.running and not domains:
-                click.echo(f"cputune: {printable(domain.qualified)}: not running, skipped", err=True)
-                continue
-            outcomes.append(tuner.apply(domain, dry_run=dry_run, announce=warn))
-        except NoSuchDomain as error:
-            if domains:
-                status = status or tell(error)
-            else:
-                click.echo(f"cputune: {printable(name)}: not there, skipped", err=True)
-        except CpuTuneError as error:
-            status = status or tell(error)
-    show(outcomes, dry_run=dry_run, as_json=as_json)
-    ctx.exit(status)
+    if path is None and (live or config or current):
+        raise UsageError("--live, --config and --current are for --file: without it, saved goes to live")
+    if path is not None and domains:
+        raise UsageError("--file names its domains itself", "cputune apply --file FILE")
+    tuner = make_tuner(ctx)
+    failures = Failures(keep_going=not (path is not None if atomic is None else atomic))
+    if path is not None:
+        jobs = list(_from_file(tuner, failures, path, where_of(live, config, current)))
+    elif domains:
+        jobs = list(failures.each(domains, lambda name: tuner.saved_job(tuner.find(name))))
+    else:
+        jobs = [job for job in failures.each(tuner.store().names(), lambda saved: _saved(tuner, *saved)) if job]
+    show(carry_out(tuner, jobs, failures.tell, dry_run=dry_run), dry_run=dry_run, as_json=as_json)
+    ctx.exit(failures.status)
+
+
+def _saved(tuner: Tuner, name: str, path: str) -> Job | None:
+    """What a saved file wants; None where its domain is not there, or does not run. Raises CpuTuneError."""
+    try:
+        domain = tuner.find(name)
+    except NoSuchDomain:
+        say(f"{name}: not there, skipped")
+        return None
+    wanted = tuner.store().path(domain)
+    if path != wanted:
+        raise UsageError(f"{path}: not the file of {domain.qualified}", f"it belongs in {wanted}")
+    if not domain.running:
+        say(f"{domain.qualified}: not running, skipped")
+        return None
+    return tuner.saved_job(domain)
+
+
+def _from_file(tuner: Tuner, failures: Failures, path: str, where: Where) -> Iterator[Job]:
+    from cputune.planner import Job
+    from cputune.store import read_many
+
+    known: dict[str, str] = {}
+    for name, change in read_many(path):
+        for domain in failures.each([name], tuner.find):
+            if domain.qualified in known:
+                raise UsageError(f"{path}: {known[domain.qualified]} and {name} are one domain: {domain.qualified}")
+            known[domain.qualified] = name
+            yield Job(domain, Request(change), where)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cputune.errors import CpuTuneError, UsageError, WrongState, from_os_error
+from cputune.locks import Keys
 from cputune.model import Domain
 from cputune.names import check, is_component, printable
-from cputune.params import knob_options, make_tuner, request_of
+from cputune.params import knob_options, make_tuner, request_of, say
 
 if TYPE_CHECKING:
     from cputune.model import CpuTune, Request, Stats
-    from cputune.planner import Outcome
     from cputune.spawn import Command, Place
     from cputune.tune import Tuner
 
@@ -45,7 +44,7 @@ def command(ctx: click.Context, /, name: str | None, words: tuple[str, ...], **v
     where it could not be executed.
     """
     request = request_of(values)
-    tuner = make_tuner(ctx.find_root().params)
+    tuner = make_tuner(ctx)
     name = check(name if name is not None else f"{os.path.basename(words[0])}-{os.getpid()}")
     if not is_component(name):
         raise UsageError(f"--name: {printable(name)} cannot be a name: it has a slash, or is too long")
@@ -68,7 +67,7 @@ def _run(tuner: Tuner, name: str, words: list[str], request: Request) -> int:
             process.cancel()
             _leave(tuner, name, place)
             if isinstance(error, NotExecuted):
-                _say(f"cputune: error: {error.message}")
+                say(f"error: {error.message}")
                 return error.status
             raise
         status = wait(process)
@@ -76,7 +75,7 @@ def _run(tuner: Tuner, name: str, words: list[str], request: Request) -> int:
         try:
             _tell(name, seconds, tuner.site.stats(cgroup), tuner.site.read(cgroup))
         except CpuTuneError as error:  # the command did it, and its exit status counts all the same
-            _say(f"cputune: run:{name}: ran {seconds:.3f} s; {error.message}")
+            say(f"run:{name}: ran {seconds:.3f} s; {error.message}")
         _leave(tuner, name, place)
     return status
 
@@ -86,7 +85,7 @@ def _enter(tuner: Tuner, name: str, process: Command) -> tuple[Place, str]:
     from cputune.runtimes import run
     from cputune.spawn import OTHER_NAME, place_for, sweep
 
-    with tuner.tools.state.locked():  # of two that want one name, one gets it
+    with tuner.tools.locks.hold(Keys(frozenset(("names of run",)))):  # of two that want one name, one gets it
         sweep(tuner.site)
         for taken in run.find(tuner.site, name):
             raise WrongState(f"run:{name} is there already (cgroup {taken.limit})", OTHER_NAME)
@@ -103,13 +102,9 @@ def _enter(tuner: Tuner, name: str, process: Command) -> tuple[Place, str]:
 
 def _limit(tuner: Tuner, name: str, request: Request) -> None:
     if request.change.named() or request.microcpus is not None:
-        tuner.change([f"run:{name}"], request, "live", announce=_warn)
+        from cputune.planner import Job
 
-
-def _warn(outcomes: list[Outcome]) -> None:
-    for outcome in outcomes:
-        for note in outcome.notes:
-            _say(f"cputune: {note}")
+        tuner.change([Job(tuner.find(f"run:{name}"), request, "live")])
 
 
 def _leave(tuner: Tuner, name: str, place: Place | None) -> None:
@@ -126,7 +121,7 @@ def _leave(tuner: Tuner, name: str, place: Place | None) -> None:
     except (CpuTuneError, OSError) as error:
         left = str(error)
     if left:
-        _say(f"cputune: run:{name}: {left}")
+        say(f"run:{name}: {left}")
 
 
 def _tell(name: str, seconds: float, stats: Stats, state: CpuTune) -> None:
@@ -142,10 +137,4 @@ def _tell(name: str, seconds: float, stats: Stats, state: CpuTune) -> None:
             f"throttled in {stats.throttled} of {stats.periods} periods ({share:.0%}), "
             f"for {(stats.throttled_usec or 0) / 1e6:.3f} s"
         )
-    _say(f"cputune: run:{name}: ran {seconds:.3f} s, {used} ({limit}); {held}")
-
-
-def _say(text: str) -> None:
-    """Tell on stderr; where nobody reads that any more, the command goes on all the same."""
-    with contextlib.suppress(OSError):
-        click.echo(printable(text), err=True)
+    say(f"run:{name}: ran {seconds:.3f} s, {used} ({limit}); {held}")

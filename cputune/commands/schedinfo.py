@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from cputune.commands.output import warn
 from cputune.errors import UsageError
 from cputune.model import KNOBS, Request
 from cputune.params import (
@@ -53,11 +52,15 @@ def command(
     from cputune import report
 
     where = where_of(live, config, current)
-    tuner = make_tuner(ctx.find_root().params)
+    tuner = make_tuner(ctx)
     request = assignments_of((*assigned, *assignments))
     if request is not None:
-        tuner.change([domain], request, where, announce=warn)
+        from cputune.planner import Job
+
+        tuner.change([Job(tuner.find(domain), request, where)])
         where = "live" if where == "both" else where
+    else:
+        tuner.tidy()
     info = tuner.schedinfo(domain, where)
     if as_json:
         click.echo(report.to_json(report.schedinfo_data(info, everything=everything)))

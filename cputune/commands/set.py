@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cputune.commands.output import show, warn
+from cputune.commands.output import Failures, show
 from cputune.errors import UsageError
 from cputune.params import (
     DOMAIN,
@@ -22,7 +22,8 @@ from cputune.params import (
 EPILOG = """\b
 Try: cputune set mydom --quota 50000 --live
      cputune set mydom --cpus 1.5 --live --config
-     cputune set lxc:web lxc:db --shares 512 --dry-run"""
+     cputune set lxc:web lxc:db --shares 512 --dry-run
+     cputune set web db cache --cpus 2 --keep-going"""
 
 
 @click.command("set", epilog=EPILOG, short_help="Change the limits of domains, now or as saved.")
@@ -35,6 +36,11 @@ Try: cputune set mydom --quota 50000 --live
     help="Also have the runtime itself remember it, by its own command; together with --live --config.",
 )
 @click.option("--dry-run", is_flag=True, help="Print every write, in order, and the file it goes to; write nothing.")
+@click.option(
+    "--atomic/--keep-going",
+    default=True,
+    help="All domains or none, which is the default; or as many as can be, with the first failure's exit status.",
+)
 @json_option
 @click.pass_context
 def command(
@@ -46,6 +52,7 @@ def command(
     current: bool,
     native: bool,
     dry_run: bool,
+    atomic: bool,
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -55,6 +62,9 @@ def command(
     put back as it was. What is not named does not change. 0 is libvirt's "no value": live it changes nothing, in the
     config it removes the key.
     """
+    from cputune.batch import carry_out
+    from cputune.planner import Job
+
     request = need_something(request_of(values))
     where = where_of(live, config, current)
     if native and not config:
@@ -62,6 +72,8 @@ def command(
             "--native changes what the domain's runtime puts into force at the next start: give --config too",
             "cputune set mydom --cpus 1.5 --live --config --native",
         )
-    tuner = make_tuner(ctx.find_root().params)
-    outcomes = tuner.change(list(domains), request, where, dry_run=dry_run, native=native, announce=warn)
-    show(outcomes, dry_run=dry_run, as_json=as_json)
+    tuner = make_tuner(ctx)
+    failures = Failures(keep_going=not atomic)
+    jobs = [Job(domain, request, where) for domain in failures.each(domains, tuner.find)]
+    show(carry_out(tuner, jobs, failures.tell, dry_run=dry_run, native=native), dry_run=dry_run, as_json=as_json)
+    ctx.exit(failures.status)

@@ -46,7 +46,9 @@ def command(
     from cputune import status_report as report
     from cputune.status import Observer
 
-    observer = Observer(make_tuner(ctx.find_root().params))
+    tuner = make_tuner(ctx)
+    tuner.tidy()
+    observer = Observer(tuner)
     host, rows = observer.host(), observer.rows(domains, wanted, interval)
     if as_json:
         from cputune.report import to_json

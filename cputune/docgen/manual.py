@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from cputune.errors import Exit
 from cputune.host import CONFIG_DIR, STATE_DIR
+from cputune.locks import LOCK_SECONDS
 from cputune.model import DEFAULT_PERIOD, DEFAULT_SHARES, DEFAULT_WEIGHT
-from cputune.state import LOCK_SECONDS
 
 HELP_OPTION = "Print this command's options and examples."
 

@@ -65,7 +65,7 @@ def _remembered(site: Cgroups, program: str, stamp: str) -> tuple[int, ...] | No
 def _ask(site: Cgroups, path: str, stamp: str) -> tuple[int, ...] | None:
     from contextlib import suppress
 
-    from cputune.state import write_atomically
+    from cputune.files import write_atomically
 
     try:
         said = site.host.run([path, "--version"]).stdout.partition("\n")[0]

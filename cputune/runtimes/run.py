@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from cputune.cgroup import Cgroups
 from cputune.errors import Unsupported
+from cputune.files import write_atomically
 from cputune.host import STATE_DIR, Host
 from cputune.model import Domain
 from cputune.names import file_name
 from cputune.runtimes.listing import at_most_one
-from cputune.state import write_atomically
 from cputune.units import parse_integer
 
 

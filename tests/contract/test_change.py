@@ -15,7 +15,7 @@ from cputune.tune import Tuner
 from tests.conftest import CommandLine
 from tests.contract.conftest import FAKES
 from tests.fakekernel import FakeKernel
-from tests.lab import Lab, opened, request
+from tests.lab import Lab, change_domains, opened, request
 
 Values = dict[str, Any]
 V1, V2 = pytest.mark.cgroup(1), pytest.mark.cgroup(2)
@@ -317,7 +317,7 @@ def test_shares_above_the_largest_weight_are_refused(lab: Lab) -> None:
 
 def test_the_root_cgroup_has_no_limit(lab: Lab) -> None:
     with pytest.raises(Unsupported) as caught:
-        lab.tuner.change(["cgroup:/"], request(quota=50000), "live")
+        change_domains(lab.tuner, ["cgroup:/"], request(quota=50000), "live")
     text = "cgroup:/ is the root cgroup, which has no CPU limit and no weight"
     assert says(caught.value) == (text, "choose one below it: cputune status")
     assert lab.written() == []
@@ -374,7 +374,7 @@ def test_what_the_kernel_has_not_got_is_named(
     lab = Lab(host)
     lab.group = "/group"
     with pytest.raises(Unsupported) as caught:
-        Tuner(host).change(["cgroup:/group"], request(**change), "live")
+        change_domains(Tuner(host), ["cgroup:/group"], request(**change), "live")
     names = {name: lab.file(name).rpartition("/")[2] for name in ("burst", "idle", "weight", "quota")}
     assert says(caught.value) == (message.format(directory=lab.directory(), **names), hint)
 
@@ -385,7 +385,7 @@ def test_what_an_old_kernel_has_can_be_set(tmp_path: Path, version: int, lacks: 
     host = FakeKernel(tmp_path, FAKES[f"fake-v{version}"]._replace(**dict.fromkeys(lacks, False)))
     host.mkdir(f"{host.mount}/group")
     bandwidth: Values = {} if "bandwidth" in lacks else {"quota": 5000, "period": 20000}
-    Tuner(host).change(["cgroup:/group"], request(weight=200, **bandwidth), "live")
+    change_domains(Tuner(host), ["cgroup:/group"], request(weight=200, **bandwidth), "live")
     written = {path.rpartition("/")[2]: text for path, text in host.writes}
     limit = {1: {"cpu.cfs_quota_us": "5000", "cpu.cfs_period_us": "20000"}, 2: {"cpu.max": "5000 20000"}}[version]
     weight = {1: {"cpu.shares": "2048"}, 2: {"cpu.weight": "200"}}[version]

@@ -9,7 +9,7 @@ import pytest
 
 from cputune.errors import Refused
 from cputune.model import KNOB, UNLIMITED
-from tests.lab import Lab, request
+from tests.lab import Lab, change_domains, request
 
 V1, V2 = pytest.mark.cgroup(1), pytest.mark.cgroup(2)
 
@@ -223,6 +223,6 @@ def test_the_same_domain_twice_is_one(lab: Lab) -> None:
 def test_two_names_of_one_cgroup_are_written_once(lab: Lab) -> None:
     pid = lab.spawn()
     lab.host.writes.clear()
-    lab.tuner.change([lab.name(), f"pid:{pid}"], request(quota=50000), "live")
+    change_domains(lab.tuner, [lab.name(), f"pid:{pid}"], request(quota=50000), "live")
     assert len(lab.written()) == 1
     assert lab.state().quota == 50000

@@ -161,10 +161,17 @@ def test_a_write_that_fails_and_cannot_be_taken_back_says_what_is_left(
     else:
         assert ended == Ended(7, "", told(cause))
     assert bool(changed) == (number > 1)
+    journal = [path for path in snapshot(host) if "/journal/" in path]
+    assert len(journal) == bool(changed)
     kernel = {path for path in before if path.startswith(host.mount)}
-    assert {path: text for path, text in snapshot(host).items() if path not in kernel} == {
+    assert {path: text for path, text in snapshot(host).items() if path not in {*kernel, *journal}} == {
         path: text for path, text in before.items() if path not in kernel
     }
+    host.heal()
+    recovered = cputune(host, "recover")
+    assert (recovered.status, recovered.out) == (0, "")
+    assert recovered.err.endswith("and not finished\n" if changed else "nothing to put back\n")
+    assert {path: text for path, text in snapshot(host).items() if not path.endswith("/history")} == before
 
 
 def states(host: FakeKernel) -> dict[str, dict[str, object]]:
@@ -449,7 +456,7 @@ def test_a_record_that_cannot_be_written_puts_live_back(host: FakeKernel, cputun
 def test_without_its_lock_nothing_begins(host: FakeKernel, cputune: CommandLine) -> None:
     host.put_file("/run/cputune", "not a directory\n")
     before = snapshot(host)
-    error = told(f"cannot lock {host.state_dir}/lock: File exists")
+    error = told(f"cannot lock {host.state_dir}/locks: Not a directory")
     assert cputune(host, *COMMAND) == Ended(7, "", error)
     assert (host.writes, snapshot(host)) == ([], before)
 

@@ -14,7 +14,7 @@ from cputune.cgroup import Cgroups
 from cputune.cgroup.mounts import Hierarchy
 from cputune.host import Host
 from tests.conftest import CommandLine
-from tests.lab import Lab, request
+from tests.lab import Lab, change_domains, request
 
 TOGETHER, SYSTEMD = "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/systemd"
 # layout, version, mount, root, where usage is counted, read-only, where systemd's tree is
@@ -71,7 +71,7 @@ def test_a_process_and_a_path_name_the_same_group(real: Lab) -> None:
     by_pid, by_path = real.tuner.find(f"pid:{pid}"), real.domain("child")
     by_directory = real.tuner.find(f"cgroup:{real.directory('child')}")
     assert by_pid.limit == by_path.limit == by_directory.limit == real.path("child")
-    real.tuner.change([f"pid:{pid}"], request(quota=40000), "live")
+    change_domains(real.tuner, [f"pid:{pid}"], request(quota=40000), "live")
     assert real.state("child").quota == 40000
 
 

@@ -8,7 +8,7 @@ from cputune import report
 from cputune.model import UNLIMITED, CpuTune, Domain, Write
 from cputune.planner import Moved, Outcome
 from cputune.systemd import INFINITY, Unit
-from cputune.transaction import Record, Save, Tell, Tune
+from cputune.transaction.tasks import Record, Save, Tell, Tune
 from cputune.tune import SchedInfo
 
 WEB = Domain("lxc", "web", running=True, persistent=True, limit="/web", weight="/web")
@@ -94,7 +94,7 @@ def test_a_name_with_control_characters() -> None:
 
 WRITE = Write("/sys/fs/cgroup/web/cpu.max", "50000 100000", "max 100000")
 TELL = Tell(Unit("a.service", 1000), {"CPUWeight": 50, "CPUQuotaPerSecUSec": INFINITY}, {"CPUWeight": INFINITY})
-TUNE = Tune("/web", STATE, STATE._replace(quota=50000), (WRITE,), TELL)
+TUNE = Tune("systemd:web.service", "/web", STATE, STATE._replace(quota=50000), (WRITE,), TELL)
 
 
 def test_the_steps_of_a_dry_run() -> None:
@@ -103,9 +103,9 @@ def test_the_steps_of_a_dry_run() -> None:
         "set-property 1000/a.service CPUQuotaPerSecUSec: infinity -> infinity",
         "write /sys/fs/cgroup/web/cpu.max: max 100000 -> 50000 100000",
     ]
-    assert report.step(Save("/etc/f.yaml", "x", None)) == ["save /etc/f.yaml: no file -> written"]
-    assert report.step(Save("/etc/f.yaml", "x", "y")) == ["save /etc/f.yaml: changed -> written"]
-    assert report.step(Save("/etc/f.yaml", None, "y")) == ["save /etc/f.yaml: changed -> removed"]
+    assert report.step(Save("lxc:web", "/etc/f.yaml", "x", None)) == ["save /etc/f.yaml: no file -> written"]
+    assert report.step(Save("lxc:web", "/etc/f.yaml", "x", "y")) == ["save /etc/f.yaml: changed -> written"]
+    assert report.step(Save("lxc:web", "/etc/f.yaml", None, "y")) == ["save /etc/f.yaml: changed -> removed"]
     assert report.step(Record(WEB, None, None)) == []
 
 

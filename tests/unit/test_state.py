@@ -1,23 +1,17 @@
-"""cputune's memory of this boot: records, the lock, and files that are replaced whole."""
+"""cputune's memory of this boot."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cputune import state as module
-from cputune.errors import CpuTuneError, Refused
+from cputune.errors import Refused
 from cputune.host import Host
 from cputune.model import MAX_QUOTA, UNLIMITED, Change, Domain
-from cputune.state import Applied, State, write_atomically
+from cputune.state import Applied, State
 
 WEB = Domain("lxc", "web", running=True, persistent=True)
 shared_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -120,115 +114,3 @@ def test_a_record_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(Refused) as caught:
         memory(tmp_path).record(WEB, Applied(Change(shares=2)))
     assert caught.value.message == f"cannot write {record_of(tmp_path)}: Not a directory"
-
-
-HOLDER = """
-import fcntl, sys
-file = open(sys.argv[1], "r+")
-fcntl.flock(file, fcntl.LOCK_EX)
-print("held", flush=True)
-sys.stdin.read()
-"""
-
-
-@pytest.mark.parametrize(
-    ("written", "who", "hint"), [("4242\n", "process 4242", "ps -fp 4242"), ("", "process unknown", None)]
-)
-def test_a_lock_that_another_process_keeps(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, who: str, hint: str | None
-) -> None:
-    state = memory(tmp_path)
-    with state.locked():
-        pass
-    lock = tmp_path / "state/lock"
-    lock.write_text(written)
-    monkeypatch.setattr(module, "LOCK_SECONDS", 0)
-    command = [sys.executable, "-c", HOLDER, str(lock)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(Refused) as caught, state.locked():
-            pytest.fail("two hold the lock")
-        holder.communicate("")
-    assert caught.value.message == f"another cputune ({who}) has held {lock} for 0 s"
-    assert caught.value.hint == hint
-    with state.locked():
-        assert lock.read_text() == f"{os.getpid()}\n"
-
-
-def test_the_lock_is_free_after_an_error(tmp_path: Path) -> None:
-    state = memory(tmp_path)
-    with pytest.raises(KeyError), state.locked():
-        raise KeyError
-    with state.locked():
-        assert (tmp_path / "state/lock").exists()
-
-
-def test_a_lock_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "state").write_text("not a directory")
-    with pytest.raises(CpuTuneError) as caught, memory(tmp_path).locked():
-        pytest.fail("locked a file")
-    assert caught.value.message == f"cannot lock {tmp_path}/state/lock: File exists"
-
-
-def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
-    path = tmp_path / "new/folder/file"
-    write_atomically(str(path), "one\n", sync=True)
-    inode = path.stat().st_ino
-    write_atomically(str(path), "two\udcff\n", sync=False)
-    assert path.read_bytes() == b"two\xff\n"
-    assert path.stat().st_ino != inode
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
-    assert [found.name for found in path.parent.iterdir()] == ["file"]
-
-
-def test_the_mode_does_not_depend_on_the_umask(tmp_path: Path) -> None:
-    before = os.umask(0o077)
-    try:
-        write_atomically(str(tmp_path / "file"), "x", sync=False)
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o644
-
-
-def test_a_failed_replacement_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "file"
-    path.write_text("old")
-
-    def full(fd: int, data: bytes) -> int:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "write", full)
-        with pytest.raises(OSError, match="No space left"):
-            write_atomically(str(path), "new", sync=True)
-    assert path.read_text() == "old"
-    assert [found.name for found in tmp_path.iterdir()] == ["file"]
-
-
-def test_a_long_write_in_pieces_arrives_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = os.write
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
-        write_atomically(str(tmp_path / "file"), "0123456789", sync=False)
-    assert (tmp_path / "file").read_text() == "0123456789"
-
-
-def test_a_process_forked_under_the_lock_does_not_keep_it(tmp_path: Path) -> None:
-    """As the one that holds a scope open for `cputune run`."""
-    gate, go = os.pipe()
-    with memory(tmp_path).locked():
-        pid = os.fork()
-        if pid == 0:
-            os.close(go)
-            os.read(gate, 1)
-            os._exit(0)
-    lock = os.open(tmp_path / "state/lock", os.O_RDWR)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    finally:
-        os.close(lock)
-        os.close(go)
-        os.waitpid(pid, 0)

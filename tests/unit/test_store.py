@@ -108,7 +108,7 @@ def out_of_range(key: str, value: str) -> str:
         ("version: 1\nquota: 'open\n", "f:3: not YAML: found unexpected end of stream"),
         ("version: 1\n\tquota: 5\n", "f:2: not YAML: found character '\\t' that cannot start any token"),
         ("version: 1\nquota: 5: 6\n", "f:2: not YAML: mapping values are not allowed here"),
-        ("version: 1\n---\nversion: 1\n", "f:2: not YAML: but found another document"),
+        ("version: 1\n---\nversion: 1\n", "f:3: more than one document"),
         ("version: 1\n\x07\n", "f:1: not YAML: unacceptable character #x0007: special characters are not allowed"),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 
 from cputune.host import Completed, Host
 from cputune.model import Change, Request
+from cputune.planner import Job
 from cputune.systemd import INFINITY
 from cputune.tune import Tuner
 from tests.conftest import CommandLine
@@ -113,11 +114,11 @@ def test_what_systemd_rounds_is_written_exactly_and_noted(host: Managed, cputune
 
 
 def test_what_systemd_will_round_is_said_before_anything_is_written(host: Managed, cputune: CommandLine) -> None:
-    seen = []
-    change = Request(Change(quota=33333))
-    Tuner(host).change([UNIT], change, announce=lambda outcomes: seen.append((outcomes[0].notes, list(host.log))))
-    ((notes, log),) = seen
-    assert "its next reload makes this one 33330" in notes[0]
+    seen: list[tuple[str, list[str]]] = []
+    tuner = Tuner(host, lambda text: seen.append((text, list(host.log))))
+    tuner.change([Job(tuner.find(UNIT), Request(Change(quota=33333)), "live")])
+    ((note, log),) = seen
+    assert "its next reload makes this one 33330" in note
     assert log == []
     host.refusal = "No"
     done = cputune(host, "set", UNIT, "--quota", "44444")

@@ -14,7 +14,7 @@ import pytest
 from cputune.cgroup import Cgroups
 from cputune.host import Completed
 from cputune.model import UNLIMITED, Change, Domain
-from cputune.native import at_start
+from cputune.transaction.native import at_start
 from tests.conftest import CommandLine
 from tests.contract.conftest import FAKES
 from tests.fakekernel import FakeKernel, fail

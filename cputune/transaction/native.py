@@ -21,13 +21,16 @@ from cputune.errors import (
     WrongState,
     from_os_error,
 )
+from cputune.files import write_atomically
 from cputune.goal import goal_of, touched
 from cputune.memory import Edit, Orders, Remembered, Run, Step, Wanted, agree, require
 from cputune.memory.command import default_shares
 from cputune.model import Change, CpuTune, Domain, Request
-from cputune.state import write_atomically
 from cputune.systemd import Properties, Unreachable, differs, unit_of, wanted
-from cputune.transaction import Tell, Tools, Tune, deferred, settle, value_text
+from cputune.transaction import Tools
+from cputune.transaction.settle import settle, value_text
+from cputune.transaction.signals import deferred
+from cputune.transaction.tasks import Tell, Tune
 
 _COMMAND_SECONDS = 120.0
 
@@ -35,13 +38,26 @@ _COMMAND_SECONDS = 120.0
 class Native(NamedTuple):
     """Have the domain's runtime remember other limits; what it does to the cgroups meanwhile is undone at once."""
 
-    domain: Domain
+    of: Domain
     orders: Orders
-    before: Remembered
+    before: Change | None
+    """What it remembered; None where we cannot tell."""
+    records: str
+    """Stands for the records that said so."""
     default_shares: int
     """What stands for nothing remembered."""
     seats: tuple[Tune, ...]
     """What the domain's cgroups are to have then, all knobs, and systemd is to hold; and the same from before."""
+
+    @property
+    def domain(self) -> str:
+        """RUNTIME:NAME."""
+        return self.of.qualified
+
+    @property
+    def durable(self) -> bool:
+        """A runtime's memory is for the next boot as well."""
+        return True
 
     def do(self, tools: Tools) -> None:
         """Run the runtime's command, see that it took, and hold the cgroups to what they had. Raises CpuTuneError."""
@@ -51,7 +67,7 @@ class Native(NamedTuple):
         found = self._now(tools).change
         if not agree(found, self.orders.after, self.default_shares):
             raise Refused(
-                f"{self.domain.runtime} took the command but not the value for {self.domain.qualified}: "
+                f"{self.of.runtime} took the command but not the value for {self.domain}: "
                 f"it remembers {_named(found)}, not {_named(self.orders.after)}"
             )
         for seat in self.seats:
@@ -60,11 +76,11 @@ class Native(NamedTuple):
     def undo(self, tools: Tools) -> None:
         """The memory from before, or what means the same, and then the cgroups from before."""
         try:
-            if self._now(tools).raw != self.before.raw:
+            if stands_for(self._now(tools)) != self.records:
                 for step in self.orders.back:
                     carry_out(tools, step)
                 if self._is_other(self._now(tools)):
-                    raise Refused(f"{self.domain.runtime} does not take back what it remembers")
+                    raise Refused(f"{self.of.runtime} does not take back what it remembers")
         finally:
             for seat in reversed(self.seats):
                 _hold(tools, seat, seat.now, seat.tell.held if seat.tell else {})
@@ -75,17 +91,24 @@ class Native(NamedTuple):
         now = self._now(tools)
         if self._is_other(now):
             what = "something else" if now.change is None else _named(now.change)
-            found.append(f"{self.domain.runtime} remembers {what} for {self.domain.qualified}")
+            found.append(f"{self.of.runtime} remembers {what} for {self.domain}")
         return found
 
     def _is_other(self, now: Remembered) -> bool:
         """Whether a memory means something else than the one from before."""
-        if now.change is None or self.before.change is None:
-            return now.raw != self.before.raw
-        return not agree(now.change, self.before.change, self.default_shares)
+        if now.change is None or self.before is None:
+            return stands_for(now) != self.records
+        return not agree(now.change, self.before, self.default_shares)
 
     def _now(self, tools: Tools) -> Remembered:
-        return require(self.domain).read(tools.site, self.domain)
+        return require(self.of).read(tools.site, self.of)
+
+
+def stands_for(remembered: Remembered) -> str:
+    """A memory, as something to compare it with later."""
+    import hashlib
+
+    return hashlib.sha256(repr(remembered.raw).encode(errors="surrogatepass")).hexdigest()
 
 
 def _named(change: Change | None) -> str:
@@ -95,6 +118,7 @@ def _named(change: Change | None) -> str:
 
 def _hold(tools: Tools, seat: Tune, goal: CpuTune, properties: Properties) -> None:
     """Give a cgroup, and the unit that owns it, what they have lost meanwhile."""
+    seat.refuse_another(tools)
     if seat.tell and properties and differs(tools.systemd.get(seat.tell.unit, properties), properties):
         tools.systemd.set(seat.tell.unit, properties)
     settle(tools.site, seat.cgroup, goal)
@@ -166,23 +190,24 @@ def planned(
     default = default_shares(tools.site, domain)
     if orders.after is not None and agree(remembered.change, orders.after, default):
         return None
-    seats = [_seat(tools, request, cgroup, before[cgroup], after[cgroup]) for cgroup in before]
-    return Native(domain, orders, remembered, default, tuple(seats))
+    seats = [_seat(tools, request, domain, cgroup, before[cgroup], after[cgroup]) for cgroup in before]
+    return Native(domain, orders, remembered.change, stands_for(remembered), default, tuple(seats))
 
 
-def _seat(tools: Tools, request: Request, cgroup: str, before: CpuTune, goal: CpuTune) -> Tune:
+def _seat(tools: Tools, request: Request, domain: Domain, cgroup: str, before: CpuTune, goal: CpuTune) -> Tune:
     """What a cgroup is to have in spite of what the runtime's command does to it: all knobs, named or not."""
     version = tools.site.hierarchy.version
+    seat = Tune(domain.qualified, cgroup, before, goal, inode=tools.site.inode(cgroup))
     unit = unit_of(cgroup) if tools.systemd.booted() else None
     if unit is None:
-        return Tune(cgroup, before, goal, ())
+        return seat
     everything = wanted(version, goal, frozenset(Change._fields))
     named = wanted(version, goal, frozenset(touched(request)))
     try:
         held = tools.systemd.get(unit, everything, cgroup)
     except (Unreachable, NoSuchDomain):
         held = {}
-    return Tune(cgroup, before, goal, (), Tell(unit, {**held, **named}, held) if held else None)
+    return seat._replace(tell=Tell(unit, {**held, **named}, held) if held else None)
 
 
 def at_start(site: Cgroups, domain: Domain, saved: Change, remembered: Change | None) -> CpuTune:

@@ -1,0 +1,63 @@
+"""In which order to change several cgroups, some inside others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from cputune.cgroup.order import ratio
+from cputune.model import DEFAULT_PERIOD, UNLIMITED, CpuTune
+
+if TYPE_CHECKING:
+    from cputune.cgroup import Cgroups
+
+
+class Moving(Protocol):
+    """A cgroup on its way from one state to another."""
+
+    @property
+    def cgroup(self) -> str:
+        """Where it is."""
+
+    @property
+    def now(self) -> CpuTune:
+        """What it has."""
+
+    @property
+    def goal(self) -> CpuTune:
+        """What it is to have."""
+
+
+M = TypeVar("M", bound=Moving)
+
+
+def in_order(site: Cgroups, moving: Sequence[M]) -> list[M]:
+    """v1 allows no child above its parent at any moment: first what shrinks, from the inside out, then what grows.
+
+    Then no group is ever above an ancestor that still has to grow, or below a descendant that still has to shrink; and
+    each on its way keeps between what it had and what it gets, or has no limit of its own for an instant (`order`).
+    """
+    places = [move.cgroup for move in moving]
+    nested = _nested(places)
+    if not nested or site.hierarchy.version == 2:
+        return list(moving)
+
+    def turn(move: M) -> tuple[bool, int]:
+        # A group without a limit of its own has its ancestor's.
+        above = None if isinstance(move.now.quota, int) else site.bounds(move.cgroup).ancestor
+        has = ratio(above.quota, above.period) if above else _ratio(move.now)
+        grows = _ratio(move.goal) >= has
+        depth = move.cgroup.count("/")
+        return grows, depth if grows else -depth
+
+    return sorted(moving, key=turn)
+
+
+def _nested(cgroups: list[str]) -> bool:
+    """Whether one is inside another."""
+    known = set(cgroups)
+    return any(cgroup[:end] in known for cgroup in cgroups for end in range(1, len(cgroup)) if cgroup[end] == "/")
+
+
+def _ratio(state: CpuTune) -> int:
+    return ratio(state.quota or UNLIMITED, state.period or DEFAULT_PERIOD)

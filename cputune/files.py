@@ -1,0 +1,104 @@
+"""cputune's own files: folders that nobody else can write in, files that are replaced whole and through to the disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from cputune.errors import NoPermission
+
+
+def make_own_folder(path: str) -> None:
+    """Make a folder, with those above it, where it is not there. Raises OSError; NoPermission as `require_own`."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        os.makedirs(path, mode=0o755, exist_ok=True)
+        found = os.stat(path)
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    require_own(path, found)
+
+
+def require_own(path: str, found: os.stat_result) -> None:
+    """Raise NoPermission for a file or folder that somebody else could change: what is in it is not to be trusted."""
+    if found.st_uid not in (0, os.geteuid()):
+        raise NoPermission(f"{path} belongs to user {found.st_uid}, who can change it", f"chown root {path}")
+    if found.st_mode & 0o002 or (found.st_mode & 0o020 and found.st_gid not in (0, os.getegid())):
+        raise NoPermission(
+            f"{path} can be written by others (mode {stat.S_IMODE(found.st_mode):04o})", f"chmod go-w {path}"
+        )
+
+
+def read_own(path: str, limit: int) -> str:
+    """The text of a file of ours, of at most `limit` bytes. Raises OSError; NoPermission as `require_own`."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(fd, "rb") as file:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        require_own(path, found)
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    return data.decode("utf-8", "surrogateescape")
+
+
+def scratch_of(path: str, pid: int) -> str:
+    """Where a process writes a file before it gets its name: what is left there of a killed one is rubbish."""
+    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)[:200]}.{pid}")
+
+
+def write_atomically(
+    path: str, text: str, *, sync: bool, mode: int = 0o644, like: os.stat_result | None = None
+) -> None:
+    """Replace a file as a whole: write beside it, rename, with `sync` through to the disk. Raises OSError.
+
+    It gets this mode, or the mode and the owner of the file `like`.
+    """
+    folder = os.path.dirname(path)
+    os.makedirs(folder, mode=0o755, exist_ok=True)
+    scratch = scratch_of(path, os.getpid())
+    try:
+        fd = _create(scratch)
+        try:
+            write_all(fd, text.encode("utf-8", "surrogateescape"))
+            if like is not None:
+                os.fchown(fd, like.st_uid, like.st_gid)
+            os.fchmod(fd, like.st_mode & 0o777 if like else mode)
+            if sync:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(scratch, path)
+    except BaseException:
+        if os.path.lexists(scratch):
+            os.unlink(scratch)
+        raise
+    if sync:
+        sync_folder(folder)
+
+
+def _create(scratch: str) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(scratch, flags, 0o600)
+    except FileExistsError:  # of a process with our number, which was killed
+        os.unlink(scratch)
+        return os.open(scratch, flags, 0o600)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of it. Raises OSError."""
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def sync_folder(folder: str) -> None:
+    """Make renames and removals in a directory last. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

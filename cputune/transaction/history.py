@@ -1,0 +1,203 @@
+"""What was changed, by whom and when, a JSON line a transaction: to be read, and to be taken back.
+
+Bounded: what is oldest goes first. A history that cannot be written stops no change, since a full disk is often the
+reason for one; then it is said that the change cannot be undone.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cputune.errors import CpuTuneError, from_os_error
+from cputune.files import make_own_folder, read_own, write_all, write_atomically
+from cputune.locks import Keys
+from cputune.model import Value
+from cputune.transaction.codec import Undecodable, decode, encode
+
+if TYPE_CHECKING:
+    from cputune.host import Host
+    from cputune.transaction import Tools
+    from cputune.transaction.tasks import Task
+
+LARGEST = 4 << 20
+"""Bytes; then the older half goes."""
+_KEYS = Keys(frozenset(("history",)))
+
+
+class Step(NamedTuple):
+    """One knob of one domain before and after."""
+
+    domain: str
+    where: str
+    """"live", "config" or "native"."""
+    key: str
+    before: Value = None
+    after: Value = None
+
+
+class Entry(NamedTuple):
+    """One transaction."""
+
+    id: str
+    """Sorts by time."""
+    when: int
+    """Seconds since 1970."""
+    boot: str
+    """The kernel's boot_id: what was live is gone with its boot."""
+    pid: int
+    who: str
+    command: str
+    domains: tuple[str, ...]
+    steps: tuple[Step, ...] = ()
+    undoes: str = ""
+    """The transaction that this one takes back, in these domains."""
+
+
+class Past(NamedTuple):
+    """An entry of the history, as it stands now."""
+
+    entry: Entry
+    tasks: list[Any]
+    undone: frozenset[str]
+    """The domains in which it was taken back, or put back because it was cut off."""
+
+    def standing(self) -> tuple[str, ...]:
+        """The domains in which it could still be undone."""
+        return () if self.entry.undoes else tuple(name for name in self.entry.domains if name not in self.undone)
+
+
+class History:
+    """The history of one host."""
+
+    def __init__(self, tools: Tools) -> None:
+        self.tools = tools
+        self.path = os.path.join(tools.site.host.data_dir, "history")
+        self._entered = False
+
+    def enter(self, entry: Entry, tasks: Iterable[Task]) -> None:
+        """Add a transaction; through to the disk where what it changed is."""
+        from cputune.transaction.journal import named
+
+        self._entered = True
+        tasks = list(tasks)
+        line = {"done": encode(entry), "tasks": [named(task) for task in tasks]}
+        self._append(line, sync=any(task.durable for task in tasks))
+
+    def take_back(self, entry: Entry) -> None:
+        """Note that a transaction was put back, where it had been entered."""
+        if self._entered:
+            self._append({"undone": entry.id, "domains": list(entry.domains)}, sync=False)
+
+    def past(self) -> list[Past]:
+        """All that is known, oldest first; lines that make no sense are left out. Raises NoPermission."""
+        entries: dict[str, tuple[Entry, list[Any]]] = {}
+        undone: dict[str, set[str]] = {}
+        for line in self._lines():
+            if isinstance(line.get("undone"), str) and isinstance(line.get("domains"), list):
+                undone.setdefault(line["undone"], set()).update(map(str, line["domains"]))
+            try:
+                entry = decode(Entry, line.get("done"))
+            except Undecodable:
+                continue
+            tasks = line.get("tasks")
+            entries[entry.id] = (entry, tasks if isinstance(tasks, list) else [])
+        for entry, _ in entries.values():
+            if entry.undoes and not undone.get(entry.id):
+                undone.setdefault(entry.undoes, set()).update(entry.domains)
+        return [Past(entry, tasks, frozenset(undone.get(entry.id, ()))) for entry, tasks in entries.values()]
+
+    def _lines(self) -> list[dict[str, Any]]:
+        import json
+
+        found = []
+        for text in self._read().splitlines():
+            try:
+                line = json.loads(text)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(line, dict):
+                found.append(line)
+        return found
+
+    def _read(self) -> str:
+        try:
+            return read_own(self.path, 16 * LARGEST)
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise from_os_error(error, f"read {self.path}") from error
+
+    def _append(self, line: dict[str, Any], *, sync: bool) -> None:
+        import json
+
+        try:
+            with self.tools.locks.hold(_KEYS):
+                self._write(json.dumps(line).encode() + b"\n", sync=sync)
+        except (OSError, CpuTuneError) as error:
+            said = error.message if isinstance(error, CpuTuneError) else error.strerror or str(error)
+            self.tools.say(f"not entered in the history, so it cannot be undone: {self.path}: {said}")
+
+    def _write(self, data: bytes, *, sync: bool) -> None:
+        make_own_folder(os.path.dirname(self.path))
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        fd = os.open(self.path, flags, 0o600)
+        try:
+            before = os.fstat(fd).st_size
+            if before and os.pread(fd, 1, before - 1) != b"\n":
+                data = b"\n" + data  # behind a line that was cut short
+            try:
+                write_all(fd, data)
+                if sync:
+                    os.fsync(fd)
+            except OSError:
+                os.ftruncate(fd, before)  # half a line would spoil the next one
+                raise
+        finally:
+            os.close(fd)
+        if before + len(data) > LARGEST:
+            self._shorten()
+
+    def _shorten(self) -> None:
+        kept: list[str] = []
+        size = 0
+        for line in reversed(self._read().splitlines(keepends=True)):
+            size += len(line)
+            if kept and size > LARGEST // 2:
+                break
+            kept.append(line)
+        write_atomically(self.path, "".join(reversed(kept)), sync=False, mode=0o600)
+
+
+def new_entry(tools: Tools, domains: Iterable[str], steps: Iterable[Step] = (), undoes: str = "") -> Entry:
+    """The entry for a transaction that begins now."""
+    pid = os.getpid()
+    return Entry(
+        f"{time.time_ns():020d}-{pid}",
+        int(time.time()),
+        boot_of(tools.site.host),
+        pid,
+        _who(),
+        tools.command,
+        tuple(dict.fromkeys(domains)),
+        tuple(steps),
+        undoes,
+    )
+
+
+def boot_of(host: Host) -> str:
+    """What names this boot: random(4)."""
+    return (host.read_or_none("/proc/sys/kernel/random/boot_id") or "").strip()
+
+
+def _who() -> str:
+    import pwd
+
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = str(os.getuid())
+    sudo = os.environ.get("SUDO_USER")
+    return f"{sudo} as {name}" if sudo else name

@@ -1,0 +1,141 @@
+"""The way back, on disk while a transaction is under way: what a killed cputune leaves for the next one.
+
+A page a transaction: one JSON document, written and synced before the first change, removed after the last. One that
+changes files that outlive a reboot is kept where it outlives one too. A page that is cut short was never begun.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cputune.errors import CpuTuneError, from_os_error
+from cputune.files import make_own_folder, read_own, sync_folder, write_all
+from cputune.transaction.codec import Undecodable, decode, encode
+from cputune.transaction.history import Entry
+
+if TYPE_CHECKING:
+    from cputune.host import Host
+    from cputune.transaction.tasks import Task
+
+_VERSION = 1
+_LARGEST = 256 << 20
+
+
+class Page(NamedTuple):
+    """The journal of one transaction, by its file."""
+
+    path: str
+    durable: bool
+
+    @property
+    def id(self) -> str:
+        """Of the transaction."""
+        return os.path.basename(self.path)
+
+    @property
+    def key(self) -> str:
+        """What the cputune that works on it holds locked."""
+        return f"journal:{self.id}"
+
+    def remove(self) -> None:
+        """The transaction is over. Raises CpuTuneError."""
+        try:
+            os.unlink(self.path)
+            if self.durable:
+                sync_folder(os.path.dirname(self.path))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise from_os_error(error, f"remove {self.path}") from error
+
+
+class Begun(NamedTuple):
+    """What a page says."""
+
+    entry: Entry
+    tasks: tuple[Task, ...]
+
+
+class Journal:
+    """The pages of one host."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.folders = {durable: os.path.join(folder, "journal") for durable, folder in
+                        ((False, host.state_dir), (True, host.data_dir))}  # fmt: skip
+
+    def begin(self, entry: Entry, tasks: list[Task]) -> Page:
+        """Write a page, through to the disk. Raises Refused (disk full), NoPermission: nothing has been done then."""
+        import json
+
+        durable = any(task.durable for task in tasks)
+        page = Page(os.path.join(self.folders[durable], entry.id), durable)
+        document = {"version": _VERSION, "entry": encode(entry), "tasks": [named(task) for task in tasks]}
+        try:
+            make_own_folder(os.path.dirname(page.path))
+            fd = os.open(page.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                write_all(fd, json.dumps(document).encode())
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            if durable:
+                sync_folder(os.path.dirname(page.path))
+        except BaseException as error:
+            if os.path.lexists(page.path):
+                os.unlink(page.path)
+            if isinstance(error, OSError):
+                raise from_os_error(error, f"write {page.path}") from error
+            raise
+        return page
+
+    def pages(self) -> list[Page]:
+        """All there are, oldest first, whether those who wrote them still work on them or not."""
+        found = []
+        for durable, folder in self.folders.items():
+            try:
+                found += [Page(os.path.join(folder, name), durable) for name in os.listdir(folder)]
+            except OSError:
+                continue
+        return sorted(found, key=lambda page: page.id)
+
+    def read(self, page: Page) -> Begun | None:
+        """What a page says; None for one that was cut short: nothing had been done then. Raises CpuTuneError."""
+        import json
+
+        try:
+            text = read_own(page.path, _LARGEST)
+        except OSError as error:
+            raise from_os_error(error, f"read {page.path}") from error
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+        try:
+            if document["version"] != _VERSION:
+                raise Undecodable(f"version {document['version']}")
+            tasks = [tasked(name, value) for name, value in document["tasks"]]
+            return Begun(decode(Entry, document["entry"]), tuple(tasks))
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise CpuTuneError(
+                f"{page.path} is not a journal that this cputune can read: {error}",
+                f"look at it, and remove it: head -c 300 {page.path}",
+            ) from error
+
+
+def named(task: Task) -> list[Any]:
+    """A task as JSON has it."""
+    return [type(task).__name__, encode(task)]
+
+
+def tasked(name: str, value: object) -> Task:
+    """The task again. Raises Undecodable."""
+    from cputune.transaction.native import Native
+    from cputune.transaction.tasks import Record, Save, Tune
+
+    kinds = {"Tune": Tune, "Save": Save, "Record": Record, "Native": Native}
+    if name not in kinds:
+        raise Undecodable(f"no such task: {name[:60]}")
+    task: Task = decode(kinds[name], value)
+    return task

@@ -1,0 +1,160 @@
+"""The parts of a transaction: each can be done, and undone by what it knows alone, whatever of it was done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from cputune.errors import Gone, Refused
+from cputune.model import CpuTune, Domain, Write
+from cputune.state import Applied
+from cputune.systemd import Properties, Unit, differs
+from cputune.transaction.settle import differences, settle
+
+if TYPE_CHECKING:
+    from cputune.transaction import Tools
+
+
+class Task(Protocol):
+    """A part of a transaction."""
+
+    @property
+    def domain(self) -> str:
+        """RUNTIME:NAME of the domain that it changes."""
+
+    @property
+    def durable(self) -> bool:
+        """Whether what it changes outlives this boot: then the way back has to, too."""
+
+    def do(self, tools: Tools) -> None:
+        """Do it. Raises CpuTuneError, having done it or a part of it, or nothing."""
+
+    def undo(self, tools: Tools) -> None:
+        """Bring back the state from before, whatever of it was done. Raises CpuTuneError; Gone: it never will be."""
+
+    def left(self, tools: Tools) -> list[str]:
+        """What is not as it was, a line each. Raises CpuTuneError."""
+
+
+class Tell(NamedTuple):
+    """What the systemd unit that owns a cgroup is to hold, and what it held."""
+
+    unit: Unit
+    properties: Properties
+    held: Properties
+
+
+class Tune(NamedTuple):
+    """Bring one cgroup from the state `now` to the state `goal`: its owner first, then the files."""
+
+    domain: str
+    cgroup: str
+    now: CpuTune
+    goal: CpuTune
+    plan: tuple[Write, ...] = ()
+    """What is expected to be written, for --dry-run; systemd may have done a part of it when the turn comes."""
+    tell: Tell | None = None
+    inode: int | None = None
+    """Of the cgroup's directory: one with another number was made anew, and never had the state `now`."""
+
+    @property
+    def durable(self) -> bool:
+        """The kernel forgets it."""
+        return False
+
+    def do(self, tools: Tools) -> None:
+        """Tell systemd, then write until the cgroup has the goal. Raises CpuTuneError."""
+        if self.tell:
+            tools.systemd.set(self.tell.unit, self.tell.properties)
+        settle(tools.site, self.cgroup, self.goal)
+
+    def undo(self, tools: Tools) -> None:
+        """The same with the values from before, both of which systemd and the kernel may have differed in."""
+        self.refuse_another(tools)
+        try:
+            if self.tell:
+                tools.systemd.set(self.tell.unit, self.tell.held)
+        finally:
+            settle(tools.site, self.cgroup, self.now)
+
+    def refuse_another(self, tools: Tools) -> None:
+        """Raise Gone where the cgroup is not the one that was planned for: its domain was started anew since."""
+        directory = tools.site.directory(self.cgroup)
+        if self.inode is not None and tools.site.host.inode(directory) != self.inode:
+            raise Gone(f"{tools.site.host.real(directory)} is gone, or was made anew since")
+
+    def left(self, tools: Tools) -> list[str]:
+        """What is not as it was: knobs, and what systemd holds."""
+        found = differences(tools.site, self.cgroup, tools.site.read(self.cgroup), self.now)
+        if self.tell and differs(tools.systemd.get(self.tell.unit, self.tell.held), self.tell.held):
+            found.append(f"systemd holds other values for {self.tell.unit.name}")
+        return found
+
+
+class Save(NamedTuple):
+    """Replace a saved configuration; None is no file."""
+
+    domain: str
+    path: str
+    text: str | None
+    before: str | None
+
+    @property
+    def durable(self) -> bool:
+        """It is for the next boot as well."""
+        return True
+
+    def do(self, tools: Tools) -> None:
+        """Save, unless somebody has edited the file since it was read. Raises CpuTuneError."""
+        if self._read() != self.before:
+            raise Refused(f"{self.path} was changed by somebody else meanwhile", "give the command again")
+        self._write(tools, self.text)
+
+    def undo(self, tools: Tools) -> None:
+        """Save the text from before, where ours is there: a full disk has no room for it twice. Raises CpuTuneError."""
+        if self.text != self.before and self._read() == self.text:
+            self._write(tools, self.before)
+
+    def left(self, tools: Tools) -> list[str]:
+        """The file, which has the new text."""
+        return [f"{self.path} has the new configuration"]
+
+    def _read(self) -> str | None:
+        from cputune.store import read
+
+        return read(self.path)
+
+    def _write(self, tools: Tools, text: str | None) -> None:
+        from cputune.store import Store
+
+        Store(tools.site.host).write(self.path, text)
+
+
+class Record(NamedTuple):
+    """Remember what was put into force."""
+
+    of: Domain
+    applied: Applied | None
+    before: Applied | None
+
+    @property
+    def domain(self) -> str:
+        """RUNTIME:NAME."""
+        return self.of.qualified
+
+    @property
+    def durable(self) -> bool:
+        """It is about this boot."""
+        return False
+
+    def do(self, tools: Tools) -> None:
+        """Write the record. Raises CpuTuneError."""
+        tools.state.record(self.of, self.applied)
+
+    def undo(self, tools: Tools) -> None:
+        """Write the record from before, unless it is there. Raises CpuTuneError."""
+        if tools.state.applied(self.of) != self.before:
+            tools.state.record(self.of, self.before)
+
+    def left(self, tools: Tools) -> list[str]:
+        """The record."""
+        return [f"{tools.state.directory} remembers values for {self.domain} that are not in force"]
