@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 
 from cputune.errors import NoPermission
 
@@ -73,7 +74,7 @@ def write_atomically(
             os.close(fd)
         os.rename(scratch, path)
     except BaseException:
-        if os.path.lexists(scratch):
+        with suppress(OSError):
             os.unlink(scratch)
         raise
     if sync:

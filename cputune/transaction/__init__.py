@@ -7,7 +7,8 @@ killed (`recovery`). A task holds the state from before, whole, so putting back 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +22,10 @@ from cputune.transaction.signals import uninterrupted
 if TYPE_CHECKING:
     from cputune.transaction.history import Entry
     from cputune.transaction.tasks import Task
+
+
+_NAPS = (0.01, 0.05, 0.2)
+"""Seconds, for all tasks of a transaction together."""
 
 
 class Tools:
@@ -82,9 +87,10 @@ def put_back(tools: Tools, begun: Iterable[Task]) -> PutBack:
     """Undo, last first, as much as can be."""
     left: list[str] = []
     gone: dict[str, None] = {}
+    naps = iter(_NAPS)
     for task in reversed(list(begun)):
         try:
-            task.undo(tools)
+            _undo(tools, task, naps)
         except Gone:
             gone[task.domain] = None  # the cgroup is gone, and its values with it
         except CpuTuneError:
@@ -93,3 +99,18 @@ def put_back(tools: Tools, begun: Iterable[Task]) -> PutBack:
             except CpuTuneError as error:
                 left.append(error.message)
     return PutBack(left, list(gone))
+
+
+def _undo(tools: Tools, task: Task, naps: Iterator[float]) -> None:
+    """Undo, more than once: for a moment v1's kernel counts the limit of a group below that was just removed."""
+    while True:
+        try:
+            task.undo(tools)
+            return
+        except Gone:
+            raise
+        except CpuTuneError:
+            nap = next(naps, None)
+            if nap is None:
+                raise
+            time.sleep(nap)

@@ -7,6 +7,7 @@ changes files that outlive a reboot is kept where it outlives one too. A page th
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cputune.errors import CpuTuneError, from_os_error
@@ -42,12 +43,15 @@ class Page(NamedTuple):
         """The transaction is over. Raises CpuTuneError."""
         try:
             os.unlink(self.path)
-            if self.durable:
-                sync_folder(os.path.dirname(self.path))
         except FileNotFoundError:
             return
         except OSError as error:
             raise from_os_error(error, f"remove {self.path}") from error
+        if self.durable:
+            # With the page all of it is done: what a failure here may bring back with the next power failure is the
+            # state before, whole.
+            with suppress(OSError):
+                sync_folder(os.path.dirname(self.path))
 
 
 class Begun(NamedTuple):
@@ -83,7 +87,7 @@ class Journal:
             if durable:
                 sync_folder(os.path.dirname(page.path))
         except BaseException as error:
-            if os.path.lexists(page.path):
+            with suppress(OSError):
                 os.unlink(page.path)
             if isinstance(error, OSError):
                 raise from_os_error(error, f"write {page.path}") from error

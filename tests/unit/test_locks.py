@@ -6,13 +6,13 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from cputune import locks as locks_module
 from cputune.cgroup import Cgroups
 from cputune.errors import CpuTuneError, NoPermission
 from cputune.host import Host
@@ -23,6 +23,7 @@ from tests.fakekernel import FakeKernel
 
 HOLDER = """
 import sys
+import time
 from cputune.host import Host
 from cputune.locks import Keys, Locks
 exclusive, shared = (frozenset(filter(None, words.split(","))) for words in sys.argv[2:4])
@@ -90,7 +91,7 @@ def test_a_lock_is_waited_for(tmp_path: Path) -> None:
             try:
                 os.close(holder.stdin.fileno())  # or the other one never sees the end of it
                 naps = iter((b"x",))
-                locks_module.time.sleep = lambda _: os.write(go, next(naps, b""))  # type: ignore[assignment]
+                time.sleep = lambda _: os.write(go, next(naps, b""))  # type: ignore[assignment]
                 with locks(tmp_path).hold(keys("a"), seconds=60) as waited:
                     os._exit(42 if waited else 1)
             finally:
