@@ -49,6 +49,10 @@ class NoSuchDomain(CpuTuneError):
     exit = Exit.NO_DOMAIN
 
 
+class Ambiguous(NoSuchDomain):
+    """More than one domain has the name."""
+
+
 class Unsupported(CpuTuneError):
     """The kernel, the mount or this cgroup has not got what was asked for."""
 
@@ -69,6 +73,10 @@ class WrongState(CpuTuneError):
 
 class Gone(WrongState):
     """A cgroup or a container that went away: there is nothing left of it to put back."""
+
+
+class SomebodyElses(WrongState):
+    """Somebody else has changed it since: what we would put back is no longer what was there before."""
 
 
 class Refused(CpuTuneError):

@@ -15,11 +15,21 @@ def make_own_folder(path: str) -> None:
     try:
         found = os.stat(path)
     except FileNotFoundError:
-        os.makedirs(path, mode=0o755, exist_ok=True)
+        _make_folders(path)
         found = os.stat(path)
     if not stat.S_ISDIR(found.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     require_own(path, found)
+
+
+def _make_folders(path: str) -> None:
+    """Make a folder and those above it, so that they last. Raises OSError."""
+    parent = os.path.dirname(path)
+    if parent and not os.path.isdir(parent):
+        _make_folders(parent)
+    with suppress(FileExistsError):
+        os.mkdir(path, 0o755)
+        sync_folder(parent or ".")
 
 
 def require_own(path: str, found: os.stat_result) -> None:
@@ -59,7 +69,8 @@ def write_atomically(
     It gets this mode, or the mode and the owner of the file `like`.
     """
     folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o755, exist_ok=True)
+    if not os.path.isdir(folder):
+        _make_folders(folder)
     scratch = scratch_of(path, os.getpid())
     try:
         fd = _create(scratch)

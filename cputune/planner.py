@@ -171,7 +171,7 @@ class Planner:
         known: dict[str, Place] = {}
         for place in places:
             other = known.setdefault(place.cgroup, place)
-            if other.goal != place.goal and other.keys & place.keys:
+            if other.goal != place.goal:
                 names = f"{other.draft.domain.qualified} and {place.draft.domain.qualified}"
                 raise UsageError(
                     f"{names} are one cgroup, {place.cgroup}, and are to have different values",

@@ -31,12 +31,15 @@ class State:
     def applied(self, domain: Domain) -> Applied | None:
         """What cputune put into force in this domain since boot; None also where the record cannot be read."""
         try:
-            fd = os.open(self.path(domain), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = os.open(self.path(domain), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return None
-        with open(fd, encoding="utf-8", errors="surrogateescape") as file:
-            text = file.read(65536)
-        return _parse(text)
+        try:
+            return _parse(os.read(fd, 65536).decode(errors="surrogateescape"))
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
 
     def any_applied(self) -> bool:
         """Whether there is any record: a list of many domains need not look for each one's then."""

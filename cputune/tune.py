@@ -8,16 +8,17 @@ current, read every cgroup, compute its goal (`goal`), plan the tasks (`planner`
 from __future__ import annotations
 
 import os
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from cputune import runtimes
 from cputune.cgroup import Cgroups
 from cputune.cgroup.support import require, support
-from cputune.errors import CpuTuneError, WrongState
+from cputune.errors import Ambiguous, CpuTuneError, NoSuchDomain, WrongState
 from cputune.goal import Where, saved_tune, source_of
 from cputune.host import Host
-from cputune.locks import Keys, keys_of
+from cputune.locks import LOCK_SECONDS, Busy, Keys, keys_of
 from cputune.model import (
     DEFAULT_SHARES,
     DEFAULT_WEIGHT,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from cputune.planner import Job, Plan
     from cputune.store import Store
+    from cputune.transaction.history import Past
 
 
 class SchedInfo(NamedTuple):
@@ -153,13 +155,16 @@ class Tuner:
         from cputune.transaction.recovery import Stuck, in_the_way, recover
 
         stuck, wanted = Stuck(), keys(False)
+        deadline = time.monotonic() + LOCK_SECONDS
         while True:
             with self.tools.locks.hold(wanted) as waited:
                 before, wanted = wanted, keys(True) if waited else wanted
                 if wanted == before and not in_the_way(self.tools, wanted, stuck):
                     yield
                     return
-            stuck |= recover(self.tools)
+            if time.monotonic() > deadline:
+                raise Busy("another cputune is still putting back what was cut off in these domains", "cputune recover")
+            stuck |= recover(self.tools, seconds=1)
 
     def tidy(self) -> None:
         """Put back what was cut off, where we may; else say that it is there."""
@@ -178,29 +183,45 @@ class Tuner:
 
         Raises WrongState where somebody else has changed it since, or nothing is there; as `change`.
         """
+        from cputune.transaction.history import History
         from cputune.transaction.recovery import keys_of_tasks
         from cputune.undo import Undoing, latest, tasks_of
 
         name = None if name is None else self.name_in_history(name)
-        past = latest(self.tools, name)
-        tasks = tasks_of(past, name)
-        if dry_run:
-            return Undoing(self.tools, past, force=force).plan(tasks)
-        with self.serialised(lambda _: keys_of_tasks(self.tools, tasks)):
-            if latest(self.tools, name) != past:
-                raise WrongState("another cputune has changed it meanwhile", "cputune history")
-            plan = Undoing(self.tools, past, force=force).plan(tasks)
-            self.perform(plan, undoes=past.entry.id)
-        return plan
+        moot: set[str] = set()
+        while True:  # what went away by itself is behind us
+            past = latest(self.tools, name, frozenset(moot))
+            tasks = tasks_of(past, name)
+            undoing = Undoing(self.tools, past, force=force)
+            if dry_run:
+                plan = undoing.plan(tasks)
+            else:
+                with self.serialised(lambda _, tasks=tasks: keys_of_tasks(self.tools, tasks)):  # type: ignore[misc]
+                    if latest(self.tools, name, frozenset(moot)) != past:
+                        continue  # another cputune was there before us
+                    plan = undoing.plan(tasks)
+                    self.perform(plan, undoes=past.entry.id)
+                    History(self.tools).give_up(past.entry.id, [*undoing.moot])
+            for text in undoing.moot.values():
+                self.tools.say(text)
+            if plan.tasks:
+                return plan
+            moot.add(past.entry.id)
+
+    def history(self) -> list[Past]:
+        """All changes that are known, oldest first. Raises NoPermission."""
+        from cputune.transaction.history import History
+
+        return History(self.tools).past()
 
     def name_in_history(self, name: str) -> str:
         """RUNTIME:NAME of a domain that may be gone by now. Raises NoSuchDomain, UsageError."""
-        from cputune.transaction.history import History
-
         try:
             return self.find(name).qualified
-        except CpuTuneError:
-            known = {domain for past in History(self.tools).past() for domain in past.entry.domains}
+        except Ambiguous:
+            raise
+        except NoSuchDomain:
+            known = {domain for past in self.history() for domain in past.entry.domains}
             fitting = [domain for domain in known if name in (domain, domain.partition(":")[2])]
             if len(fitting) != 1:
                 raise

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from cputune.cgroup.order import Limit
 from cputune.cgroup.plan import writes
 from cputune.cgroup.turns import in_order
-from cputune.errors import Gone, WrongState
-from cputune.memory import Orders, agree, require
+from cputune.errors import CpuTuneError, Gone, WrongState
+from cputune.memory import Orders, require
 from cputune.model import CpuTune, Domain
 from cputune.planner import Moved, Outcome, Plan
 from cputune.transaction.codec import Undecodable
@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from cputune.transaction.tasks import Task
 
 
-def latest(tools: Tools, name: str | None) -> Past:
-    """The last transaction that still stands (of a domain, RUNTIME:NAME). Raises WrongState where there is none."""
-    found = [past for past in History(tools).past() if past.standing() and name in (None, *past.standing())]
+def latest(tools: Tools, name: str | None, without: frozenset[str] = frozenset()) -> Past:
+    """The last transaction that still stands (of a domain, RUNTIME:NAME), but for some. Raises WrongState for none."""
+    found = [
+        past
+        for past in History(tools).past()
+        if past.standing() and name in (None, *past.standing()) and past.entry.id not in without
+    ]
     if not found:
         what = f"no change of {name}" if name else "no change"
         raise WrongState(f"{what} that could be undone is known", f"cputune history {name or ''}".strip())
@@ -52,16 +56,19 @@ class Undoing:
         self.force = force
         self.goals: dict[str, CpuTune] = {}
         self.conflicts: list[str] = []
-        self.anew: set[str] = set()
-        """The domains that are gone, or were started anew: their live part has nothing to take back."""
+        self.moot: dict[str, str] = {}
+        """The domains whose live part went away with their cgroup, and how that is to be said."""
 
     def plan(self, tasks: list[Task]) -> Plan:
-        """The plan. Raises WrongState where somebody else has changed something since, unless forced."""
+        """The plan; what went away by itself is in `moot`.
+
+        Raises WrongState where somebody else has changed something since, unless forced.
+        """
         tunes = in_order(self.tools.site, list(self._tunes(tasks)))
         planned: list[Task] = [*self._written(tunes)]
-        planned += [self._record(task) for task in tasks if isinstance(task, Record) and task.domain not in self.anew]
+        planned += [self._record(task) for task in tasks if isinstance(task, Record) and task.domain not in self.moot]
         planned += [self._save(task) for task in tasks if isinstance(task, Save)]
-        planned += [self._native(task) for task in tasks if isinstance(task, Native)]
+        planned += [native for task in tasks if isinstance(task, Native) for native in self._native(task)]
         if self.conflicts and not self.force:
             raise WrongState(
                 f"changed since by somebody else: {'; '.join(self.conflicts)}",
@@ -72,33 +79,43 @@ class Undoing:
 
     def _outcome(self, name: str, planned: Iterable[Task]) -> Outcome:
         runtime, _, rest = name.partition(":")
-        steps = [step for step in self.past.entry.steps if step.domain == name]
-        moved = [Moved(step.where, step.key, step.after, step.before) for step in steps]  # type: ignore[arg-type]
         own = tuple(task for task in planned if task.domain == name)
+        steps = [
+            step
+            for step in self.past.entry.steps
+            if step.domain == name and any(isinstance(task, _KINDS[step.where]) for task in own)
+        ]
+        moved = [Moved(step.where, step.key, step.after, step.before) for step in steps]
         return Outcome(Domain(runtime, rest, running=True, persistent=True), tuple(moved), own, ())
 
     def _tunes(self, tasks: list[Task]) -> Iterator[Tune]:
-        site = self.tools.site
         for task in tasks:
             if not isinstance(task, Tune):
                 continue
-            try:
-                if self.past.entry.boot != boot_of(site.host):
-                    raise Gone("there was a reboot")
-                task.refuse_another(self.tools)
-                actual = site.read_if_used(task.cgroup)
-            except Gone:
-                self.anew.add(task.domain)
-                self.conflicts.append(f"{task.domain} is gone, or was started anew")
+            actual = self._actual(task)
+            if actual is None:
                 continue
             changed = [key for key in CpuTune._fields if getattr(task.now, key) != getattr(task.goal, key)]
-            goal = actual._replace(**{key: getattr(task.now, key) for key in changed})
             for key in changed:
                 have, left = getattr(actual, key), getattr(task.goal, key)
                 if have != left and not (actual.idle and key in ("shares", "weight")):
                     self.conflicts.append(f"{task.domain}: {key} is {value_text(have)}, not {value_text(left)}")
+            if "idle" in changed:
+                changed += ["shares", "weight"]  # which the kernel has forgotten
+            goal = actual._replace(**{key: getattr(task.now, key) for key in changed})
             self.goals[task.cgroup] = goal
             yield task._replace(now=actual, goal=goal, plan=(), tell=self._tell(task))
+
+    def _actual(self, seat: Tune) -> CpuTune | None:
+        """What a cgroup has now; None where that one is gone, with what was done to it."""
+        try:
+            if self.past.entry.boot != boot_of(self.tools.site.host):
+                raise Gone("there was a reboot since")
+            seat.refuse_another(self.tools)
+            return self.tools.site.read_if_used(seat.cgroup)
+        except Gone as error:
+            self.moot[seat.domain] = f"{seat.domain}: nothing to take back live: {error.message}"
+            return None
 
     def _tell(self, task: Tune) -> Tell | None:
         """What systemd held before, and what it holds now."""
@@ -112,9 +129,8 @@ class Undoing:
         for tune in tunes:
             bounds = site.bounds(tune.cgroup, reached)
             plan = writes(site.backend, site.directory(tune.cgroup), tune.now, tune.goal, bounds)
-            goal = tune.goal
-            limited = isinstance(goal.quota, int) and goal.period
-            reached[tune.cgroup] = Limit(tune.cgroup, goal.quota, goal.period) if limited else None  # type: ignore[arg-type]
+            quota, period = tune.goal.quota, tune.goal.period
+            reached[tune.cgroup] = Limit(tune.cgroup, quota, period) if isinstance(quota, int) and period else None
             yield tune._replace(plan=tuple(plan))
 
     def _record(self, task: Record) -> Record:
@@ -128,16 +144,25 @@ class Undoing:
             self.conflicts.append(f"{task.path} is another one")
         return Save(task.domain, task.path, task.before, actual)
 
-    def _native(self, task: Native) -> Native:
-        """The runtime's own command the other way round."""
+    def _native(self, task: Native) -> Iterator[Native]:
+        """The runtime's own command the other way round; nothing where the runtime has forgotten the domain."""
         site = self.tools.site
-        now = require(task.of).read(site, task.of)
-        if not agree(now.change, task.orders.after, task.default_shares):
-            self.conflicts.append(f"what {task.of.runtime} remembers of {task.domain}")
+        try:
+            now = require(task.of).read(site, task.of)
+        except CpuTuneError as error:
+            self.conflicts.append(error.message)
+            return
+        if task.records_after and stands_for(now.raw) != task.records_after:
+            self.conflicts.append(f"{task.of.runtime} has other records of {task.domain}")
         seats = []
-        for seat in () if task.domain in self.anew else task.seats:
-            actual = site.read_if_used(seat.cgroup)
-            goal = self.goals.get(seat.cgroup, actual)
-            seats.append(seat._replace(now=actual, goal=goal, tell=self._tell(seat)))
+        for seat in task.seats:
+            actual = self._actual(seat)
+            if actual is not None:
+                goal = self.goals.get(seat.cgroup, actual)
+                seats.append(seat._replace(now=actual, goal=goal, tell=self._tell(seat)))
         orders = Orders(task.orders.back, task.orders.forward, task.before)
-        return Native(task.of, orders, now.change, stands_for(now), task.default_shares, tuple(seats))
+        records, others = stands_for(now.raw), stands_for(now.other)
+        yield Native(task.of, orders, now.change, records, others, task.default_shares, tuple(seats))
+
+
+_KINDS: dict[str, type] = {"live": Tune, "config": Save, "native": Native}

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from cputune.cli import catch_signals, run
 from cputune.host import Host
@@ -94,6 +94,17 @@ def each_call(host: Host, words: tuple[str, ...], action: Action, *, on: bool = 
         if not outcome.reached:
             return
         yield number, outcome
+
+
+def in_child(host: Host, words: tuple[str, ...]) -> NoReturn:
+    """Run a command line in a process that was forked for it, its output nowhere; and end it."""
+    status = 99
+    try:
+        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+        setattr(sys.modules["cputune.host"], "Host", lambda *_: host)  # noqa: B010
+        status = run(list(words))
+    finally:
+        os._exit(status)
 
 
 def _instrument(host: Host, at: int, action: Action, *, on: bool, reached: int) -> None:

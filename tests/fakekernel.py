@@ -108,7 +108,10 @@ class FakeKernel(Host):
         """Make an ordinary file."""
         file = Path(self.real(path))
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        # Whole at once, as a kernel's is: other processes may be reading it.
+        scratch = Path(f"{self.root}/.{os.getpid()}")
+        scratch.write_text(text)
+        scratch.replace(file)
 
     def add_process(self, pid: int, cgroup: str, command: str = "sleep", parent: int = 1) -> None:
         """A process in a cgroup."""

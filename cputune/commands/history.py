@@ -24,10 +24,9 @@ def command(ctx: click.Context, domain: str | None, last: int | None, as_json: b
     is marked. The history is bounded: what is oldest goes first.
     """
     from cputune import report
-    from cputune.transaction.history import History
 
     tuner = make_tuner(ctx)
-    past = History(tuner.tools).past()
+    past = tuner.history()
     name = None if domain is None else tuner.name_in_history(domain)
     if name is not None:
         past = [one for one in past if name in one.entry.domains]

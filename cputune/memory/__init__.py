@@ -32,6 +32,8 @@ class Remembered(NamedTuple):
     """In the runtime's own terms: shares, microseconds; empty where it remembers nothing, None where we cannot tell."""
     raw: object = None
     """The records themselves: equal ones are the same memory."""
+    other: object = None
+    """What else is in the same records, where taking a change back writes all of them."""
 
 
 class Wanted(NamedTuple):

@@ -21,7 +21,8 @@ _ELEMENTS = ("shares", "period", "quota")
 def read(site: Cgroups, domain: Domain) -> Remembered:
     """The elements of <cputune> in the saved definition."""
     text = site.host.read_regular_or_none(f"{CONFIG}/{domain.name}.xml") or ""
-    return Remembered(change_in(text), text)
+    other = "".join(re.sub(r"<cputune>.*?</cputune>|<cputune/>", "", text, flags=re.DOTALL).split())
+    return Remembered(change_in(text), text, other)
 
 
 def change_in(text: str) -> Change:

@@ -18,7 +18,8 @@ _IDLE = "cpu.idle"
 def read(site: Cgroups, domain: Domain) -> Remembered:
     """The limits in the file itself; files that it includes are the distribution's."""
     text = site.host.read_regular_or_none(_path(domain)) or ""
-    return Remembered(change_in(text, site.hierarchy.version), text)
+    ours = {_prefix(site.hierarchy.version) + name: None for name in (*_V1.values(), *_V2.values(), _IDLE)}
+    return Remembered(change_in(text, site.hierarchy.version), text, edited(text, dict(ours)))
 
 
 def _path(domain: Domain) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from cputune.errors import CpuTuneError, NoPermission, NoSuchDomain, UsageError
+from cputune.errors import Ambiguous, CpuTuneError, NoPermission, NoSuchDomain, UsageError
 from cputune.names import check, printable
 from cputune.systemd import is_unit_name
 
@@ -110,7 +110,7 @@ def find(site: Cgroups, name: str) -> Domain:
         return found[0]
     if found:
         names = ", ".join(printable(domain.qualified) for domain in found)
-        raise NoSuchDomain(f"{printable(name)} {what}: {names}", "name one of them as it is here")
+        raise Ambiguous(f"{printable(name)} {what}: {names}", "name one of them as it is here")
     raise _not_found(site, name, searched)
 
 

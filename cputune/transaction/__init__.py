@@ -13,8 +13,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from cputune.cgroup import Cgroups
-from cputune.errors import CpuTuneError, Gone, NotPutBack
-from cputune.locks import Locks
+from cputune.errors import CpuTuneError, Gone, NotPutBack, SomebodyElses
+from cputune.locks import Keys, Locks
 from cputune.state import State
 from cputune.systemd import Systemd
 from cputune.transaction.signals import uninterrupted
@@ -47,8 +47,10 @@ class PutBack(NamedTuple):
 
     left: list[str]
     """What could not be put back, a line each."""
-    gone: list[str]
-    """The domains of which something went away meanwhile, with its values."""
+    stuck: list[Task]
+    """The tasks that this is about, in the order in which they were done."""
+    moot: list[str]
+    """What need not be put back any more, a line each: it is gone, or somebody else's by now."""
 
 
 def perform(tools: Tools, tasks: list[Task], entry: Entry) -> None:
@@ -63,42 +65,49 @@ def perform(tools: Tools, tasks: list[Task], entry: Entry) -> None:
         return
     history, journal = History(tools), Journal(tools.site.host)
     begun: list[Task] = []
-    page = journal.begin(entry, tasks)
-    try:
-        for task in tasks:
-            begun.append(task)
-            task.do(tools)
-        history.enter(entry, tasks)
-        page.remove()
-    except BaseException as error:
-        with uninterrupted():
-            left = put_back(tools, begun).left
-            history.take_back(entry)
-            if not left:
-                with suppress(CpuTuneError):  # then the next cputune finds nothing to put back, and removes it
-                    page.remove()
-        if left:
-            cause = error if isinstance(error, CpuTuneError) else CpuTuneError(str(error) or type(error).__name__)
-            raise NotPutBack(cause, left) from error
-        raise
+    with tools.locks.hold(Keys(frozenset((journal.page(entry, tasks).key,)))):  # as long as it is ours to go back
+        page = journal.begin(entry, tasks)
+        try:
+            for task in tasks:
+                begun.append(task)
+                task.do(tools)
+            history.enter(entry, [task.done(tools) for task in tasks])
+            with uninterrupted():  # with the page it is done: what comes then comes too late
+                page.remove()
+        except BaseException as error:
+            with uninterrupted():
+                result = put_back(tools, begun)
+                history.take_back(entry)
+                with suppress(CpuTuneError):  # the next cputune finds it, and nothing to put back
+                    journal.keep(page, entry, result.stuck)
+            if result.left:
+                cause = error if isinstance(error, CpuTuneError) else CpuTuneError(str(error) or type(error).__name__)
+                raise NotPutBack(cause, result.left) from error
+            raise
 
 
 def put_back(tools: Tools, begun: Iterable[Task]) -> PutBack:
     """Undo, last first, as much as can be."""
-    left: list[str] = []
-    gone: dict[str, None] = {}
+    result = PutBack([], [], [])
     naps = iter(_NAPS)
     for task in reversed(list(begun)):
         try:
             _undo(tools, task, naps)
-        except Gone:
-            gone[task.domain] = None  # the cgroup is gone, and its values with it
-        except CpuTuneError:
-            try:
-                left += task.left(tools)
-            except CpuTuneError as error:
-                left.append(error.message)
-    return PutBack(left, list(gone))
+        except (Gone, SomebodyElses) as error:
+            result.moot.append(error.message)
+        except Exception:  # whatever it is, the other tasks are to be put back all the same
+            result.stuck.insert(0, task)
+            result.left.extend(_left(tools, task))
+    return result
+
+
+def _left(tools: Tools, task: Task) -> list[str]:
+    try:
+        return task.left(tools) or [f"{task.domain}: something of it"]
+    except CpuTuneError as error:
+        return [error.message]
+    except Exception as error:
+        return [f"{task.domain}: {type(error).__name__}: {error}"]
 
 
 def _undo(tools: Tools, task: Task, naps: Iterator[float]) -> None:
@@ -107,7 +116,7 @@ def _undo(tools: Tools, task: Task, naps: Iterator[float]) -> None:
         try:
             task.undo(tools)
             return
-        except Gone:
+        except (Gone, SomebodyElses):
             raise
         except CpuTuneError:
             nap = next(naps, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 
 class Undecodable(ValueError):
@@ -42,6 +42,8 @@ def decode(kind: Any, value: object) -> Any:
             return tuple(decode(one, item) for one, item in zip(arguments, value, strict=True))
     elif origin is dict and isinstance(value, dict):
         return {key: decode(arguments[1], item) for key, item in value.items()}
+    elif origin is Literal and value in arguments:
+        return value
     elif kind is NoneType and value is None:
         return None
     elif kind in (int, str, bool) and type(value) is kind:

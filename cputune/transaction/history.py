@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from cputune.errors import CpuTuneError, from_os_error
 from cputune.files import make_own_folder, read_own, write_all, write_atomically
@@ -31,8 +31,7 @@ class Step(NamedTuple):
     """One knob of one domain before and after."""
 
     domain: str
-    where: str
-    """"live", "config" or "native"."""
+    where: Literal["live", "config", "native"]
     key: str
     before: Value = None
     after: Value = None
@@ -90,6 +89,11 @@ class History:
         """Note that a transaction was put back, where it had been entered."""
         if self._entered:
             self._append({"undone": entry.id, "domains": list(entry.domains)}, sync=False)
+
+    def give_up(self, id_: str, domains: list[str]) -> None:
+        """Note that a transaction no longer stands in some domains, since they went away with what it had changed."""
+        if domains:
+            self._append({"undone": id_, "domains": domains}, sync=False)
 
     def past(self) -> list[Past]:
         """All that is known, oldest first; lines that make no sense are left out. Raises NoPermission."""

@@ -7,11 +7,12 @@ changes files that outlive a reboot is kept where it outlives one too. A page th
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cputune.errors import CpuTuneError, from_os_error
-from cputune.files import make_own_folder, read_own, sync_folder, write_all
+from cputune.errors import Refused, from_os_error
+from cputune.files import make_own_folder, read_own, sync_folder, write_all, write_atomically
 from cputune.transaction.codec import Undecodable, decode, encode
 from cputune.transaction.history import Entry
 
@@ -54,6 +55,10 @@ class Page(NamedTuple):
                 sync_folder(os.path.dirname(self.path))
 
 
+class Unreadable(Refused):
+    """A page of another cputune's, or none at all."""
+
+
 class Begun(NamedTuple):
     """What a page says."""
 
@@ -69,22 +74,33 @@ class Journal:
         self.folders = {durable: os.path.join(folder, "journal") for durable, folder in
                         ((False, host.state_dir), (True, host.data_dir))}  # fmt: skip
 
+    def page(self, entry: Entry, tasks: Iterable[Task]) -> Page:
+        """Where the page of a transaction is."""
+        durable = any(task.durable for task in tasks)
+        return Page(os.path.join(self.folders[durable], entry.id), durable)
+
+    def keep(self, page: Page, entry: Entry, tasks: list[Task]) -> None:
+        """Leave on a page what is still to be put back; where that is nothing, remove it. Raises CpuTuneError."""
+        if not tasks:
+            page.remove()
+            return
+        try:
+            write_atomically(page.path, _text(entry, tasks), sync=True, mode=0o600)
+        except OSError as error:
+            raise from_os_error(error, f"write {page.path}") from error
+
     def begin(self, entry: Entry, tasks: list[Task]) -> Page:
         """Write a page, through to the disk. Raises Refused (disk full), NoPermission: nothing has been done then."""
-        import json
-
-        durable = any(task.durable for task in tasks)
-        page = Page(os.path.join(self.folders[durable], entry.id), durable)
-        document = {"version": _VERSION, "entry": encode(entry), "tasks": [named(task) for task in tasks]}
+        page, text = self.page(entry, tasks), _text(entry, tasks)
         try:
             make_own_folder(os.path.dirname(page.path))
             fd = os.open(page.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
-                write_all(fd, json.dumps(document).encode())
+                write_all(fd, text.encode())
                 os.fsync(fd)
             finally:
                 os.close(fd)
-            if durable:
+            if page.durable:
                 sync_folder(os.path.dirname(page.path))
         except BaseException as error:
             with suppress(OSError):
@@ -99,7 +115,8 @@ class Journal:
         found = []
         for durable, folder in self.folders.items():
             try:
-                found += [Page(os.path.join(folder, name), durable) for name in os.listdir(folder)]
+                names = os.listdir(folder)
+                found += [Page(os.path.join(folder, name), durable) for name in names if not name.startswith(".")]
             except OSError:
                 continue
         return sorted(found, key=lambda page: page.id)
@@ -122,10 +139,16 @@ class Journal:
             tasks = [tasked(name, value) for name, value in document["tasks"]]
             return Begun(decode(Entry, document["entry"]), tuple(tasks))
         except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise CpuTuneError(
+            raise Unreadable(
                 f"{page.path} is not a journal that this cputune can read: {error}",
-                f"look at it, and remove it: head -c 300 {page.path}",
+                f"look at it: head -c 300 {page.path}; to forget it: cputune recover --discard",
             ) from error
+
+
+def _text(entry: Entry, tasks: Iterable[Task]) -> str:
+    import json
+
+    return json.dumps({"version": _VERSION, "entry": encode(entry), "tasks": [named(task) for task in tasks]})
 
 
 def named(task: Task) -> list[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from cputune.cgroup import Cgroups
@@ -17,6 +18,7 @@ from cputune.errors import (
     NoPermission,
     NoSuchDomain,
     Refused,
+    SomebodyElses,
     Unsupported,
     WrongState,
     from_os_error,
@@ -44,10 +46,14 @@ class Native(NamedTuple):
     """What it remembered; None where we cannot tell."""
     records: str
     """Stands for the records that said so."""
+    others: str
+    """Stands for what else was in them."""
     default_shares: int
     """What stands for nothing remembered."""
     seats: tuple[Tune, ...]
     """What the domain's cgroups are to have then, all knobs, and systemd is to hold; and the same from before."""
+    records_after: str = ""
+    """Stands for the records that it had then, for the history."""
 
     @property
     def domain(self) -> str:
@@ -73,21 +79,45 @@ class Native(NamedTuple):
         for seat in self.seats:
             _hold(tools, seat, seat.goal, seat.tell.properties if seat.tell else {})
 
+    def done(self, tools: Tools) -> Native:
+        """The task as the history has it: by what is there now it tells whether somebody else comes after it."""
+        return self._replace(records_after=stands_for(self._now(tools).raw))
+
     def undo(self, tools: Tools) -> None:
         """The memory from before, or what means the same, and then the cgroups from before."""
+        failed: list[CpuTuneError] = []
         try:
-            if stands_for(self._now(tools)) != self.records:
-                for step in self.orders.back:
-                    carry_out(tools, step)
-                if self._is_other(self._now(tools)):
-                    raise Refused(f"{self.of.runtime} does not take back what it remembers")
-        finally:
-            for seat in reversed(self.seats):
+            self._remember_again(tools)
+        except CpuTuneError as error:
+            failed.append(error)
+        for seat in reversed(self.seats):
+            try:
                 _hold(tools, seat, seat.now, seat.tell.held if seat.tell else {})
+            except Gone:
+                continue  # with what it had
+            except CpuTuneError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
+
+    def _remember_again(self, tools: Tools) -> None:
+        now = self._now(tools)
+        if stands_for(now.raw) == self.records:
+            return
+        if stands_for(now.other) != self.others:
+            raise SomebodyElses(f"what {self.of.runtime} has of {self.domain} was changed by somebody else since")
+        for step in self.orders.back:
+            carry_out(tools, step)
+        if self._is_other(self._now(tools)):
+            raise Refused(f"{self.of.runtime} does not take back what it remembers")
 
     def left(self, tools: Tools) -> list[str]:
         """What the runtime remembers now, where that is not as before, and what its cgroups have."""
-        found = [line for seat in self.seats for line in seat.left(tools)]
+        found = []
+        for seat in self.seats:
+            with suppress(Gone):
+                seat.refuse_another(tools)
+                found += seat.left(tools)
         now = self._now(tools)
         if self._is_other(now):
             what = "something else" if now.change is None else _named(now.change)
@@ -97,18 +127,18 @@ class Native(NamedTuple):
     def _is_other(self, now: Remembered) -> bool:
         """Whether a memory means something else than the one from before."""
         if now.change is None or self.before is None:
-            return stands_for(now) != self.records
+            return stands_for(now.raw) != self.records
         return not agree(now.change, self.before, self.default_shares)
 
     def _now(self, tools: Tools) -> Remembered:
         return require(self.of).read(tools.site, self.of)
 
 
-def stands_for(remembered: Remembered) -> str:
-    """A memory, as something to compare it with later."""
+def stands_for(records: object) -> str:
+    """Records of a runtime's, as something to compare them with later."""
     import hashlib
 
-    return hashlib.sha256(repr(remembered.raw).encode(errors="surrogatepass")).hexdigest()
+    return hashlib.sha256(repr(records).encode(errors="surrogatepass")).hexdigest()
 
 
 def _named(change: Change | None) -> str:
@@ -154,6 +184,8 @@ def _explained(step: Run, command: str, said: str) -> CpuTuneError:
 
 def _edit(edit: Edit) -> None:
     """Replace a file of another program's as a whole, with the mode and the owner it had."""
+    if not os.path.isdir(os.path.dirname(edit.path)):
+        raise Gone(f"{os.path.dirname(edit.path)} is gone, and its container with it")
     try:
         if edit.text is None:
             if os.path.lexists(edit.path):
@@ -191,7 +223,8 @@ def planned(
     if orders.after is not None and agree(remembered.change, orders.after, default):
         return None
     seats = [_seat(tools, request, domain, cgroup, before[cgroup], after[cgroup]) for cgroup in before]
-    return Native(domain, orders, remembered.change, stands_for(remembered), default, tuple(seats))
+    records, others = stands_for(remembered.raw), stands_for(remembered.other)
+    return Native(domain, orders, remembered.change, records, others, default, tuple(seats))
 
 
 def _seat(tools: Tools, request: Request, domain: Domain, cgroup: str, before: CpuTune, goal: CpuTune) -> Tune:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from cputune.errors import CpuTuneError, NotPutBack
+from cputune.errors import CpuTuneError, Gone, NotPutBack, SomebodyElses
 from cputune.locks import Busy, Keys
 from cputune.transaction import put_back
 from cputune.transaction.history import History, boot_of
-from cputune.transaction.journal import Begun, Journal, Page
+from cputune.transaction.journal import Begun, Journal, Page, Unreadable
 
 if TYPE_CHECKING:
     from cputune.transaction import Tools
     from cputune.transaction.tasks import Task
+
+_NAMED, _WORDS = 5, 200
 
 Stuck = dict[str, CpuTuneError]
 """The transactions that could not be put back, by id, and why."""
@@ -31,44 +34,48 @@ def seems_cut_off(tools: Tools) -> bool:
     return any(not tools.site.host.exists(f"/proc/{page.id.rpartition('-')[2]}") for page in pending(tools))
 
 
-def recover(tools: Tools, *, discard: bool = False) -> Stuck:
-    """Put back what was cut off, and say so; what another cputune still works on is left to it.
+def recover(tools: Tools, *, discard: bool = False, seconds: float = 0) -> Stuck:
+    """Put back what was cut off, and say so; what another cputune still works on after some seconds is left to it.
 
-    With `discard`, what cannot be put back is forgotten. Raises NoPermission.
+    With `discard`, what cannot be put back is forgotten.
     """
     journal, stuck = Journal(tools.site.host), Stuck()
     for page in journal.pages():
         try:
-            with tools.locks.hold(Keys(frozenset((page.key,))), seconds=0):
-                if os.path.lexists(page.path):
-                    _recover(tools, journal, page, discard=discard)
+            with tools.locks.hold(_key(page), seconds=seconds):
+                _recover(tools, journal, page, discard=discard)
         except Busy:
             continue
         except CpuTuneError as error:
             stuck[page.id] = error
+        except Exception as error:  # of one page: the others are to be put back all the same
+            stuck[page.id] = CpuTuneError(f"{page.path}: {type(error).__name__}: {error}", "cputune recover --discard")
     return stuck
 
 
 def in_the_way(tools: Tools, keys: Keys, stuck: Stuck) -> bool:
     """Whether something was cut off that has to be put back before these locks, which we hold, are of use.
 
-    Raises the error of what is stuck, where it concerns the same domains.
+    Raises the error of what is stuck, where it concerns the same domains, or may.
     """
     journal = Journal(tools.site.host)
     for page in journal.pages():
-        ours = _overlaps(tools, journal, page, keys)
         if page.id in stuck:
-            if ours:
+            if _overlaps(tools, journal, page, keys):
                 raise stuck[page.id]
             continue
-        if ours:
-            return True  # whoever wrote it held what we hold now: he is gone, whether or not somebody goes back already
         try:
-            with tools.locks.hold(Keys(frozenset((page.key,))), seconds=0):
-                return True
+            with tools.locks.hold(_key(page), seconds=0):
+                return os.path.lexists(page.path)
         except Busy:
-            continue
+            # Who wrote it holds what we hold, if it is about that: he cannot, so another one goes back already.
+            if _overlaps(tools, journal, page, keys):
+                return True
     return False
+
+
+def _key(page: Page) -> Keys:
+    return Keys(frozenset((page.key,)))
 
 
 def keys_of_tasks(tools: Tools, tasks: Iterable[Task]) -> Keys:
@@ -96,6 +103,8 @@ def _cgroups(task: Task) -> Iterator[str]:
 def _overlaps(tools: Tools, journal: Journal, page: Page, keys: Keys) -> bool:
     try:
         begun = journal.read(page)
+    except Unreadable:
+        return True
     except CpuTuneError:
         return False
     if begun is None:
@@ -105,40 +114,79 @@ def _overlaps(tools: Tools, journal: Journal, page: Page, keys: Keys) -> bool:
 
 
 def _recover(tools: Tools, journal: Journal, page: Page, *, discard: bool) -> None:
+    """Go back by one page, whose key we hold: nobody else works on it."""
+    if not os.path.lexists(page.path):
+        return
     try:
         begun = journal.read(page)
-    except CpuTuneError:
+    except CpuTuneError as error:
         if not discard:
             raise
-        begun = None
+        _forget(page)
+        tools.say(f"forgot what cannot be read: {error.message}")
+        return
     if begun is None:
         page.remove()
         return
     with tools.locks.hold(keys_of_tasks(tools, begun.tasks)):
-        _go_back(tools, page, begun, discard=discard)
+        _go_back(tools, journal, page, begun, discard=discard)
 
 
-def _go_back(tools: Tools, page: Page, begun: Begun, *, discard: bool) -> None:
+def _forget(page: Page) -> None:
+    try:
+        page.remove()
+    except CpuTuneError:
+        import shutil
+
+        shutil.rmtree(page.path, ignore_errors=True)  # a folder that somebody made there
+
+
+def _go_back(tools: Tools, journal: Journal, page: Page, begun: Begun, *, discard: bool) -> None:
     entry = begun.entry
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.when))
-    what = f"what process {entry.pid} ({entry.command}) had begun at {when} and not finished"
+    what = f"what process {entry.pid} ({shortened(entry.command)}) had begun at {when} and not finished"
     tasks = begun.tasks if entry.boot == boot_of(tools.site.host) else tuple(_outliving(begun.tasks))
-    result = put_back(tools, tasks)
-    for task in tasks:
+    result = put_back(tools, (task for task in tasks if _is_ours(tools, task)))
+    for task in begun.tasks:
         _sweep(tools, task, entry.pid)
-    for name in result.gone:
-        tools.say(f"{name}: gone, or started anew, since it was changed: nothing to put back there")
+    for line in result.moot:
+        tools.say(f"nothing to put back: {line}")
     if result.left and not discard:
-        cause = CpuTuneError(f"{what} is still in the way", "cputune recover --discard")
-        raise NotPutBack(cause, result.left)
+        journal.keep(page, entry, result.stuck)
+        raise NotPutBack(CpuTuneError(f"{what} is in the way", "cputune recover --discard"), result.left)
     history = History(tools)
     history.enter(entry, begun.tasks)
     history.take_back(entry)
     page.remove()
-    names = ", ".join(entry.domains)
-    tools.say(f"{names}: {'gave up putting back' if result.left else 'put back'} {what}")
+    tools.say(f"{named(entry.domains)}: {'gave up putting back' if result.left else 'put back'} {what}")
     for line in result.left:
         tools.say(f"left: {line}")
+
+
+def named(domains: tuple[str, ...]) -> str:
+    """A few of them, and how many more there are."""
+    more = f" and {len(domains) - _NAMED} more" if len(domains) > _NAMED else ""
+    return f"{', '.join(domains[:_NAMED])}{more}"
+
+
+def shortened(text: str) -> str:
+    """A command line as it fits into a message."""
+    return text if len(text) <= _WORDS else f"{text[:_WORDS]}..."
+
+
+def _is_ours(tools: Tools, task: Task) -> bool:
+    """Whether there is still to be put back what a task may have done, and not what somebody else did since."""
+    from cputune.transaction.tasks import Tune
+
+    if not isinstance(task, Tune):
+        return True
+    try:
+        return task.is_ours(tools)
+    except Gone:
+        return True  # and putting it back will say so
+    except SomebodyElses as error:
+        tools.say(f"left alone: {error.message}")
+        return False
 
 
 def _outliving(tasks: Iterable[Task]) -> Iterator[Task]:
@@ -158,5 +206,6 @@ def _sweep(tools: Tools, task: Task, pid: int) -> None:
     from cputune.transaction.tasks import Record, Save
 
     path = task.path if isinstance(task, Save) else tools.state.path(task.of) if isinstance(task, Record) else None
-    if path is not None and os.path.lexists(scratch_of(path, pid)):
-        os.unlink(scratch_of(path, pid))
+    if path is not None:
+        with suppress(OSError):  # rubbish that harms nobody
+            os.unlink(scratch_of(path, pid))

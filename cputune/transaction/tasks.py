@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from cputune.errors import Gone, Refused
-from cputune.model import CpuTune, Domain, Write
+from cputune.errors import Gone, Refused, SomebodyElses
+from cputune.model import BANDWIDTH, UNLIMITED, WEIGHT, CpuTune, Domain, Value, Write
 from cputune.state import Applied
 from cputune.systemd import Properties, Unit, differs
-from cputune.transaction.settle import differences, settle
+from cputune.transaction.settle import differences, settle, value_text
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from cputune.transaction import Tools
 
 
@@ -27,6 +29,9 @@ class Task(Protocol):
 
     def do(self, tools: Tools) -> None:
         """Do it. Raises CpuTuneError, having done it or a part of it, or nothing."""
+
+    def done(self, tools: Tools) -> Task:
+        """The task as the history keeps it. Raises CpuTuneError."""
 
     def undo(self, tools: Tools) -> None:
         """Bring back the state from before, whatever of it was done. Raises CpuTuneError; Gone: it never will be."""
@@ -67,14 +72,51 @@ class Tune(NamedTuple):
             tools.systemd.set(self.tell.unit, self.tell.properties)
         settle(tools.site, self.cgroup, self.goal)
 
+    def done(self, tools: Tools) -> Self:
+        """The same."""
+        return self
+
     def undo(self, tools: Tools) -> None:
-        """The same with the values from before, both of which systemd and the kernel may have differed in."""
+        """The same with the values from before, both of which systemd and the kernel may have differed in.
+
+        Of what the transaction did not change there stays what is there.
+        """
         self.refuse_another(tools)
         try:
             if self.tell:
                 tools.systemd.set(self.tell.unit, self.tell.held)
         finally:
-            settle(tools.site, self.cgroup, self.now)
+            actual = tools.site.read_if_used(self.cgroup)
+            settle(tools.site, self.cgroup, actual._replace(**{key: getattr(self.now, key) for key in self.touches()}))
+
+    def touches(self) -> list[str]:
+        """The knobs that it may change: those that the kernel changes with others, too."""
+        changed = {key for key in CpuTune._fields if getattr(self.now, key) != getattr(self.goal, key)}
+        return [key for group in (BANDWIDTH, WEIGHT) if changed & set(group) for key in group]
+
+    def is_ours(self, tools: Tools) -> bool:
+        """Whether something of it was done. Raises SomebodyElses for a value that nothing of it can have left; Gone."""
+        self.refuse_another(tools)
+        actual = tools.site.read_if_used(self.cgroup)
+        states = [self.now, self.goal]
+        for key in self.touches():
+            found = getattr(actual, key)
+            if found not in [getattr(state, key) for state in states] and not self._is_on_the_way(key, found):
+                where = tools.site.host.real(tools.site.directory(self.cgroup))
+                raise SomebodyElses(f"{where}: {key} is {value_text(found)}, which somebody else has set since")
+        told = self.tell is not None and differs(tools.systemd.get(self.tell.unit, self.tell.held), self.tell.held)
+        return told or any(getattr(actual, key) != getattr(self.now, key) for key in self.touches())
+
+    def _is_on_the_way(self, key: str, found: Value) -> bool:
+        """Whether a knob may have that value between two writes: lifted, rounded, or as the kernel has it by then."""
+        ends = [getattr(state, key) for state in (self.now, self.goal)]
+        if key in ("shares", "weight"):
+            return self.now.idle != self.goal.idle  # the kernel sets it, then we do
+        if key == "quota" and isinstance(found, int):
+            return self.tell is not None and any(isinstance(end, int) and abs(end - found) * 50 <= end for end in ends)
+        if key == "burst" and isinstance(found, int):
+            return any(isinstance(end, int) and found == end // 1000 for end in ends)  # see `settle`
+        return found is UNLIMITED or found is None or None in ends
 
     def refuse_another(self, tools: Tools) -> None:
         """Raise Gone where the cgroup is not the one that was planned for: its domain was started anew since."""
@@ -84,7 +126,9 @@ class Tune(NamedTuple):
 
     def left(self, tools: Tools) -> list[str]:
         """What is not as it was: knobs, and what systemd holds."""
-        found = differences(tools.site, self.cgroup, tools.site.read(self.cgroup), self.now)
+        actual = tools.site.read(self.cgroup)
+        wanted = actual._replace(**{key: getattr(self.now, key) for key in self.touches()})
+        found = differences(tools.site, self.cgroup, actual, wanted)
         if self.tell and differs(tools.systemd.get(self.tell.unit, self.tell.held), self.tell.held):
             found.append(f"systemd holds other values for {self.tell.unit.name}")
         return found
@@ -108,6 +152,10 @@ class Save(NamedTuple):
         if self._read() != self.before:
             raise Refused(f"{self.path} was changed by somebody else meanwhile", "give the command again")
         self._write(tools, self.text)
+
+    def done(self, tools: Tools) -> Self:
+        """The same."""
+        return self
 
     def undo(self, tools: Tools) -> None:
         """Save the text from before, where ours is there: a full disk has no room for it twice. Raises CpuTuneError."""
@@ -149,6 +197,10 @@ class Record(NamedTuple):
     def do(self, tools: Tools) -> None:
         """Write the record. Raises CpuTuneError."""
         tools.state.record(self.of, self.applied)
+
+    def done(self, tools: Tools) -> Self:
+        """The same."""
+        return self
 
     def undo(self, tools: Tools) -> None:
         """Write the record from before, unless it is there. Raises CpuTuneError."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,6 +86,7 @@ class Case:
             assert "Traceback" not in outcome.said, outcome.said
             assert "unexpected" not in outcome.said, outcome.said
             yield host, outcome, f"at call {number}: {outcome}"
+            shutil.rmtree(host.root)
 
     def check(self, host: FakeKernel, *, done: bool | None, where: str) -> bool:
         """That the host has the state before or after (or the one that is `done`); whether it is the one after."""
@@ -254,8 +257,10 @@ def test_what_fails_at_any_call_leaves_the_kernel_with_the_state_before(family: 
 
 
 def restore(lab: Lab) -> None:
-    lab.set("", quota=50000, period=100000, burst=0, **{lab.weight_key: 200})
-    lab.set("child", quota=20000, period=100000, burst=4000, **{lab.weight_key: 1024 if lab.version == 1 else 100})
+    weights: dict[str, Any] = {lab.weight_key: 200}
+    lab.set("", quota=50000, period=100000, burst=0, **weights)
+    weights = {lab.weight_key: 1024 if lab.version == 1 else 100}
+    lab.set("child", quota=20000, period=100000, burst=4000, **weights)
 
 
 @pytest.mark.parametrize("gone", ["child", ""])
