@@ -285,7 +285,7 @@ def _mistake(path: str, line: int, what: str) -> UsageError:
 def read(path: str, limit: int = _LARGEST, *, own: bool = True) -> str | None:
     """The text of a configuration file; None where there is none. Raises CpuTuneError.
 
-    An `own` one must not be such that others can change it, nor be a symbolic link: it says what root will do.
+    An `own` one must not be such that others can change or replace it, nor a symbolic link: it says what root will do.
     """
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (os.O_NOFOLLOW if own else 0)
     try:
@@ -296,6 +296,7 @@ def read(path: str, limit: int = _LARGEST, *, own: bool = True) -> str | None:
         raise _cannot_read(path, error) from error
     try:
         if own:
+            require_own(os.path.dirname(path), os.stat(os.path.dirname(path)))
             require_own(path, os.fstat(fd))
         data = b""
         while len(data) <= limit and (more := os.read(fd, limit + 1 - len(data))):
