@@ -106,10 +106,11 @@ class Tuner:
             require(self.site, domain.weight, state, frozenset(WEIGHT), domain.qualified)
         return state
 
-    def change(self, jobs: list[Job], *, dry_run: bool = False, native: bool = False) -> Plan:
+    def change(self, jobs: list[Job], *, dry_run: bool = False, native: bool = False, enter: bool = True) -> Plan:
         """Change domains, live or config or both, and with `native` what their runtimes remember, as one transaction.
 
-        What should be known of it is said before anything is done. Raises CpuTuneError with nothing changed.
+        What should be known of it is said before anything is done. Without `enter` it does not get into the history.
+        Raises CpuTuneError with nothing changed.
         """
         from cputune.planner import Planner
 
@@ -124,7 +125,7 @@ class Tuner:
 
         with self.serialised(keys):
             plan = self._announced(Planner(self.tools, native=native).plan(jobs))
-            self.perform(plan)
+            self.perform(plan, enter=enter)
         return plan
 
     def _announced(self, plan: Plan) -> Plan:
@@ -133,7 +134,7 @@ class Tuner:
                 self.tools.say(note)
         return plan
 
-    def perform(self, plan: Plan, undoes: str = "") -> None:
+    def perform(self, plan: Plan, undoes: str = "", *, enter: bool = True) -> None:
         """Carry out a plan, with its domains locked. Raises CpuTuneError with nothing changed."""
         from cputune.transaction.history import Step, new_entry
 
@@ -143,7 +144,7 @@ class Tuner:
             for move in outcome.moved
         ]
         names = [outcome.domain.qualified for outcome in plan.outcomes if outcome.tasks]
-        perform(self.tools, list(plan.tasks), new_entry(self.tools, names, steps, undoes))
+        perform(self.tools, list(plan.tasks), new_entry(self.tools, names, steps, undoes), enter=enter)
 
     @contextmanager
     def serialised(self, keys: Callable[[bool], Keys]) -> Iterator[None]:

@@ -104,7 +104,7 @@ def _limit(tuner: Tuner, name: str, request: Request) -> None:
     if request.change.named() or request.microcpus is not None:
         from cputune.planner import Job
 
-        tuner.change([Job(tuner.find(f"run:{name}"), request, "live")])
+        tuner.change([Job(tuner.find(f"run:{name}"), request, "live")], enter=False)  # it ends with its command
 
 
 def _leave(tuner: Tuner, name: str, place: Place | None) -> None:

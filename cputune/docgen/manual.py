@@ -6,9 +6,10 @@ Prose as `cputune.docgen.roff` takes it: `code`, --options and pages(1) become b
 from __future__ import annotations
 
 from cputune.errors import Exit
-from cputune.host import CONFIG_DIR, STATE_DIR
+from cputune.host import CONFIG_DIR, DATA_DIR, STATE_DIR
 from cputune.locks import LOCK_SECONDS
 from cputune.model import DEFAULT_PERIOD, DEFAULT_SHARES, DEFAULT_WEIGHT
+from cputune.transaction.history import LARGEST
 
 HELP_OPTION = "Print this command's options and examples."
 
@@ -19,6 +20,26 @@ INTRODUCTION = (
     "Each change is one transaction: it is planned as a whole, written in an order that the kernel accepts, read "
     "back, and put back as it was where any part of it fails. Data goes to stdout, everything else to stderr. "
     "Nothing asks a question, so all of it can be used in scripts.",
+)
+
+TRANSACTIONS = (
+    "All that one command changes is one transaction, over any number of domains, live, saved, and what runtimes "
+    "remember: all of it, or the state before. (`cputune apply` without --file, and --keep-going, make one of each "
+    "domain; on cgroup v1 domains that are inside one another stay together.) Before the first change the way back is "
+    "on disk; after the last one it is removed. So a cputune that is killed, or a power failure, leaves nothing "
+    "half-done: the next cputune that changes or shows something goes back first, and says so; `cputune recover` does "
+    "only that. What somebody else has set meanwhile is left alone, and so is what is gone or was started anew.",
+    "Where a change fails and cannot be put back either, the exit status is 8 and the error lists what is left. It is "
+    "tried again by each later cputune that changes the same domains, until it works or `cputune recover --discard` "
+    "gives it up.",
+    f"Any number of cputunes may run at once. Those that change one domain wait for each other, for {LOCK_SECONDS} "
+    "seconds at most; then the error names the process that holds it. On cgroup v1, where a limit has to fit the ones "
+    "above it, a change of a group also waits for one of a group above it. Changes of other domains, and readers, "
+    "never wait.",
+    "`cputune history` shows what was changed, by whom and with which command; `cputune undo` goes back to the state "
+    "before the last change, of everything it had changed together, or of one domain. It refuses to overwrite what "
+    "has another value by now. A history that cannot be written stops no change: that is said, and the change cannot "
+    "be undone.",
 )
 
 MEMORY = (
@@ -129,8 +150,17 @@ FILES = (
         "have their own, /run/user/*UID*/cputune.",
     ),
     (
-        f"{STATE_DIR}/lock",
-        f"Held during a change: one at a time. Another one waits up to {LOCK_SECONDS} seconds for it.",
+        f"{STATE_DIR}/locks",
+        "What is locked during a change, a byte of it for each domain and cgroup.",
+    ),
+    (
+        f"{STATE_DIR}/journal/, {DATA_DIR}/journal/",
+        "The way back of changes that are under way, or were cut off; the second is for those that outlive a reboot.",
+    ),
+    (
+        f"{DATA_DIR}/history",
+        f"What `cputune history` shows and `cputune undo` takes back: a JSON line a change, {LARGEST >> 20} MiB at most, "
+        "from which the older half goes. Users other than root have their own, below ~/.local/state/cputune.",
     ),
 )
 
@@ -143,7 +173,7 @@ SEE_ALSO = ("virsh(1)", "systemctl(1)", "systemd.resource-control(5)", "cgroups(
 
 COMMAND_NOTE = (
     "How domains are named, live and config, exit status, files and environment: cputune(1). The options of cputune "
-    "itself (--root, --config-dir, --state-dir) come before the command."
+    "itself (--root, --config-dir, --state-dir, --data-dir) come before the command."
 )
 
 YAML_SUMMARY = "saved CPU limits of one domain"
@@ -154,6 +184,28 @@ YAML_INTRODUCTION = (
     "hand, or by configuration management.",
     "A file is replaced as a whole: readers see the old one or the new one, also after a power failure. It belongs to "
     "root, mode 0644. The directory is another one with --config-dir, or `CPUTUNE_CONFIG_DIR`.",
+)
+
+YAML_MANY = (
+    "`cputune apply --file` takes a file of many documents of this form, each with its `domain` (a bare *NAME* will "
+    "do) and a line `---` between them. A document changes what it names, as `cputune set` would; what it does not "
+    "name stays. Parents and children may be in one file: the order is worked out.",
+)
+
+YAML_MANY_EXAMPLE = """\
+version: 1
+domain: systemd:machine.slice
+quota: 400000
+---
+version: 1
+domain: docker:web
+quota: 150000
+"""
+
+YAML_TRUST = (
+    "A file says what root does: one that somebody other than root can change, or replace since he can write in its "
+    "directory, is refused with exit status 5, and so is a symbolic link. (Of a user who runs cputune, his own are "
+    "his.) A file for --file is taken from whoever names it."
 )
 
 YAML_FORM = (

@@ -32,6 +32,7 @@ def overview(notice: str, top: Command, commands: list[Command]) -> str:
             roff.subsection("What runtimes remember", roff.paragraphs(manual.MEMORY)),
         ),
         roff.section("PARAMETERS", roff.block(_knob_table()), ".PP", roff.paragraphs(manual.PARAMETERS)),
+        roff.section("TRANSACTIONS", roff.paragraphs(manual.TRANSACTIONS)),
         roff.section(
             "EXIT STATUS",
             roff.items((roff.bold(str(int(code))), text) for code, text in manual.EXITS.items()),
@@ -71,7 +72,12 @@ def config_page(notice: str) -> str:
         roff.section("SYNOPSIS", roff.metavar(f"{CONFIG_DIR}/domains/RUNTIME/NAME.yaml")),
         roff.section("DESCRIPTION", roff.paragraphs(manual.YAML_INTRODUCTION)),
         roff.section("KEYS", roff.items(keys)),
-        roff.section("FORM", roff.paragraphs(manual.YAML_FORM)),
+        roff.section("FORM", roff.paragraphs((*manual.YAML_FORM, manual.YAML_TRUST))),
+        roff.section(
+            "MANY DOMAINS IN ONE FILE",
+            roff.paragraphs(manual.YAML_MANY),
+            roff.block(manual.YAML_MANY_EXAMPLE.splitlines()),
+        ),
         roff.section("FILE NAMES", roff.paragraphs(manual.YAML_NAMES), roff.block(roff.columns(names))),
         roff.section("EXAMPLE", roff.block(manual.YAML_EXAMPLE.splitlines())),
         _see_also("cputune(1)", "cputune-set(1)", "cputune-schedinfo(1)", "cputune-apply(1)"),

@@ -53,8 +53,8 @@ class PutBack(NamedTuple):
     """What need not be put back any more, a line each: it is gone, or somebody else's by now."""
 
 
-def perform(tools: Tools, tasks: list[Task], entry: Entry) -> None:
-    """Do all tasks, or none, and enter them in the history.
+def perform(tools: Tools, tasks: list[Task], entry: Entry, *, enter: bool = True) -> None:
+    """Do all tasks, or none, and enter them in the history where they are to be.
 
     Raises the first error, with all put back; NotPutBack where that failed too: then the journal stays.
     """
@@ -71,7 +71,8 @@ def perform(tools: Tools, tasks: list[Task], entry: Entry) -> None:
             for task in tasks:
                 begun.append(task)
                 task.do(tools)
-            history.enter(entry, [task.done(tools) for task in tasks])
+            if enter:
+                history.enter(entry, [task.done(tools) for task in tasks])
             with uninterrupted():  # with the page it is done: what comes then comes too late
                 page.remove()
         except BaseException as error:

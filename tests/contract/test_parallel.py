@@ -60,6 +60,12 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> FakeKernel:
     return host
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough for the last of them on a slow machine."""
+    monkeypatch.setattr(locks, "LOCK_SECONDS", 600)
+
+
 def test_two_hundred_changes_of_one_saved_configuration_all_land(host: FakeKernel) -> None:
     generator = random.Random(4)
     domain = Tuner(host).find("lxc:web")

@@ -135,7 +135,7 @@ def test_set_without_a_right_to_the_state_directory_is_5(
     (tmp_path / "closed").mkdir(mode=0o700)
     path = tmp_path / "closed" / "state"
     ended = as_nobody("--state-dir", str(path), "set", real.name(), "--weight", "200")
-    assert ended == Ended(5, "", f"cputune: error: cannot lock {path}/lock: Permission denied\n{ROOT}")
+    assert ended == Ended(5, "", f"cputune: error: cannot lock {path}/locks: Permission denied\n{ROOT}")
 
 
 def test_schedinfo_works_without_rights(real: Lab, as_nobody: Callable[..., Ended]) -> None:

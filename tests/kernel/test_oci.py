@@ -71,7 +71,7 @@ def container(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Contai
     program, id_ = request.param, f"box-{os.getpid()}"
     bundle(tmp_path / "bundle", program, f"/cputune-{program}-{id_}")
     run(program, id_, tmp_path / "bundle")
-    host = Host("/", str(tmp_path / "config"), str(tmp_path / "state"))
+    host = Host("/", *(str(tmp_path / name) for name in ("config", "state", "data")))
     try:
         yield Container(program, id_, host, Tuner(host))
     finally:

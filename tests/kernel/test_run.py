@@ -41,6 +41,7 @@ class Program:
         self.name = f"test-{os.getpid()}-{time.monotonic_ns()}"
         self.state = folder / "state"
         own = {"CPUTUNE_STATE_DIR": str(self.state), "CPUTUNE_CONFIG_DIR": str(folder / "config")}
+        own["CPUTUNE_DATA_DIR"] = str(folder / "data")
         self.env = {**os.environ, **own}
 
     def start(self, *words: str, **options: object) -> subprocess.Popen[str]:
@@ -72,7 +73,7 @@ class Program:
             for name in names
             if file_name(self.name) in name
         ]
-        return found + [str(path) for path in self.state.rglob("*") if path.is_file() and path.name != "lock"]
+        return found + [str(path) for path in self.state.rglob("*") if path.is_file() and path.name != "locks"]
 
     def figures(self, tail: str) -> re.Pattern[str]:
         """What stderr says at the end."""
