@@ -159,8 +159,8 @@ FILES = (
     ),
     (
         f"{DATA_DIR}/history",
-        f"What `cputune history` shows and `cputune undo` takes back: a JSON line a change, {LARGEST >> 20} MiB at most, "
-        "from which the older half goes. Users other than root have their own, below ~/.local/state/cputune.",
+        f"What `cputune history` shows and `cputune undo` takes back: a JSON line a change. At {LARGEST >> 20} MiB the "
+        "older half goes. Users other than root have their own, below ~/.local/state/cputune.",
     ),
 )
 
