@@ -113,7 +113,8 @@ def from_os_error(error: OSError, action: str) -> CpuTuneError:
     message = f"cannot {action}: {said}"
     if error.errno == errno.EROFS:
         return NoPermission(
-            message, "the file system is mounted read-only: run cputune on the host, not inside a container"
+            message,
+            "mounted read-only here: run cputune on the host, or give its unit ReadWritePaths= or RuntimeDirectory=",
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return NoPermission(message, "run it as root: sudo cputune ...")

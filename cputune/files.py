@@ -27,9 +27,20 @@ def _make_folders(path: str) -> None:
     parent = os.path.dirname(path)
     if parent and not os.path.isdir(parent):
         _make_folders(parent)
+    _refuse_anothers(parent)
     with suppress(FileExistsError):
         os.mkdir(path, 0o755)
         sync_folder(parent or ".")
+
+
+def _refuse_anothers(folder: str) -> None:
+    """Raise PermissionError for a folder where only a capability would let us write: ours there, root refuses it."""
+    me = os.geteuid()
+    found = os.stat(folder or ".") if me != 0 else None
+    if found is None or found.st_uid == me or found.st_mode & 0o002:
+        return
+    if not (found.st_mode & 0o020 and found.st_gid in os.getgroups()):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def require_own(path: str, found: os.stat_result) -> None:
@@ -71,6 +82,7 @@ def write_atomically(
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):
         _make_folders(folder)
+    _refuse_anothers(folder)
     scratch = scratch_of(path, os.getpid())
     try:
         fd = _create(scratch)

@@ -17,6 +17,9 @@ DATA_DIR = "/var/lib/cputune"
 _READ_LIMIT = 1 << 20
 
 
+_OF_A_BUS = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
+
+
 class Completed(NamedTuple):
     """How a process ended."""
 
@@ -40,7 +43,9 @@ class Host:
         """Who asks: a name without an owner means one of his."""
         self.config_dir = config_dir or self.real(CONFIG_DIR)
         run, home = f"/run/user/{os.geteuid()}", os.path.expanduser("~")
-        self.state_dir = state_dir or self._own(run, run, STATE_DIR)
+        self.own_state_dir = self._own(run, run, STATE_DIR) if os.geteuid() != 0 else None
+        """Where a user keeps his memory of this boot; None for root, whose counts for all."""
+        self.state_dir = state_dir or self.own_state_dir or self.real(STATE_DIR)
         lasting = os.environ.get("XDG_STATE_HOME") or f"{home}/.local/state"  # XDG Base Directory Specification
         self.data_dir = data_dir or self._own(home, lasting, DATA_DIR)
 
@@ -179,6 +184,8 @@ class Host:
         import subprocess
 
         env = {**os.environ, "LC_ALL": "C"}
+        if os.geteuid() != 0 and "XDG_RUNTIME_DIR" not in env:  # as behind sudo -u
+            env |= {key: value for key, value in _environment_of(os.geteuid()).items() if key in _OF_A_BUS}
         if user is not None:
             env = _environment_of(user)
         group = None if user is None else int(env.pop("GID"))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from cputune.errors import from_os_error
 from cputune.files import write_atomically
-from cputune.host import Host
+from cputune.host import STATE_DIR, Host
 from cputune.model import UNLIMITED, Change, Domain
 from cputune.names import file_name
 
@@ -27,15 +27,28 @@ class State:
 
     def __init__(self, host: Host) -> None:
         self.directory = host.state_dir
+        self.others = [] if host.state_dir != host.own_state_dir else [host.real(STATE_DIR)]
 
     def applied(self, domain: Domain) -> Applied | None:
-        """What cputune put into force in this domain since boot; None also where the record cannot be read."""
+        """What cputune put into force in this domain since boot; None also where the record cannot be read.
+
+        What root put there counts for everybody, and what somebody did later: the newest record is the one in force.
+        """
+        if not self.others:
+            found = self._read(self.path(domain))
+            return found[1] if found else None
+        read = [self._read(os.path.join(folder, _place(domain))) for folder in (self.directory, *self.others)]
+        newest = max(filter(None, read), key=lambda found: found[0], default=None)
+        return newest[1] if newest else None
+
+    def _read(self, path: str) -> tuple[int, Applied | None] | None:
+        """A record, and when it was written."""
         try:
-            fd = os.open(self.path(domain), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return None
         try:
-            return _parse(os.read(fd, 65536).decode(errors="surrogateescape"))
+            return os.fstat(fd).st_mtime_ns, _parse(os.read(fd, 65536).decode(errors="surrogateescape"))
         except OSError:
             return None
         finally:
@@ -43,7 +56,7 @@ class State:
 
     def any_applied(self) -> bool:
         """Whether there is any record: a list of many domains need not look for each one's then."""
-        return os.path.isdir(os.path.join(self.directory, "applied"))
+        return any(os.path.isdir(os.path.join(folder, "applied")) for folder in (self.directory, *self.others))
 
     def record(self, domain: Domain, applied: Applied | None) -> None:
         """Remember, or forget with None. Raises Refused or NoPermission where the directory cannot be written."""
@@ -59,7 +72,11 @@ class State:
 
     def path(self, domain: Domain) -> str:
         """The record of a domain."""
-        return os.path.join(self.directory, "applied", domain.runtime, file_name(domain.name))
+        return os.path.join(self.directory, _place(domain))
+
+
+def _place(domain: Domain) -> str:
+    return os.path.join("applied", domain.runtime, file_name(domain.name))
 
 
 def _format(applied: Applied) -> str:

@@ -230,6 +230,11 @@ class Systemd:
     def _run(self, unit: Unit, argv: tuple[str, ...], other: int | None) -> Completed:
         try:
             done = self.host.run(list(argv), user=other)
+        except PermissionError as error:
+            raise NoPermission(
+                f"cannot tell the manager of user {other} of {unit.name}: {error.strerror or error}",
+                "that takes CAP_SETUID, CAP_SETGID and CAP_DAC_OVERRIDE: man cputune, RIGHTS",
+            ) from error
         except OSError as error:
             message = f"cannot tell systemd of {unit.name}: {error.strerror or error}"
             raise Unreachable(message, "apt-get install dbus systemd") from error
@@ -249,7 +254,9 @@ def _explain(unit: Unit, said: str) -> CpuTuneError:
         mend = "systemctl start dbus.socket" if unit.uid is None else "apt-get install dbus-user-session"
         return Unreachable(f"cannot tell systemd of {unit.name}: {said}", mend)
     if "ccess denied" in said or "authentication required" in said or "Permission denied" in said:
-        return NoPermission(message, "run it as root: sudo cputune ...")
+        return NoPermission(
+            message, "run it as root: sudo cputune ...; or let polkit allow org.freedesktop.systemd1.manage-units"
+        )
     if "was already loaded" in said:
         return WrongState(f"{unit.name} is there already", "give another name: cputune run --name ...")
     if "not found" in said or "not loaded" in said or "Unknown object" in said:

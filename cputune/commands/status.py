@@ -9,7 +9,7 @@ import click
 
 from cputune.model import CpuTune
 from cputune.names import printable
-from cputune.params import DOMAIN, json_option, make_tuner
+from cputune.params import DOMAIN, json_option, make_tuner, say
 from cputune.runtimes import RUNTIMES
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def command(
     something else, or not what cputune last set.
     """
     from cputune import status_report as report
+    from cputune.runtimes import not_ours
     from cputune.status import Observer
 
     tuner = make_tuner(ctx)
@@ -59,10 +60,12 @@ def command(
     else:
         _overview(host, rows, sampled=interval is not None)
     if observer.problem:
-        click.echo(f"cputune: {printable(observer.problem)}", err=True)
+        say(observer.problem)
+    if not domains and (hidden := not_ours(tuner.site)):
+        say(f"not looked into, being not ours to read: {', '.join(hidden)}; as root: sudo cputune status")
     for row in rows:
         if row.problem and row.tune != CpuTune():
-            click.echo(f"cputune: {printable(row.domain.qualified)}: {printable(row.problem)}", err=True)
+            say(f"{row.domain.qualified}: {row.problem}")
 
 
 def _overview(host: HostInfo, rows: list[Row], *, sampled: bool) -> None:
@@ -70,7 +73,7 @@ def _overview(host: HostInfo, rows: list[Row], *, sampled: bool) -> None:
 
     click.echo(report.host_line(host))
     if not rows:
-        click.echo("cputune: no domains", err=True)
+        say("no domains")
         return
     header = report.header(sampled=sampled)
     cells = [[printable(cell) for cell in report.cells(row, sampled=sampled)] for row in rows]

@@ -119,6 +119,60 @@ PARAMETERS = (
     "An idle group has no shares and no weight. `--no-idle` gives back those that it had before cputune made it idle.",
 )
 
+RIGHTS = (
+    "Anybody may look: `schedinfo` and `status` need no privilege. Containers of docker, podman, containerd, runc and "
+    "crun that are root's are listed only for those who may read their records: root, or a process with "
+    "CAP_DAC_READ_SEARCH; `status` says what it could not look into.",
+    "To change what is root's, and to save, cputune has to run as root, but needs no capability: an empty bounding "
+    "set is enough, since all it writes belongs to root. (A further docker daemon takes CAP_SYS_PTRACE.) To change "
+    "what is a user's, root needs CAP_SETUID and CAP_SETGID, because a user's bus lets only himself in, and "
+    "CAP_DAC_OVERRIDE, because the files are his. `history`, `undo` and `recover` need what the change needed.",
+    "On cgroup v2 a user may change his own units (`systemd:UID/NAME`) and rootless containers without any privilege; "
+    "what he did is in /run/user/*UID*/cputune and ~/.local/state/cputune. On v1 systemd delegates no cpu controller "
+    "to users. A plain cgroup may be changed by whoever may write its files. A capability is no way to a systemd unit: "
+    "systemd asks polkit, for the action org.freedesktop.systemd1.manage-units.",
+    "One command for one user is a line of sudoers(5); the expression keeps him from other domains and options:",
+)
+
+SUDOERS = r"alice ALL=NOPASSWD: /usr/local/bin/cputune ^set web --cpus [0-9.]+$"
+
+SANDBOX_NOTE = (
+    "A service that applies configurations, or changes root's domains, can be locked in. ProtectControlGroups= would "
+    "make the cgroups read-only, so it is not there; for users' domains it takes the three capabilities above, "
+    "ProtectHome=read-only, and only `~@resources` in the last line:"
+)
+
+SANDBOX = """\
+[Service]
+Type=oneshot
+ExecStart=/usr/local/bin/cputune apply
+ConfigurationDirectory=cputune
+RuntimeDirectory=cputune
+RuntimeDirectoryPreserve=yes
+StateDirectory=cputune
+CapabilityBoundingSet=
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictAddressFamilies=AF_UNIX
+IPAddressDeny=any
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+"""
+
 EXITS = {
     Exit.DONE: "Done. Also where what was asked for is in force already.",
     Exit.UNEXPECTED: "Unexpected: the output cannot be written; or a mistake in cputune (`CPUTUNE_DEBUG=1` shows it).",

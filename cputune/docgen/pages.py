@@ -34,6 +34,14 @@ def overview(notice: str, top: Command, commands: list[Command]) -> str:
         roff.section("PARAMETERS", roff.block(_knob_table()), ".PP", roff.paragraphs(manual.PARAMETERS)),
         roff.section("TRANSACTIONS", roff.paragraphs(manual.TRANSACTIONS)),
         roff.section(
+            "RIGHTS",
+            roff.paragraphs(manual.RIGHTS),
+            roff.block([manual.SUDOERS]),
+            ".PP",
+            roff.prose(manual.SANDBOX_NOTE),
+            roff.block(manual.SANDBOX.splitlines()),
+        ),
+        roff.section(
             "EXIT STATUS",
             roff.items((roff.bold(str(int(code))), text) for code, text in manual.EXITS.items()),
             ".PP",

@@ -121,13 +121,18 @@ def _by_id(site: Cgroups, prefix: str, searched: tuple[str, ...], *, bare: bool)
     return [domain for known in WITH_IDS if known in searched for domain in _with_ids(known).by_prefix(site, prefix)]
 
 
-def _not_found(site: Cgroups, name: str, searched: tuple[str, ...]) -> CpuTuneError:
-    hidden = [
+def not_ours(site: Cgroups, searched: tuple[str, ...] = RUNTIMES) -> list[str]:
+    """Where some runtimes list their domains, as far as we may not look there."""
+    return [
         path
         for known in searched
         for path in SOURCES.get(known, ())
         if site.host.exists(path) and not site.host.may_list(path)
     ]
+
+
+def _not_found(site: Cgroups, name: str, searched: tuple[str, ...]) -> CpuTuneError:
+    hidden = not_ours(site, searched)
     if not hidden:
         return NoSuchDomain(f"no domain {printable(name)}", "list the names: cputune status")
     if len(searched) == 1:

@@ -1,6 +1,6 @@
 """What LXC, incus and LXD have in common, since liblxc runs the containers of all three.
 
-That one runs is seen by its command socket in /proc/net/unix; its init by its monitor, whose command line is
+That one runs is seen by its command socket in /proc/1/net/unix; its init by its monitor, whose command line is
 "[lxc monitor] LXCPATH NAME"; its payload cgroup is the one in init's path that bears its name: lxc.payload.NAME
 (LXC 4 and later, with -1, -2 ... when that was taken), lxc.payload/NAME (3.1 and 3.2), lxc/NAME (3.0).
 """
@@ -19,7 +19,8 @@ _SOCKET = re.compile(r" @(/.*)/([^/]+)/command$")
 def sockets(site: Cgroups) -> Iterator[tuple[str, str]]:
     """LXCPATH and name of every running container, whoever started it."""
     # The sockets are in the network namespace of the host's init, not in ours when we look from a container.
-    text = site.host.read_or_none("/proc/1/net/unix" if site.host.root else "/proc/net/unix") or ""
+    # Of the host's network, whichever is ours: a sandboxed service has one of its own.
+    text = site.host.read_or_none("/proc/1/net/unix") or site.host.read_or_none("/proc/net/unix") or ""
     for line in text.splitlines():
         if match := _SOCKET.search(line):
             yield match[1], match[2]

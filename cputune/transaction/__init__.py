@@ -97,14 +97,16 @@ def put_back(tools: Tools, begun: Iterable[Task]) -> PutBack:
         except (Gone, SomebodyElses) as error:
             result.moot.append(error.message)
         except Exception:  # whatever it is, the other tasks are to be put back all the same
-            result.stuck.insert(0, task)
-            result.left.extend(_left(tools, task))
+            left = _left(tools, task)
+            if left:  # else it is as it was, whatever failed
+                result.stuck.insert(0, task)
+                result.left.extend(left)
     return result
 
 
 def _left(tools: Tools, task: Task) -> list[str]:
     try:
-        return task.left(tools) or [f"{task.domain}: something of it"]
+        return task.left(tools)
     except CpuTuneError as error:
         return [error.message]
     except Exception as error:

@@ -124,7 +124,7 @@ def test_again_nothing_is_written(host: FakeKernel, cputune: CommandLine) -> Non
 # --- a write fails ----------------------------------------------------------------------------------------------------
 
 ROOT = "run it as root: sudo cputune ..."
-MOUNTED = "the file system is mounted read-only: run cputune on the host, not inside a container"
+MOUNTED = "mounted read-only here: run cputune on the host, or give its unit ReadWritePaths= or RuntimeDirectory="
 REFUSALS = [
     (errno.EINVAL, 7, "Invalid argument", None),
     (errno.ENOMEM, 7, "Cannot allocate memory", None),

@@ -148,7 +148,7 @@ def test_4_not_supported(tmp_path: Path, cputune: CommandLine) -> None:
         (
             errno.EROFS,
             "Read-only file system",
-            "the file system is mounted read-only: run cputune on the host, not inside a container",
+            "mounted read-only here: run cputune on the host, or give its unit ReadWritePaths= or RuntimeDirectory=",
         ),
     ],
 )

@@ -46,7 +46,7 @@ def test_each_error_has_the_exit_status_of_the_manual() -> None:
             errno.EROFS,
             NoPermission,
             "Read-only file system",
-            "the file system is mounted read-only: run cputune on the host, not inside a container",
+            "mounted read-only here: run cputune on the host, or give its unit ReadWritePaths= or RuntimeDirectory=",
         ),
         (errno.ENOENT, Gone, "No such file or directory", GONE),
         (errno.ENODEV, Gone, "No such device", GONE),

@@ -35,7 +35,7 @@ def explained(ended: Ended) -> Ended:
     """A command line that ended as the manual has it."""
     assert 0 <= ended.status <= 8, ended
     assert not CONTROL.search(ended.out + ended.err), ended
-    assert "unexpected" not in ended.err, ended.err
+    assert "error: unexpected " not in ended.err, ended.err
     assert "Traceback" not in ended.err, ended.err
     return ended
 

@@ -26,6 +26,8 @@ from cputune.systemd import (
     wanted,
 )
 
+POLKIT = "run it as root: sudo cputune ...; or let polkit allow org.freedesktop.systemd1.manage-units"
+
 
 @pytest.mark.parametrize(
     ("cgroup", "unit"),
@@ -277,13 +279,13 @@ UNTOLD = "cannot tell systemd of a\\x2db.service: "
             "Call failed: Access denied\n",
             NoPermission,
             f"{REFUSED}Access denied",
-            "run it as root: sudo cputune ...",
+            POLKIT,
         ),
         (
             "Call failed: Interactive authentication required.\n",
             NoPermission,
             f"{REFUSED}Interactive authentication required.",
-            "run it as root: sudo cputune ...",
+            POLKIT,
         ),
         (
             "Call failed: Unit a\\x2db.service not found.\n",

@@ -179,7 +179,11 @@ def test_systemd_that_cannot_be_reached_is_noted_and_the_file_written(host: Mana
 @pytest.mark.parametrize(
     ("said", "status", "hint"),
     [
-        ("Access denied", 5, "run it as root: sudo cputune ..."),
+        (
+            "Access denied",
+            5,
+            "run it as root: sudo cputune ...; or let polkit allow org.freedesktop.systemd1.manage-units",
+        ),
         ("Value specified in CPUQuota is out of range", 7, f"journalctl -u {UNIT} -n 20"),
     ],
 )

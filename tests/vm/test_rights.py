@@ -154,7 +154,6 @@ def test_anybody_sees_what_is_saved(vm: Vm, who: str) -> None:
     assert "vcpu_quota     : 36000\n" in vm.check(f"{USERS[who]} cputune schedinfo mydom.service --config")
 
 
-@pytest.mark.xfail(MODE == "unified", reason="the record of what was given is root's", strict=True)
 def test_a_user_sees_the_shares_that_root_gave(vm: Vm, as_known: None) -> None:
     vm.check("cputune set mydom.service --shares 777 --live")
     for who in ("nobody", "labuser"):
@@ -332,7 +331,6 @@ def test_a_unit_that_applies_what_the_sandbox_saved(vm: Vm, as_known: None) -> N
     vm.check("cputune set mydom.service lxc:mydom --quota 36000 --config")
 
 
-@pytest.mark.xfail(reason="their sockets are looked for in our own network namespace", strict=True)
 @pytest.mark.parametrize("domain", ["lxc:mydom", "incus:mydom", "lxd:mydom"])
 def test_from_a_network_namespace_of_ones_own(vm: Vm, domain: str) -> None:
     assert '"state": "running"' in vm.check(sandboxed("PrivateNetwork=yes", f"cputune status {domain} --json"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cputune import runtimes
 from cputune.cgroup import Cgroups
-from cputune.errors import CpuTuneError, NoSuchDomain, UsageError
+from cputune.errors import Ambiguous, CpuTuneError, NoSuchDomain, UsageError
 from tests.hosts import Scratch, lay_out, read
 
 STATUS = "list the names: cputune status"
@@ -80,7 +80,7 @@ def test_a_broken_byte_is_shown_as_an_escape(site: Cgroups) -> None:
 
 def test_a_name_that_more_than_one_runtime_knows(site: Cgroups) -> None:
     error = refused(site, "mydom")
-    assert type(error) is NoSuchDomain
+    assert type(error) is Ambiguous
     assert (
         error.message
         == "mydom is the name of more than one domain: libvirt:mydom, lxc:mydom, incus:mydom, nspawn:mydom"
