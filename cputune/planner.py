@@ -86,6 +86,8 @@ class Draft:
         self.records: list[Record] = []
         self.saves: list[Save] = []
         self.natives: list[Task] = []
+        self.now = CpuTune()
+        """What is in force, where that is concerned."""
         self.saved = Change()
         """The configuration afterwards, where it is concerned."""
         self.notes: list[str] = []
@@ -208,7 +210,7 @@ class Planner:
         kept = self._same_cgroup(domain, self.tools.state.applied(domain))
         keys = frozenset(touched(request))
         states = {seat.cgroup: self._state(draft, seat, keys & set(seat.carries)) for seat in domain.seats()}
-        now = domain.state(states)
+        now = draft.now = domain.state(states)
         goal = goal_of(now, request, self.site.hierarchy.version, domain.scale, kept.weight, Change._fields)
         draft.move("live", now, goal, request.change.shares)
         places = []
@@ -227,7 +229,7 @@ class Planner:
         if draft.tunes:
             applied = self.tools.state.applied(domain)
             kept = self._same_cgroup(domain, applied)
-            draft.records.append(Record(domain, self._to_record(domain, request, kept), applied))
+            draft.records.append(Record(domain, self._to_record(draft, kept), applied))
 
     def _state(self, draft: Draft, seat: Seat, keys: frozenset[str]) -> CpuTune:
         """What a cgroup has that is to get `keys`; the defaults where systemd will enable the controller for that."""
@@ -246,7 +248,7 @@ class Planner:
         draft, seat, keys, now, goal = place
         site, version = self.site, self.site.hierarchy.version
         unit = self._unit(seat.cgroup)
-        enabling = self._enabling(seat.cgroup, site.read_if_used(seat.cgroup))
+        enabling = unit is not None and self._enabling(seat.cgroup, site.read_if_used(seat.cgroup))
         plan = writes(site.backend, site.directory(seat.cgroup), now, goal, site.bounds(seat.cgroup, self.reached))
         tell = self._tell(draft, unit, seat.cgroup, goal, keys) if unit else None
         if plan and enabling and not wanted(version, goal, keys):
@@ -315,21 +317,22 @@ class Planner:
                 f"{limit.cpus:g} CPUs has no effect beyond {above.cpus:g}, the limit of its ancestor {above.cgroup}"
             )
 
-    def _to_record(self, domain: Domain, request: Request, kept: Applied) -> Applied:
-        period = self._live_period(domain, request)
+    def _to_record(self, draft: Draft, kept: Applied) -> Applied:
+        request = draft.request
+        period = self._live_period(draft.domain, request)
         if request.microcpus is not None:
             kept = kept._replace(change=kept.change._replace(period=period))
         change = merged(kept.change, request._replace(zeros=frozenset()), period)
-        return Applied(change, kept.inode, self._weight_to_remember(domain, request, kept))
+        return Applied(change, kept.inode, self._weight_to_remember(draft.now, request, kept))
 
     def _same_cgroup(self, domain: Domain, applied: Applied | None) -> Applied:
         """What was put into force in the cgroup that is there now; nothing where it was made anew since."""
         inode = self.site.host.inode(self.site.directory(domain.limit)) if domain.limit else None
         return applied if applied and applied.inode == inode else Applied(Change(), inode)
 
-    def _weight_to_remember(self, domain: Domain, request: Request, kept: Applied) -> int | None:
+    @staticmethod
+    def _weight_to_remember(now: CpuTune, request: Request, kept: Applied) -> int | None:
         """The shares or weight from before the group became idle, as long as it is."""
-        now = self.site.read_if_used(domain.weight) if domain.weight else CpuTune()
         if request.change.idle and not now.idle:
             return now.shares if now.shares is not None else now.weight
         return kept.weight if now.idle and request.change.idle is not False else None

@@ -125,7 +125,7 @@ def read_many(path: str) -> list[tuple[str, Change]]:
             raise UsageError(f"{path}: no such file", "cputune apply --help")
         text = found
     wanted: dict[str, Change] = {}
-    for node in _compose(path, text):
+    for node in _compose(path, text, quickly=True):
         domain, change = _understood(path, node)
         if not domain:
             raise _mistake(path, node.start_mark.line, "a document without a domain: RUNTIME:NAME")
@@ -139,12 +139,12 @@ def read_many(path: str) -> list[tuple[str, Change]]:
     return list(wanted.items())
 
 
-def _compose(path: str, text: str) -> list[yaml.Node]:
+def _compose(path: str, text: str, *, quickly: bool = False) -> list[yaml.Node]:
     """The documents of a text. Raises UsageError."""
     import yaml
 
     # libyaml, where it is there, is ten times as fast; its words about a mistake are a little different.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if len(text) > _LARGEST else yaml.SafeLoader
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if quickly else yaml.SafeLoader
     try:
         for event in yaml.parse(text, Loader=loader):
             if any(getattr(event, extra, None) for extra in ("anchor", "tag")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -66,8 +67,13 @@ def _one_of(kinds: tuple[Any, ...], value: object) -> Any:
     raise Undecodable(f"of no known type: {str(value)[:60]}")
 
 
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
 def _named(kind: Any, value: dict[str, object]) -> Any:
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     if not set(value) <= set(kind._fields):
         raise Undecodable(f"not fields of {kind.__name__}: {', '.join(sorted(set(value) - set(kind._fields)))[:60]}")
     missing = set(kind._fields) - set(value) - set(kind._field_defaults)
