@@ -156,9 +156,11 @@ class Cgroups:
         """What other groups allow: v1's rule of the hierarchy; on v2 the kernel takes any value."""
         if self.backend.VERSION == 2:
             return Bounds()
-        limit = self._planned_limit(planned)
-        above = next(filter(None, map(limit, self.ancestors(cgroup))), None)
-        return Bounds(above, self._largest_below(cgroup, limit))
+        return Bounds(self.limit_above(cgroup, planned), self._largest_below(cgroup, self._planned_limit(planned)))
+
+    def limit_above(self, cgroup: str, planned: Planned | None = None) -> Limit | None:
+        """The nearest limited ancestor: on v1 the one that a limit has to fit."""
+        return next(filter(None, map(self._planned_limit(planned), self.ancestors(cgroup))), None)
 
     def _planned_limit(self, planned: Planned | None) -> Callable[[str], Limit | None]:
         known = planned or {}

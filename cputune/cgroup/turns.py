@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from cputune.cgroup.order import ratio
+from cputune.cgroup.order import Limit, ratio
 from cputune.model import DEFAULT_PERIOD, UNLIMITED, CpuTune
 
 if TYPE_CHECKING:
@@ -42,13 +42,18 @@ def in_order(site: Cgroups, moving: Sequence[M]) -> list[M]:
     if not nested or site.hierarchy.version == 2:
         return list(moving)
 
+    reached = {
+        move.cgroup: Limit(move.cgroup, move.goal.quota, move.goal.period)
+        if isinstance(move.goal.quota, int) and move.goal.period
+        else None
+        for move in moving
+    }
+
     def turn(move: M) -> tuple[bool, int]:
-        # A group without a limit of its own has its ancestor's.
-        above = None if isinstance(move.now.quota, int) else site.bounds(move.cgroup).ancestor
-        has = ratio(above.quota, above.period) if above else _ratio(move.now)
-        grows = _ratio(move.goal) >= has
+        has = _ratio(move.now, site.limit_above(move.cgroup))
+        gets = _ratio(move.goal, site.limit_above(move.cgroup, reached))
         depth = move.cgroup.count("/")
-        return grows, depth if grows else -depth
+        return gets >= has, depth if gets >= has else -depth
 
     return sorted(moving, key=turn)
 
@@ -59,5 +64,8 @@ def _nested(cgroups: list[str]) -> bool:
     return any(cgroup[:end] in known for cgroup in cgroups for end in range(1, len(cgroup)) if cgroup[end] == "/")
 
 
-def _ratio(state: CpuTune) -> int:
-    return ratio(state.quota or UNLIMITED, state.period or DEFAULT_PERIOD)
+def _ratio(state: CpuTune, above: Limit | None) -> int:
+    """What a group can get: without a limit of its own, what its nearest limited ancestor has."""
+    if isinstance(state.quota, int):
+        return ratio(state.quota, state.period or DEFAULT_PERIOD)
+    return ratio(above.quota, above.period) if above else ratio(UNLIMITED, DEFAULT_PERIOD)
