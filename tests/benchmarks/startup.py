@@ -3,7 +3,8 @@
     python tests/benchmarks/startup.py [--runs N] [--command PATH]
 
 The installed console script is measured, on a scratch host that is laid out below a temporary directory. All commands
-take turns, so that a busy moment hits them alike. The goal for set and schedinfo is a ratio of at most 1.3.
+take turns, so that a busy moment hits them alike. The goal for set and schedinfo is a ratio of at most 1.4,
+with the journal that set writes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.hosts import lay_out, read  # noqa: E402
 
-GOAL = 1.3
+GOAL = 1.4
 QUOTAS = cycle(("50000", "60000"))
 """Every call has something to write."""
 

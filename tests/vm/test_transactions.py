@@ -1,0 +1,191 @@
+"""Killed in the middle, taken back, many at once: of real runtimes, with systemd and their own memory in it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+import pytest
+
+from tests.vm.conftest import Vm
+from tests.vm.runtimes import ALL, DOMAINS, REMEMBERING
+from tests.vm.values import Values, cgroups, values
+
+KILLED = 137
+NATIVE = "--live --config --native"
+
+# The installed cputune, which kills itself right behind the Nth call of one of its functions.
+DIES = """
+import importlib, os, signal, sys
+module, name, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
+owner = importlib.import_module(module)
+for part in name.split(".")[:-1]:
+    owner = getattr(owner, part)
+function = getattr(owner, name.rpartition(".")[2])
+calls = 0
+
+def dying(*arguments, **options):
+    global calls
+    found = function(*arguments, **options)
+    calls += 1
+    if calls == number:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return found
+
+setattr(owner, name.rpartition(".")[2], dying)
+from cputune.cli import run
+sys.exit(run(sys.argv[4:]))
+"""
+
+
+def dies(vm: Vm, where: str, number: int, command: str) -> None:
+    """Run a command of cputune's that is killed right behind a call of that function."""
+    module, _, name = where.partition(":")
+    done = vm.run(f"/opt/cputune/bin/python - {module} {name} {number} {command}", stdin=DIES, timeout=600)
+    assert done.returncode == KILLED, done
+
+
+def told(vm: Vm) -> dict[str, str]:
+    """What each runtime says that it remembers."""
+    script = "\n".join(f"({runtime.remembers}) | xargs" for runtime in REMEMBERING.values())
+    return dict(zip(REMEMBERING, vm.check(script).splitlines(), strict=True))
+
+
+@pytest.fixture
+def clean(vm: Vm) -> Iterator[dict[str, dict[str, str]]]:
+    """Nothing is saved, all domains have the same limits; where their cgroups are."""
+    vm.check("rm -rf /etc/cputune /var/lib/cputune")
+    names = " ".join(DOMAINS.values())
+    vm.check(f"cputune set {names} --quota 45000 --period 100000 --weight 120 --live", timeout=600)
+    yield cgroups(vm, DOMAINS)
+    vm.check("rm -rf /etc/cputune /var/lib/cputune")
+    vm.check(f"cputune set {names} --quota unlimited --weight 100 --live", timeout=600)
+
+
+Places = dict[str, dict[str, str]]
+
+
+def test_different_limits_for_every_runtime_as_one_and_back_again(vm: Vm, clean: Places) -> None:
+    before = values(vm, clean)
+    wanted = {key: 20000 + 1000 * number for number, key in enumerate(ALL)}
+    text = "---\n".join(
+        f"version: 1\ndomain: {DOMAINS[key]}\nquota: {quota}\nperiod: 50000\n" for key, quota in wanted.items()
+    )
+    done = vm.run("cputune apply --file - --live", stdin=text, timeout=600)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {key: found[:2] for key, found in values(vm, clean).items() if found} == {
+        key: (str(quota), "50000") for key, quota in wanted.items()
+    }
+    assert vm.run("cputune undo", timeout=600).returncode == 0
+    assert values(vm, clean) == before
+    starts = "; ".join(f"systemd-run -q --wait --slice={name} true" for name in ("system", "machine"))
+    vm.check(f"systemctl daemon-reload; {starts}")
+    assert values(vm, clean) == before
+
+
+@pytest.mark.parametrize("where", ["cputune.systemd:Systemd.set", "cputune.host:Host.write"])
+def test_killed_behind_what_systemd_was_told_or_a_write(vm: Vm, clean: Places, where: str) -> None:
+    before = values(vm, clean)
+    names = " ".join(DOMAINS.values())
+    held = "systemctl show mydom.service -P CPUQuotaPerSecUSec"
+    was = vm.check(held)
+    for number in (1, 3):
+        dies(vm, where, number, f"set {names} --quota 33000 --weight 60 --live --config")
+        assert values(vm, clean) != before or vm.check(held) != was
+        done = vm.run("cputune status mydom.service", timeout=600)
+        assert done.returncode == 0
+        assert "put back what process" in done.stderr
+        assert values(vm, clean) == before
+        assert vm.check(held) == was
+        assert vm.run("test -e /etc/cputune/domains/systemd").returncode == 1
+        assert vm.check("ls /run/cputune/journal /var/lib/cputune/journal | grep -c '^0' || true") == "0\n"
+
+
+@pytest.fixture
+def remembered(vm: Vm, clean: Places) -> dict[str, str]:
+    """Something that every runtime remembers already, so that it can be told apart from nothing."""
+    names = " ".join(runtime.domain for runtime in REMEMBERING.values())
+    vm.check(f"cputune set {names} --quota 47000 --period 100000 {NATIVE}", timeout=600)
+    return told(vm)
+
+
+def test_what_runtimes_remember_is_taken_back_too(vm: Vm, clean: Places, remembered: dict[str, str]) -> None:
+    before = values(vm, clean)
+    names = " ".join(runtime.domain for runtime in REMEMBERING.values())
+    vm.check(f"cputune set {names} --quota 36000 --period 50000 {NATIVE}", timeout=600)
+    assert not {key for key, text in told(vm).items() if text == remembered[key]}
+    done = vm.run("cputune undo", timeout=600)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert told(vm) == remembered
+    assert values(vm, clean) == before
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_killed_behind_a_runtimes_own_command(vm: Vm, clean: Places, remembered: dict[str, str], number: int) -> None:
+    before = values(vm, clean)
+    names = " ".join(runtime.domain for runtime in REMEMBERING.values())
+    where = "cputune.transaction.native:carry_out"
+    dies(vm, where, number, f"set {names} --quota 36000 --period 50000 {NATIVE}")
+    assert told(vm) != remembered
+    done = vm.run("cputune recover", timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert told(vm) == remembered
+    assert values(vm, clean) == before
+    assert "quota: 47000" in vm.read("/etc/cputune/domains/systemd/mydom.service.yaml")
+
+
+def test_what_somebody_else_told_the_runtime_since_is_not_overwritten(
+    vm: Vm, clean: Places, remembered: dict[str, str]
+) -> None:
+    vm.check(f"cputune set docker:mydom --quota 36000 {NATIVE}", timeout=600)
+    vm.check("docker update --cpu-quota 25000 mydom")
+    done = vm.run("cputune undo docker:mydom")
+    assert done.returncode == 6
+    assert "changed since by somebody else: " in done.stderr
+    assert vm.check(f"{REMEMBERING['docker'].remembers}").split()[0] == "25000"
+    assert vm.run("cputune undo docker:mydom --force").returncode == 0
+    assert vm.check(f"{REMEMBERING['docker'].remembers}").split()[0] == "47000"
+
+
+def test_many_at_once_on_one_container(vm: Vm, clean: Places) -> None:
+    """Two knobs, some of each, all at once: systemd, scope and container agree in the end, and so does the history."""
+    jobs = [f"cputune set podman:mydom --quota {20000 + number * 1000} --live & " for number in range(6)]
+    jobs += [f"cputune set podman:mydom --weight {50 + number} --live & " for number in range(6)]
+    vm.check("".join(jobs) + "wait", timeout=600)
+    steps = vm.check("cputune history podman:mydom --last 12 | grep podman:mydom: | grep live:").splitlines()
+    last: dict[str, str] = {}
+    for step in steps:
+        key, _, change = step.split(": ")[2].partition(" ")
+        old, _, new = change.partition(" -> ")
+        assert last.get(key, old) == old, steps
+        last[key] = new
+    found = values(vm, clean)["podman"]
+    assert found is not None
+    assert found == Values(last["quota"], "100000", found.weight)
+    if vm.mode == "unified":
+        assert str(found.weight) == last["weight"]
+
+
+def test_a_power_failure_between_two_saved_configurations(vm: Vm) -> None:
+    """The first one is new on the disk, the second one old: after the boot both are old."""
+    vm.check("rm -rf /etc/cputune /var/lib/cputune; sync")
+    names = "mydom.service lxc:mydom"
+    files = ("systemd/mydom.service.yaml", "lxc/mydom.yaml")
+    read = " ".join(shlex.quote(f"/etc/cputune/domains/{file}") for file in files)
+    vm.check(f"cputune set {names} --quota 21000 --config; sync")
+    before = vm.check(f"cat {read}")
+    dies(vm, "cputune.store:Store.write", 1, f"set {names} --quota 22000 --config")
+    assert vm.check(f"cat {read}").count("22000") == 1
+    assert vm.lab("cut").returncode == 0
+    try:
+        started = vm.lab("start", "--keep", vm.mode, timeout=900)
+        assert started.returncode == 0, started.stderr
+        assert vm.check(f"cat {read}").count("22000") == 1
+        done = vm.run("cputune recover")
+        assert done.returncode == 0
+        assert "put back what process" in done.stderr
+        assert vm.check(f"cat {read}") == before
+        assert vm.check("ls /var/lib/cputune/journal") == ""
+    finally:
+        vm.check("rm -rf /etc/cputune /var/lib/cputune")
+        vm.check("/root/domains.sh up", timeout=900)
