@@ -18,7 +18,7 @@ from cputune.host import Host
 from cputune.model import Change, CpuTune, Domain, Request
 from cputune.planner import Job, Outcome, Plan
 from cputune.tune import SchedInfo, Tuner
-from tests.fakekernel import FakeKernel
+from tests.fakekernel import FakeKernel, Kernel
 
 _NUMBERS = itertools.count(1)
 _PIDS = itertools.count(40001)
@@ -254,6 +254,21 @@ def add_lxc(host: FakeKernel, name: str) -> str:
     line = f"0000000000000000: 00000002 00000000 00010000 0001 01 {20000 + number} @/var/lib/lxc/{name}/command\n"
     host.put_file("/proc/1/net/unix", sockets + line)
     return payload
+
+
+def two_containers(folder: Path, kernel: Kernel, saved: str) -> FakeKernel:
+    """A host with two LXC containers: web, limited, with this saved configuration; and db, idle."""
+    host = FakeKernel(folder, kernel)
+    add_lxc(host, "web")
+    add_lxc(host, "db")
+    host.put_file("/etc/cputune/domains/lxc/web.yaml", saved)
+    v1 = [("web", "cpu.shares", "300"), ("web", "cpu.cfs_quota_us", "50000"), ("web", "cpu.cfs_burst_us", "20000")]
+    v1 += [("db", "cpu.cfs_period_us", "40000"), ("db", "cpu.idle", "1")]
+    v2 = [("web", "cpu.weight", "300"), ("web", "cpu.max", "50000"), ("web", "cpu.max.burst", "20000")]
+    v2 += [("db", "cpu.max", "max 40000"), ("db", "cpu.idle", "1")]
+    for domain, file, text in v1 if kernel.version == 1 else v2:
+        host.write(f"{host.mount}/lxc.payload.{domain}/{file}", text)
+    return host
 
 
 def define_lxc(host: FakeKernel, name: str) -> None:

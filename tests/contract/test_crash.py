@@ -21,7 +21,7 @@ from tests import crash
 from tests.conftest import CommandLine
 from tests.contract.conftest import FAKES
 from tests.fakekernel import FakeKernel
-from tests.lab import Lab, add_lxc, snapshot
+from tests.lab import Lab, snapshot, two_containers
 
 SET = (
     *("set", "lxc:web", "lxc:db", "--live", "--config"),
@@ -30,21 +30,6 @@ SET = (
 SAVED = "version: 1\n# do not touch\nquota: 50000  # half a CPU\n"
 
 Files = dict[str, str]
-
-
-def prepare(folder: Path, kernel: str) -> FakeKernel:
-    """Two LXC containers: one limited, with a saved configuration; one idle."""
-    host = FakeKernel(folder, FAKES[kernel])
-    add_lxc(host, "web")
-    add_lxc(host, "db")
-    host.put_file("/etc/cputune/domains/lxc/web.yaml", SAVED)
-    v1 = [("web", "cpu.shares", "300"), ("web", "cpu.cfs_quota_us", "50000"), ("web", "cpu.cfs_burst_us", "20000")]
-    v1 += [("db", "cpu.cfs_period_us", "40000"), ("db", "cpu.idle", "1")]
-    v2 = [("web", "cpu.weight", "300"), ("web", "cpu.max", "50000"), ("web", "cpu.max.burst", "20000")]
-    v2 += [("db", "cpu.max", "max 40000"), ("db", "cpu.idle", "1")]
-    for domain, file, text in v1 if host.kernel.version == 1 else v2:
-        host.write(f"{host.mount}/lxc.payload.{domain}/{file}", text)
-    return host
 
 
 def state(host: FakeKernel) -> Files:
@@ -66,7 +51,7 @@ class Case:
 
     def fresh(self) -> FakeKernel:
         self.number += 1
-        return prepare(self.folder / str(self.number), self.kernel)
+        return two_containers(self.folder / str(self.number), FAKES[self.kernel], SAVED)
 
     def comparable(self, host: FakeKernel) -> Files:
         """The state without what is different in each host: the numbers of its cgroups in the records."""

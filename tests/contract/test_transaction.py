@@ -17,7 +17,7 @@ from cputune.model import UNLIMITED
 from tests.conftest import CommandLine, Ended, give_up
 from tests.contract.conftest import FAKES
 from tests.fakekernel import FakeKernel, fail, interrupt, stuck, vanish
-from tests.lab import add_lxc, snapshot
+from tests.lab import snapshot, two_containers
 
 COMMAND = (
     *("set", "lxc:web", "lxc:db", "--live", "--config"),
@@ -60,16 +60,7 @@ IDS = [f"{name}-{PLANS[name][number - 1][0]}-{PLANS[name][number - 1][1]}-{numbe
 @pytest.fixture
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> FakeKernel:
     """A host with two LXC containers: one limited, with a saved configuration; one idle."""
-    host = FakeKernel(tmp_path / "host", FAKES[request.param])
-    add_lxc(host, "web")
-    add_lxc(host, "db")
-    host.put_file("/etc/cputune/domains/lxc/web.yaml", SAVED)
-    v1 = [("web", "cpu.shares", "300"), ("web", "cpu.cfs_quota_us", "50000"), ("web", "cpu.cfs_burst_us", "20000")]
-    v1 += [("db", "cpu.cfs_period_us", "40000"), ("db", "cpu.idle", "1")]
-    v2 = [("web", "cpu.weight", "300"), ("web", "cpu.max", "50000"), ("web", "cpu.max.burst", "20000")]
-    v2 += [("db", "cpu.max", "max 40000"), ("db", "cpu.idle", "1")]
-    for domain, file, text in v1 if host.kernel.version == 1 else v2:
-        host.write(f"{directory(host, domain)}/{file}", text)
+    host = two_containers(tmp_path / "host", FAKES[request.param], SAVED)
     host.writes.clear()
     return host
 

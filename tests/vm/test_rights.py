@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from cputune.docgen import manual
 from tests.vm.conftest import Vm
 from tests.vm.runtimes import AS_USER, DOMAINS, MODE
 from tests.vm.values import cgroups, limit, row, values, weight
@@ -18,33 +19,8 @@ NO_CAPABILITY = "setpriv --bounding-set=-all --inh-caps=-all"
 USERS = {"labuser": AS_USER, "nobody": NOBODY}
 """One with a runtime directory and a home, where cputune has places of his own; one with neither."""
 
-SANDBOX = """\
-ConfigurationDirectory=cputune
-RuntimeDirectory=cputune
-RuntimeDirectoryPreserve=yes
-StateDirectory=cputune
-CapabilityBoundingSet=
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-PrivateDevices=yes
-ProtectClock=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-RestrictAddressFamilies=AF_UNIX
-IPAddressDeny=any
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
-"""
+SANDBOX = manual.SANDBOX.partition("ExecStart=/usr/local/bin/cputune apply\n")[2]
+"""As the manual has it."""
 FOR_USERS = (
     SANDBOX.replace("CapabilityBoundingSet=", "CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_DAC_OVERRIDE")
     .replace("ProtectHome=yes", "ProtectHome=read-only")
@@ -58,14 +34,13 @@ AmbientCapabilities=CAP_DAC_READ_SEARCH
 CapabilityBoundingSet=CAP_DAC_READ_SEARCH
 """
 
-APPLY = f"""\
-[Service]
-Type=oneshot
-ExecStart=/usr/local/bin/cputune apply
-{SANDBOX}"""
+APPLY = manual.SANDBOX
 
-SUDOERS = r"""labuser ALL=(root) NOPASSWD: /usr/local/bin/cputune ^set systemd:mydom\.service --cpus [0-9.]+ --live$
-"""
+SUDOERS = (
+    manual.SUDOERS.replace("alice", "labuser")
+    .replace("^set web", r"^set systemd:mydom\.service")
+    .replace("[0-9.]+$", "[0-9.]+ --live$")
+)
 
 POLKIT = """\
 polkit.addRule(function (action, subject) {
@@ -341,7 +316,7 @@ def test_from_a_network_namespace_of_ones_own(vm: Vm, domain: str) -> None:
 
 @pytest.fixture
 def sudo(vm: Vm) -> Iterator[str]:
-    vm.write("/etc/sudoers.d/cputune", SUDOERS)
+    vm.write("/etc/sudoers.d/cputune", f"{SUDOERS}\n")
     try:
         vm.check("chmod 440 /etc/sudoers.d/cputune; visudo -cq")
         yield f"{AS_USER} sudo -n"
