@@ -54,7 +54,12 @@ def require_own(path: str, found: os.stat_result) -> None:
 
 
 def read_own(path: str, limit: int) -> str:
-    """The text of a file of ours, of at most `limit` bytes. Raises OSError; NoPermission as `require_own`."""
+    """The text of a file of ours in a folder of ours, of at most `limit` bytes.
+
+    Raises OSError; NoPermission as `require_own`.
+    """
+    folder = os.path.dirname(path)
+    require_own(folder, os.stat(folder))
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     with open(fd, "rb") as file:
         found = os.fstat(fd)

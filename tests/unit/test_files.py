@@ -98,6 +98,15 @@ def test_what_belongs_to_another_user_is_not_ours(tmp_path: Path) -> None:
         read_own(str(path), 10)
 
 
+def test_a_file_in_a_folder_of_others_is_not_ours(tmp_path: Path) -> None:
+    path = tmp_path / "folder/file"
+    path.parent.mkdir()
+    path.write_text("x")
+    path.parent.chmod(0o777)
+    with pytest.raises(NoPermission, match=r"/folder can be written by others \(mode 0777\)$"):
+        read_own(str(path), 10)
+
+
 def test_only_a_regular_file_of_some_size_is_read(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"12345\xff")
