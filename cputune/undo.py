@@ -12,9 +12,8 @@ from cputune.errors import CpuTuneError, Gone, WrongState
 from cputune.memory import Orders, require
 from cputune.model import CpuTune, Domain
 from cputune.planner import Moved, Outcome, Plan
-from cputune.transaction.codec import Undecodable
+from cputune.transaction.codec import Undecodable, tasked
 from cputune.transaction.history import History, Past, boot_of
-from cputune.transaction.journal import tasked
 from cputune.transaction.native import Native, stands_for
 from cputune.transaction.settle import value_text
 from cputune.transaction.tasks import Record, Save, Tell, Tune

@@ -5,7 +5,10 @@ from __future__ import annotations
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+if TYPE_CHECKING:
+    from cputune.transaction.tasks import Task
 
 
 class Undecodable(ValueError):
@@ -80,3 +83,20 @@ def _named(kind: Any, value: dict[str, object]) -> Any:
     if missing:
         raise Undecodable(f"{kind.__name__} without {', '.join(sorted(missing))}")
     return kind(**{name: decode(hints[name], item) for name, item in value.items()})
+
+
+def named(task: Task) -> list[Any]:
+    """A task as JSON has it."""
+    return [type(task).__name__, encode(task)]
+
+
+def tasked(name: str, value: object) -> Task:
+    """The task again. Raises Undecodable."""
+    from cputune.transaction.native import Native
+    from cputune.transaction.tasks import Record, Save, Tune
+
+    kinds = {"Tune": Tune, "Save": Save, "Record": Record, "Native": Native}
+    if name not in kinds:
+        raise Undecodable(f"no such task: {name[:60]}")
+    task: Task = decode(kinds[name], value)
+    return task

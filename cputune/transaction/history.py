@@ -15,7 +15,7 @@ from cputune.errors import CpuTuneError, from_os_error
 from cputune.files import make_own_folder, read_own, write_all, write_atomically
 from cputune.locks import Keys
 from cputune.model import Value
-from cputune.transaction.codec import Undecodable, decode, encode
+from cputune.transaction.codec import Undecodable, decode, encode, named
 
 if TYPE_CHECKING:
     from cputune.host import Host
@@ -78,8 +78,6 @@ class History:
 
     def enter(self, entry: Entry, tasks: Iterable[Task]) -> None:
         """Add a transaction; through to the disk where what it changed is."""
-        from cputune.transaction.journal import named
-
         self._entered = True
         tasks = list(tasks)
         line = {"done": encode(entry), "tasks": [named(task) for task in tasks]}

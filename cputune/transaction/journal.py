@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cputune.errors import Refused, from_os_error
 from cputune.files import make_own_folder, read_own, sync_folder, write_all, write_atomically
-from cputune.transaction.codec import Undecodable, decode, encode
+from cputune.transaction.codec import Undecodable, decode, encode, named, tasked
 from cputune.transaction.history import Entry
 
 if TYPE_CHECKING:
@@ -149,20 +149,3 @@ def _text(entry: Entry, tasks: Iterable[Task]) -> str:
     import json
 
     return json.dumps({"version": _VERSION, "entry": encode(entry), "tasks": [named(task) for task in tasks]})
-
-
-def named(task: Task) -> list[Any]:
-    """A task as JSON has it."""
-    return [type(task).__name__, encode(task)]
-
-
-def tasked(name: str, value: object) -> Task:
-    """The task again. Raises Undecodable."""
-    from cputune.transaction.native import Native
-    from cputune.transaction.tasks import Record, Save, Tune
-
-    kinds = {"Tune": Tune, "Save": Save, "Record": Record, "Native": Native}
-    if name not in kinds:
-        raise Undecodable(f"no such task: {name[:60]}")
-    task: Task = decode(kinds[name], value)
-    return task
