@@ -41,7 +41,9 @@ sys.exit(run(sys.argv[4:]))
 def dies(vm: Vm, where: str, number: int, command: str) -> None:
     """Run a command of cputune's that is killed right behind a call of that function."""
     module, _, name = where.partition(":")
-    done = vm.run(f"/opt/cputune/bin/python - {module} {name} {number} {command}", stdin=DIES, timeout=600)
+    # The shell stays to tell: for a command that a signal ended ssh has no number.
+    script = f"/opt/cputune/bin/python - {module} {name} {number} {command}; exit $?"
+    done = vm.run(script, stdin=DIES, timeout=600)
     assert done.returncode == KILLED, done
 
 
