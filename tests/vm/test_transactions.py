@@ -2,49 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 import pytest
 
 from tests.vm.conftest import Vm
+from tests.vm.killed import dies
 from tests.vm.runtimes import ALL, DOMAINS, REMEMBERING
 from tests.vm.values import Values, cgroups, values
 
-KILLED = 137
 NATIVE = "--live --config --native"
-
-# The installed cputune, which kills itself right behind the Nth call of one of its functions.
-DIES = """
-import importlib, os, signal, sys
-module, name, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
-owner = importlib.import_module(module)
-for part in name.split(".")[:-1]:
-    owner = getattr(owner, part)
-function = getattr(owner, name.rpartition(".")[2])
-calls = 0
-
-def dying(*arguments, **options):
-    global calls
-    found = function(*arguments, **options)
-    calls += 1
-    if calls == number:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return found
-
-setattr(owner, name.rpartition(".")[2], dying)
-from cputune.cli import run
-sys.exit(run(sys.argv[4:]))
-"""
-
-
-def dies(vm: Vm, where: str, number: int, command: str) -> None:
-    """Run a command of cputune's that is killed right behind a call of that function."""
-    module, _, name = where.partition(":")
-    # The shell stays to tell: for a command that a signal ended ssh has no number.
-    script = f"/opt/cputune/bin/python - {module} {name} {number} {command}; exit $?"
-    done = vm.run(script, stdin=DIES, timeout=600)
-    assert done.returncode == KILLED, done
 
 
 def told(vm: Vm) -> dict[str, str]:
@@ -166,28 +133,3 @@ def test_many_at_once_on_one_container(vm: Vm, clean: Places) -> None:
     assert found == Values(last["quota"], "100000", found.weight)
     if vm.mode == "unified":
         assert str(found.weight) == last["weight"]
-
-
-def test_a_power_failure_between_two_saved_configurations(vm: Vm) -> None:
-    """The first one is new on the disk, the second one old: after the boot both are old."""
-    vm.check("rm -rf /etc/cputune /var/lib/cputune; sync")
-    names = "mydom.service lxc:mydom"
-    files = ("systemd/mydom.service.yaml", "lxc/mydom.yaml")
-    read = " ".join(shlex.quote(f"/etc/cputune/domains/{file}") for file in files)
-    vm.check(f"cputune set {names} --quota 21000 --config; sync")
-    before = vm.check(f"cat {read}")
-    dies(vm, "cputune.store:Store.write", 1, f"set {names} --quota 22000 --config")
-    assert vm.check(f"cat {read}").count("22000") == 1
-    assert vm.lab("cut").returncode == 0
-    try:
-        started = vm.lab("start", "--keep", vm.mode, timeout=900)
-        assert started.returncode == 0, started.stderr
-        assert vm.check(f"cat {read}").count("22000") == 1
-        done = vm.run("cputune recover")
-        assert done.returncode == 0
-        assert "put back what process" in done.stderr
-        assert vm.check(f"cat {read}") == before
-        assert vm.check("ls /var/lib/cputune/journal") == ""
-    finally:
-        vm.check("rm -rf /etc/cputune /var/lib/cputune")
-        vm.check("/root/domains.sh up", timeout=900)
