@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cputune.errors import CpuTuneError
 from cputune.locks import Keys, keys_of
+from cputune.transaction.signals import all_done
 
 if TYPE_CHECKING:
     from cputune.planner import Job, Plan
@@ -29,11 +30,14 @@ def carry_out(
     if failed is None:
         return [tuner.change(jobs, dry_run=dry_run, native=native)] if jobs else []
     plans = []
+    all_done(False)
     for family in _families(tuner, jobs):
         try:
             plans.append(tuner.change(family, dry_run=dry_run, native=native))
         except CpuTuneError as error:
             failed(error)
+        all_done(False)
+    all_done(True)
     return plans
 
 

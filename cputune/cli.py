@@ -92,12 +92,16 @@ def catch_signals() -> None:
 
 def run(arguments: list[str]) -> int:
     """The exit status of one command line; errors are told on stderr. All output is flushed when it returns."""
+    if signals := sys.modules.get("cputune.transaction.signals"):
+        signals.all_done(False)
     try:
         status = cli.main(arguments, prog_name="cputune", standalone_mode=False, obj=arguments)
         if sys.stdout is not None:  # cron and daemons may start us with it closed
             sys.stdout.flush()
         return status if isinstance(status, int) else Exit.DONE
-    except (CpuTuneError, Interrupted) as error:
+    except Interrupted as error:
+        return _ended(error)
+    except CpuTuneError as error:
         return tell(error)
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -105,7 +109,7 @@ def run(arguments: list[str]) -> int:
         command = error.ctx.command_path if error.ctx else "cputune"
         return tell(UsageError(error.format_message().rstrip(".").replace("\n", " "), f"{command} --help"))
     except (KeyboardInterrupt, click.Abort):
-        return tell(Interrupted(signal.SIGINT))
+        return _ended(Interrupted(signal.SIGINT))
     except BrokenPipeError:
         return 128 + signal.SIGPIPE
     except SystemExit as end:
@@ -113,13 +117,27 @@ def run(arguments: list[str]) -> int:
         return 128 + signal.SIGPIPE if end.code == 1 else Exit.DONE
     except OSError as error:
         # What the core opens or writes, it explains itself: this is our own output.
-        return tell(CpuTuneError(f"cannot write the output: {error.strerror or error}"))
+        done = "; what was asked for is done" if _too_late() else ""
+        return tell(CpuTuneError(f"cannot write the output: {error.strerror or error}{done}"))
     except Exception as error:
         if os.environ.get("CPUTUNE_DEBUG"):
             raise
         return tell(
             CpuTuneError(f"unexpected {type(error).__name__}: {error}", "report it, with what CPUTUNE_DEBUG=1 shows")
         )
+
+
+def _ended(error: Interrupted) -> int:
+    """By a signal: during a change, which is put back then, or when all was done."""
+    if not _too_late():
+        return tell(error)
+    click.echo(f"cputune: {error.message}, when all was done", err=True)
+    return Exit.DONE
+
+
+def _too_late() -> bool:
+    signals = sys.modules.get("cputune.transaction.signals")  # not loaded where nothing was changed
+    return signals is not None and signals.came_too_late()
 
 
 def tell(error: CpuTuneError | Interrupted) -> int:

@@ -33,6 +33,24 @@ def _make_folders(path: str) -> None:
         sync_folder(parent or ".")
 
 
+def require_own_place(path: str, depth: int) -> None:
+    """Raise NoPermission where somebody else could put another file at this path: by one of the folders above it.
+
+    The nearest `depth` of them must not be symbolic links; the one above these is what was configured.
+    """
+    folder = os.path.dirname(path)
+    for level in range(depth + 1):
+        try:
+            found = os.stat(folder) if level == depth else os.lstat(folder)
+        except FileNotFoundError:
+            found = None
+        if found and stat.S_ISLNK(found.st_mode):
+            raise NoPermission(f"{folder} is a symbolic link, which is not followed", f"ls -ld {folder}")
+        if found:
+            require_own(folder, found)
+        folder = os.path.dirname(folder)
+
+
 def _refuse_anothers(folder: str) -> None:
     """Raise PermissionError for a folder where only a capability would let us write: ours there, root refuses it."""
     me = os.geteuid()

@@ -160,9 +160,9 @@ def past(one: Past, name: str | None) -> list[str]:
     lines = [f"{when} {entry.who}: {entry.command}"]
     for step in entry.steps:
         if name in (None, step.domain):
-            undone = " (taken back)" if step.domain in one.undone else ""
+            mark = one.mark(step.domain)
             change = f"{step.key} {words(step.key, step.before)} -> {words(step.key, step.after)}"
-            lines.append(f"  {step.domain}: {step.where}: {change}{undone}")
+            lines.append(f"  {step.domain}: {step.where}: {change}{f' ({mark})' if mark else ''}")
     return lines
 
 
@@ -184,6 +184,7 @@ def past_data(one: Past, name: str | None) -> dict[str, Any]:
                 "from": number(step.before),
                 "to": number(step.after),
                 "taken_back": step.domain in one.undone,
+                "gone": step.domain in one.gone,
             }
             for step in entry.steps
             if name in (None, step.domain)

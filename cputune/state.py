@@ -6,7 +6,7 @@ import os
 from typing import NamedTuple
 
 from cputune.errors import from_os_error
-from cputune.files import write_atomically
+from cputune.files import require_own_place, write_atomically
 from cputune.host import STATE_DIR, Host
 from cputune.model import UNLIMITED, Change, Domain
 from cputune.names import file_name
@@ -62,6 +62,7 @@ class State:
         """Remember, or forget with None. Raises Refused or NoPermission where the directory cannot be written."""
         path = self.path(domain)
         try:
+            require_own_place(path, 2)
             if applied is None:
                 if os.path.lexists(path):
                     os.unlink(path)

@@ -6,14 +6,15 @@ order of a hand-written file stay; what is unknown is refused, never dropped.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from cputune.errors import CpuTuneError, UsageError, from_os_error
-from cputune.files import require_own, sync_folder, write_atomically
+from cputune.errors import CpuTuneError, NoPermission, UsageError, from_os_error
+from cputune.files import require_own, require_own_place, sync_folder, write_atomically
 from cputune.host import Host
 from cputune.model import KNOB, UNLIMITED, Change, Domain
 from cputune.names import file_name, printable
@@ -82,6 +83,7 @@ class Store:
     def write(self, path: str, text: str | None) -> None:
         """Replace a file whole, through to the disk; None removes it. Raises Refused, NoPermission."""
         try:
+            require_own_place(path, 2)
             if text is not None:
                 write_atomically(path, text, sync=True)
             elif os.path.lexists(path):
@@ -126,6 +128,8 @@ def read_many(path: str) -> list[tuple[str, Change]]:
         text = found
     wanted: dict[str, Change] = {}
     for node in _compose(path, text, quickly=True):
+        if node.value == "":  # behind a last line ---
+            continue
         domain, change = _understood(path, node)
         if not domain:
             raise _mistake(path, node.start_mark.line, "a document without a domain: RUNTIME:NAME")
@@ -296,7 +300,7 @@ def read(path: str, limit: int = _LARGEST, *, own: bool = True) -> str | None:
         raise _cannot_read(path, error) from error
     try:
         if own:
-            require_own(os.path.dirname(path), os.stat(os.path.dirname(path)))
+            require_own_place(path, 2)
             require_own(path, os.fstat(fd))
         data = b""
         while len(data) <= limit and (more := os.read(fd, limit + 1 - len(data))):
@@ -309,6 +313,8 @@ def read(path: str, limit: int = _LARGEST, *, own: bool = True) -> str | None:
 
 
 def _cannot_read(path: str, error: OSError | ValueError) -> CpuTuneError:
+    if isinstance(error, OSError) and error.errno == errno.ELOOP:
+        return NoPermission(f"cannot read {path}: it is a symbolic link, which is not followed", f"ls -l {path}")
     if isinstance(error, ValueError):
         return UsageError(f"{printable(path)}: no name of a file")
     return from_os_error(error, f"read {path}")

@@ -116,6 +116,7 @@ class Tuner:
 
         jobs = list({job.domain.qualified: job for job in jobs}.values())
         if dry_run:
+            self._mention_pending()
             return self._announced(Planner(self.tools, native=native).plan(jobs))
 
         def keys(again: bool) -> Keys:
@@ -167,6 +168,13 @@ class Tuner:
                 raise Busy("another cputune is still putting back what was cut off in these domains", "cputune recover")
             stuck |= recover(self.tools, seconds=1)
 
+    def _mention_pending(self) -> None:
+        """Say that what is there is not what a change will start from."""
+        from cputune.transaction.recovery import seems_cut_off
+
+        if seems_cut_off(self.tools):
+            self.tools.say("a change was cut off, and will be put back first: cputune recover")
+
     def tidy(self) -> None:
         """Put back what was cut off, where we may; else say that it is there."""
         from cputune.transaction.recovery import pending, recover, seems_cut_off
@@ -190,8 +198,16 @@ class Tuner:
 
         name = None if name is None else self.name_in_history(name)
         moot: set[str] = set()
+        gone: list[str] = []
+        if dry_run:
+            self._mention_pending()
         while True:  # what went away by itself is behind us
-            past = latest(self.tools, name, frozenset(moot))
+            try:
+                past = latest(self.tools, name, frozenset(moot))
+            except WrongState as error:
+                if not gone:
+                    raise
+                raise WrongState("; ".join(gone), error.hint) from error
             tasks = tasks_of(past, name)
             undoing = Undoing(self.tools, past, force=force)
             if dry_run:
@@ -203,9 +219,10 @@ class Tuner:
                     plan = undoing.plan(tasks)
                     self.perform(plan, undoes=past.entry.id)
                     History(self.tools).give_up(past.entry.id, [*undoing.moot])
-            for text in undoing.moot.values():
-                self.tools.say(text)
+            gone += undoing.moot.values()
             if plan.tasks:
+                for text in gone:
+                    self.tools.say(text)
                 return plan
             moot.add(past.entry.id)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cputune.cgroup.order import Limit
@@ -10,7 +11,7 @@ from cputune.cgroup.plan import writes
 from cputune.cgroup.turns import in_order
 from cputune.errors import CpuTuneError, Gone, WrongState
 from cputune.memory import Orders, require
-from cputune.model import CpuTune, Domain
+from cputune.model import Change, CpuTune, Domain, Value
 from cputune.planner import Moved, Outcome, Plan
 from cputune.transaction.codec import Undecodable, tasked
 from cputune.transaction.history import History, Past, boot_of
@@ -55,6 +56,8 @@ class Undoing:
         self.force = force
         self.goals: dict[str, CpuTune] = {}
         self.conflicts: list[str] = []
+        self.actual: dict[tuple[str, str, str], Value] = {}
+        """What a knob has now, by domain, place and key."""
         self.moot: dict[str, str] = {}
         """The domains whose live part went away with their cgroup, and how that is to be said."""
 
@@ -84,7 +87,10 @@ class Undoing:
             for step in self.past.entry.steps
             if step.domain == name and any(isinstance(task, _KINDS[step.where]) for task in own)
         ]
-        moved = [Moved(step.where, step.key, step.after, step.before) for step in steps]
+        moved = [
+            Moved(step.where, step.key, self.actual.get((name, step.where, step.key), step.after), step.before)
+            for step in steps
+        ]
         return Outcome(Domain(runtime, rest, running=True, persistent=True), tuple(moved), own, ())
 
     def _tunes(self, tasks: list[Task]) -> Iterator[Tune]:
@@ -97,6 +103,7 @@ class Undoing:
             changed = [key for key in CpuTune._fields if getattr(task.now, key) != getattr(task.goal, key)]
             for key in changed:
                 have, left = getattr(actual, key), getattr(task.goal, key)
+                self.actual[task.domain, "live", key] = have
                 if have != left and not (actual.idle and key in ("shares", "weight")):
                     self.conflicts.append(f"{task.domain}: {key} is {value_text(have)}, not {value_text(left)}")
             if "idle" in changed:
@@ -136,11 +143,14 @@ class Undoing:
         return Record(task.of, task.before, self.tools.state.applied(task.of))
 
     def _save(self, task: Save) -> Save:
-        from cputune.store import read
+        from cputune.store import parse, read
 
         actual = read(task.path)
         if actual != task.text:
             self.conflicts.append(f"{task.path} is another one")
+            with suppress(CpuTuneError):
+                change = parse(task.path, actual).change if actual else Change()
+                self.actual.update({(task.domain, "config", key): value for key, value in change._asdict().items()})
         return Save(task.domain, task.path, task.before, actual)
 
     def _native(self, task: Native) -> Iterator[Native]:

@@ -38,7 +38,8 @@ Try: cputune apply
 @click.option(
     "--atomic/--keep-going",
     default=None,
-    help="All domains or none (the default with --file); or as many as can be, with the first failure's exit status.",
+    help="All domains or none (the default with --file); or as many as can be, with the first failure's exit status. "
+    "On cgroup v1, domains that are inside one another go together.",
 )
 @json_option
 @click.pass_context

@@ -21,11 +21,12 @@ def command(ctx: click.Context, domain: str | None, last: int | None, as_json: b
     """Show the changes that cputune made, the oldest first: when, by whom, with which command, from what to what.
 
     Of all domains or of one, that may be gone by now. What was taken back, or put back because its cputune was killed,
-    is marked. The history is bounded: what is oldest goes first.
+    or what is gone, is marked. The history is bounded: what is oldest goes first.
     """
     from cputune import report
 
     tuner = make_tuner(ctx)
+    tuner.tidy()
     past = tuner.history()
     name = None if domain is None else tuner.name_in_history(domain)
     if name is not None:

@@ -25,6 +25,5 @@ def command(ctx: click.Context, discard: bool) -> None:
     tuner = make_tuner(ctx)
     if not pending(tuner.tools):
         say("nothing to put back")
-        return
     statuses = [tell(error) for error in recover(tuner.tools, discard=discard).values()]
     ctx.exit(max(statuses, default=0))

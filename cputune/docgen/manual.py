@@ -181,9 +181,11 @@ EXITS = {
     Exit.UNSUPPORTED: "Not supported: the controller is not available, or the kernel or this cgroup lacks the limit.",
     Exit.PERMISSION: "Permission: the rights are missing, or the file system is read-only.",
     Exit.WRONG_STATE: "Wrong state: the domain is not running, is transient, or went away.",
-    Exit.REFUSED: "Refused by the kernel, systemd, the runtime or the disk. Everything is as it was before.",
+    Exit.REFUSED: "Refused by the kernel, systemd, the runtime or the disk, or another cputune did not end. Everything "
+    "is as it was before.",
     Exit.NOT_PUT_BACK: "A change failed and could not be put back whole. The error says exactly what is left.",
-    Exit.INTERRUPTED: "Interrupted: everything is as it was before. After signal *N* it is 128 + *N*.",
+    Exit.INTERRUPTED: "Interrupted: what was under way is as it was before. After signal *N* it is 128 + *N*. A signal "
+    "that comes when all is done changes nothing: that is 0.",
 }
 
 EXIT_NOTE = (

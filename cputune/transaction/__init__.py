@@ -17,7 +17,7 @@ from cputune.errors import CpuTuneError, Gone, NotPutBack, SomebodyElses
 from cputune.locks import Keys, Locks
 from cputune.state import State
 from cputune.systemd import Systemd
-from cputune.transaction.signals import uninterrupted
+from cputune.transaction.signals import all_done, uninterrupted
 
 if TYPE_CHECKING:
     from cputune.transaction.history import Entry
@@ -61,6 +61,7 @@ def perform(tools: Tools, tasks: list[Task], entry: Entry, *, enter: bool = True
     from cputune.transaction.history import History
     from cputune.transaction.journal import Journal
 
+    all_done(False)
     if not tasks:
         return
     history, journal = History(tools), Journal(tools.site.host)
@@ -75,6 +76,7 @@ def perform(tools: Tools, tasks: list[Task], entry: Entry, *, enter: bool = True
                 history.enter(entry, [task.done(tools) for task in tasks])
             with uninterrupted():  # with the page it is done: what comes then comes too late
                 page.remove()
+                all_done(True)
         except BaseException as error:
             with uninterrupted():
                 result = put_back(tools, begun)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from cputune.errors import CpuTuneError, from_os_error
-from cputune.files import make_own_folder, read_own, write_all, write_atomically
+from cputune.files import make_own_folder, read_own, require_own_place, write_all, write_atomically
 from cputune.locks import Keys
 from cputune.model import Value
 from cputune.transaction.codec import Undecodable, decode, encode, named
@@ -62,10 +62,17 @@ class Past(NamedTuple):
     tasks: list[Any]
     undone: frozenset[str]
     """The domains in which it was taken back, or put back because it was cut off."""
+    gone: frozenset[str]
+    """The domains that went away with what it had changed in them."""
 
     def standing(self) -> tuple[str, ...]:
         """The domains in which it could still be undone."""
-        return () if self.entry.undoes else tuple(name for name in self.entry.domains if name not in self.undone)
+        over = self.undone | self.gone
+        return () if self.entry.undoes else tuple(name for name in self.entry.domains if name not in over)
+
+    def mark(self, domain: str) -> str:
+        """What became of it in a domain, in words; empty where it stands."""
+        return "taken back" if domain in self.undone else "gone" if domain in self.gone else ""
 
 
 class History:
@@ -91,25 +98,30 @@ class History:
     def give_up(self, id_: str, domains: list[str]) -> None:
         """Note that a transaction no longer stands in some domains, since they went away with what it had changed."""
         if domains:
-            self._append({"undone": id_, "domains": domains}, sync=False)
+            self._append({"gone": id_, "domains": domains}, sync=False)
 
     def past(self) -> list[Past]:
         """All that is known, oldest first; lines that make no sense are left out. Raises NoPermission."""
         entries: dict[str, tuple[Entry, list[Any]]] = {}
-        undone: dict[str, set[str]] = {}
+        over: dict[str, dict[str, set[str]]] = {"undone": {}, "gone": {}}
         for line in self._lines():
-            if isinstance(line.get("undone"), str) and isinstance(line.get("domains"), list):
-                undone.setdefault(line["undone"], set()).update(map(str, line["domains"]))
+            for kind, known in over.items():
+                if isinstance(line.get(kind), str) and isinstance(line.get("domains"), list):
+                    known.setdefault(line[kind], set()).update(map(str, line["domains"]))
             try:
                 entry = decode(Entry, line.get("done"))
             except Undecodable:
                 continue
             tasks = line.get("tasks")
             entries[entry.id] = (entry, tasks if isinstance(tasks, list) else [])
+        undone, gone = over["undone"], over["gone"]
         for entry, _ in entries.values():
             if entry.undoes and not undone.get(entry.id):
                 undone.setdefault(entry.undoes, set()).update(entry.domains)
-        return [Past(entry, tasks, frozenset(undone.get(entry.id, ()))) for entry, tasks in entries.values()]
+        return [
+            Past(entry, tasks, frozenset(undone.get(entry.id, ())), frozenset(gone.get(entry.id, ())))
+            for entry, tasks in entries.values()
+        ]
 
     def _lines(self) -> list[dict[str, Any]]:
         import json
@@ -144,6 +156,7 @@ class History:
 
     def _write(self, data: bytes, *, sync: bool) -> None:
         make_own_folder(os.path.dirname(self.path))
+        require_own_place(self.path, 0)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         fd = os.open(self.path, flags, 0o600)
         try:

@@ -1,7 +1,7 @@
 """The way back, on disk while a transaction is under way: what a killed cputune leaves for the next one.
 
 A page a transaction: one JSON document, written and synced before the first change, removed after the last. One that
-changes files that outlive a reboot is kept where it outlives one too. A page that is cut short was never begun.
+changes files that outlive a reboot is kept where it outlives one too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from cputune.errors import Refused, from_os_error
-from cputune.files import make_own_folder, read_own, sync_folder, write_all, write_atomically
+from cputune.files import read_own, require_own_place, sync_folder, write_atomically
 from cputune.transaction.codec import Undecodable, decode, encode, named, tasked
 from cputune.transaction.history import Entry
 
@@ -91,24 +91,29 @@ class Journal:
 
     def begin(self, entry: Entry, tasks: list[Task]) -> Page:
         """Write a page, through to the disk. Raises Refused (disk full), NoPermission: nothing has been done then."""
-        page, text = self.page(entry, tasks), _text(entry, tasks)
+        page = self.page(entry, tasks)
         try:
-            make_own_folder(os.path.dirname(page.path))
-            fd = os.open(page.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            try:
-                write_all(fd, text.encode())
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            if page.durable:
-                sync_folder(os.path.dirname(page.path))
+            require_own_place(page.path, 1)
+            write_atomically(page.path, _text(entry, tasks), sync=True, mode=0o600)
         except BaseException as error:
-            with suppress(OSError):
+            with suppress(OSError):  # it may be there, and not through to the disk
                 os.unlink(page.path)
             if isinstance(error, OSError):
                 raise from_os_error(error, f"write {page.path}") from error
             raise
         return page
+
+    def sweep(self) -> None:
+        """Remove the pages that killed processes were writing: nothing had been begun by then."""
+        for folder in self.folders.values():
+            try:
+                names = [name for name in os.listdir(folder) if name.startswith(".")]
+            except OSError:
+                continue
+            for name in names:
+                if not os.path.exists(f"/proc/{name.rpartition('.')[2]}"):
+                    with suppress(OSError):
+                        os.unlink(os.path.join(folder, name))
 
     def pages(self) -> list[Page]:
         """All there are, oldest first, whether those who wrote them still work on them or not."""
@@ -121,26 +126,25 @@ class Journal:
                 continue
         return sorted(found, key=lambda page: page.id)
 
-    def read(self, page: Page) -> Begun | None:
-        """What a page says; None for one that was cut short: nothing had been done then. Raises CpuTuneError."""
+    def read(self, page: Page) -> Begun:
+        """What a page says. Raises Unreadable, NoPermission; Gone where it is over."""
         import json
 
         try:
+            require_own_place(page.path, 1)
             text = read_own(page.path, _LARGEST)
         except OSError as error:
             raise from_os_error(error, f"read {page.path}") from error
         try:
             document = json.loads(text)
-        except (ValueError, RecursionError):
-            return None
-        try:
             if document["version"] != _VERSION:
                 raise Undecodable(f"version {document['version']}")
             tasks = [tasked(name, value) for name, value in document["tasks"]]
             return Begun(decode(Entry, document["entry"]), tuple(tasks))
         except (KeyError, TypeError, ValueError, RecursionError) as error:
+            why = str(error) if isinstance(error, Undecodable) else "it is damaged"
             raise Unreadable(
-                f"{page.path} is not a journal that this cputune can read: {error}",
+                f"{page.path} is not a journal that this cputune can read: {why}",
                 f"look at it: head -c 300 {page.path}; to forget it: cputune recover --discard",
             ) from error
 

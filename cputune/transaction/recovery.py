@@ -40,6 +40,7 @@ def recover(tools: Tools, *, discard: bool = False, seconds: float = 0) -> Stuck
     With `discard`, what cannot be put back is forgotten.
     """
     journal, stuck = Journal(tools.site.host), Stuck()
+    journal.sweep()
     for page in journal.pages():
         try:
             with tools.locks.hold(_key(page), seconds=seconds):
@@ -107,8 +108,6 @@ def _overlaps(tools: Tools, journal: Journal, page: Page, keys: Keys) -> bool:
         return True
     except CpuTuneError:
         return False
-    if begun is None:
-        return False
     theirs = keys_of_tasks(tools, begun.tasks)
     return bool(theirs.exclusive & (keys.exclusive | keys.shared) or theirs.shared & keys.exclusive)
 
@@ -124,9 +123,6 @@ def _recover(tools: Tools, journal: Journal, page: Page, *, discard: bool) -> No
             raise
         _forget(page)
         tools.say(f"forgot what cannot be read: {error.message}")
-        return
-    if begun is None:
-        page.remove()
         return
     with tools.locks.hold(keys_of_tasks(tools, begun.tasks)):
         _go_back(tools, journal, page, begun, discard=discard)

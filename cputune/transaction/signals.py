@@ -6,6 +6,20 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_done = False
+
+
+def all_done(done: bool) -> None:
+    """Whether from now on a signal comes too late to stop anything: what was asked for is in force."""
+    global _done
+    _done = done
+
+
+def came_too_late() -> bool:
+    """Whether a signal that ends us now finds everything done."""
+    return _done
+
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

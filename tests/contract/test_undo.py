@@ -128,6 +128,25 @@ def test_what_somebody_else_has_changed_since_is_not_overwritten(
     assert (quota(host, "web"), path.read_text()) == ("-1", SAVED)
 
 
+def test_what_is_overwritten_by_force_is_in_the_history(host: FakeKernel, cputune: CommandLine) -> None:
+    cputune(host, "set", "lxc:web", "--quota", "30000", "--live", "--config")
+    write_quota(host, "web", "40000")
+    Path(host.config_dir, "domains/lxc/web.yaml").write_text(SAVED.replace("50000", "62000"))
+    assert cputune(host, "undo", "--force").out == (
+        "lxc:web: live: quota 40000 -> unlimited\nlxc:web: config: quota 62000 -> 50000\n"
+    )
+    assert "lxc:web: live: quota 40000 -> unlimited\n" in cputune(host, "history").out
+
+
+def test_only_what_is_gone_is_left_to_be_undone(lab: Lab, cputune: CommandLine) -> None:
+    lab.make("short")
+    cputune(lab.host, "set", lab.name("short"), "--quota", "30000")
+    lab.remove("short")
+    ended = cputune(lab.host, "undo")
+    assert (ended.status, ended.out) == (6, "")
+    assert ended.err.startswith(f"cputune: error: {lab.name('short')}: nothing to take back live: ")
+
+
 def test_another_knob_that_somebody_else_has_changed_stays(lab: Lab, cputune: CommandLine) -> None:
     cputune(lab.host, "set", lab.name(), "--quota", "30000")
     lab.put(weight=77)
@@ -161,7 +180,7 @@ def test_what_is_gone_stands_in_nobodys_way(lab: Lab, cputune: CommandLine) -> N
     assert done.status == 0
     assert done.out == f"{lab.name()}: live: quota 30000 -> unlimited\n"
     assert f"{lab.name('short')}: nothing to take back live: " in done.err
-    assert cputune(lab.host, "history", lab.name("short")).out.endswith("(taken back)\n")
+    assert cputune(lab.host, "history", lab.name("short")).out.endswith("(gone)\n")
 
 
 def test_an_ambiguous_name_is_not_guessed(host: FakeKernel, cputune: CommandLine) -> None:
@@ -198,7 +217,15 @@ def test_the_history_tells_who_did_what(
     assert cputune(host, "history", "--last", "1").out.splitlines() == lines[4:]
     (first, second, third) = json.loads(cputune(host, "history", "--json").out)
     assert first["changes"] == [
-        {"domain": "lxc:web", "where": "live", "name": "vcpu_quota", "from": -1, "to": 30000, "taken_back": False}
+        {
+            "domain": "lxc:web",
+            "where": "live",
+            "name": "vcpu_quota",
+            "from": -1,
+            "to": 30000,
+            "taken_back": False,
+            "gone": False,
+        }
     ]
     assert (second["changes"][0]["taken_back"], third["undoes"]) == (True, second["id"])
     assert first["pid"] == os.getpid()
@@ -250,6 +277,17 @@ def killed(host: FakeKernel) -> None:
         crash.in_child(host, ("set", "lxc:web", "lxc:db", "--quota", "30000", "--live", "--config"))
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
     assert (quota(host, "web"), quota(host, "db")) == ("30000", "-1")
+
+
+def test_a_dry_run_says_that_it_does_not_start_from_what_is_there(host: FakeKernel, cputune: CommandLine) -> None:
+    killed(host)
+    before = state(host)
+    for words in (("set", "lxc:web", "--quota", "9000", "--dry-run"), ("undo", "--dry-run")):
+        ended = cputune(host, *words)
+        assert "cputune: a change was cut off, and will be put back first: cputune recover\n" in ended.err
+    assert state(host) == before
+    assert "put back what process" in cputune(host, "history").err
+    assert quota(host, "web") == "-1"
 
 
 def test_recover_says_what_it_did(host: FakeKernel, cputune: CommandLine) -> None:

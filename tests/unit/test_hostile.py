@@ -269,6 +269,35 @@ def test_a_link_in_place_of_a_folder_leads_nowhere(host: FakeKernel, cputune: Co
     assert sorted((path.name, path.read_text()) for path in theirs.iterdir()) == before
 
 
+@pytest.mark.parametrize("folder", ["", "domains", "domains/lxc"])
+def test_a_folder_above_that_others_can_write_in_is_as_bad(host: FakeKernel, cputune: CommandLine, folder: str) -> None:
+    assert cputune(host, "set", "lxc:web", "--quota", "30000", "--config").status == 0
+    path = Path(host.config_dir, folder)
+    path.chmod(0o777)
+    for words in (("schedinfo", "lxc:web", "--config"), ("set", "lxc:web", "--quota", "6000", "--config")):
+        assert explained(cputune(host, *words)).status == 5
+    path.chmod(0o755)
+    assert cputune(host, "set", "lxc:web", "--quota", "6000", "--config").status == 0
+
+
+@pytest.mark.parametrize(
+    ("base", "folder"), [("config", "domains"), ("config", "domains/lxc"), ("state", "applied"), ("data", "journal")]
+)
+def test_a_link_to_a_folder_of_roots_own_is_not_followed_either(
+    host: FakeKernel, cputune: CommandLine, base: str, folder: str, tmp_path: Path
+) -> None:
+    words = ("set", "lxc:web", "--live", "--config", "--quota")
+    assert cputune(host, *words, "30000").status == 0
+    path = Path({"config": host.config_dir, "state": host.state_dir, "data": host.data_dir}[base], folder)
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    before = {file: file.read_bytes() for file in (tmp_path / "elsewhere").rglob("*") if file.is_file()}
+    ended = explained(cputune(host, *words, "6000"))
+    assert ended.status == 5
+    assert f"{path} is a symbolic link, which is not followed" in ended.err
+    assert {file: file.read_bytes() for file in (tmp_path / "elsewhere").rglob("*") if file.is_file()} == before
+
+
 @pytest.mark.parametrize("name", ["journal", "applied", "locks", "history"])
 def test_links_planted_where_cputune_writes(host: FakeKernel, cputune: CommandLine, name: str, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
@@ -280,7 +309,7 @@ def test_links_planted_where_cputune_writes(host: FakeKernel, cputune: CommandLi
     ended = explained(cputune(host, "set", "lxc:web", "--quota", "6000", "--live"))
     assert secret.read_text() == "secret"
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
-    assert ended.status == (0 if name == "history" else 7)
+    assert ended.status == {"history": 0, "journal": 5}.get(name, 7)
     assert (host.read("/sys/fs/cgroup/lxc.payload.web/cpu.max").split()[0] == "6000") == (ended.status == 0)
 
 
