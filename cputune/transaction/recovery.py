@@ -67,7 +67,8 @@ def in_the_way(tools: Tools, keys: Keys, stuck: Stuck) -> bool:
             continue
         try:
             with tools.locks.hold(_key(page), seconds=0):
-                return os.path.lexists(page.path)
+                if os.path.lexists(page.path):  # else it came to its end meanwhile
+                    return True
         except Busy:
             # Who wrote it holds what we hold, if it is about that: he cannot, so another one goes back already.
             if _overlaps(tools, journal, page, keys):

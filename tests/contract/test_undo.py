@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cputune.transaction.journal import Journal, Page
 from tests import crash
 from tests.conftest import CommandLine
 from tests.contract.conftest import FAKES
@@ -397,6 +398,19 @@ def test_one_stuck_transaction_does_not_stop_other_domains(host: FakeKernel, cpu
     host.heal()
     assert cputune(host, "set", "lxc:web", "--quota", "9000", "--live").status == 0
     assert quota(host, "web") == "9000"
+
+
+def test_a_page_that_came_to_its_end_meanwhile_hides_no_other_one(
+    host: FakeKernel, cputune: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed(host)
+    pages = Journal.pages
+    over = Page(f"{host.state_dir}/journal/0-1", False)
+    monkeypatch.setattr(Journal, "pages", lambda journal: [over, *pages(journal)])
+    ended = cputune(host, "set", "lxc:db", "--weight", "9", "--live")
+    assert ended.status == 0
+    assert "put back what process" in ended.err
+    assert quota(host, "web") == "-1"
 
 
 @pytest.mark.parametrize("make", ["link", "folder", "pipe"])
