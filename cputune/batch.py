@@ -47,7 +47,7 @@ def _families(tuner: Tuner, jobs: Iterable[Job]) -> list[list[Job]]:
         keys, members = keys_of(tuner.site, [job.domain]), [job]
         others = []
         for known, family in families:
-            if known.exclusive & (keys.exclusive | keys.shared) or known.shared & keys.exclusive:
+            if known.meet(keys):
                 keys = Keys(known.exclusive | keys.exclusive, known.shared | keys.shared)
                 members = family + members
             else:

@@ -71,13 +71,12 @@ def require_own(path: str, found: os.stat_result) -> None:
         )
 
 
-def read_own(path: str, limit: int) -> str:
-    """The text of a file of ours in a folder of ours, of at most `limit` bytes.
+def read_own(path: str, limit: int, depth: int = 0) -> str:
+    """The text of a file of ours in a place of ours, of at most `limit` bytes.
 
-    Raises OSError; NoPermission as `require_own`.
+    Raises OSError; NoPermission as `require_own_place`.
     """
-    folder = os.path.dirname(path)
-    require_own(folder, os.stat(folder))
+    require_own_place(path, depth)
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     with open(fd, "rb") as file:
         found = os.fstat(fd)

@@ -33,20 +33,29 @@ class Keys(NamedTuple):
     exclusive: frozenset[str]
     shared: frozenset[str] = frozenset()
 
+    def meet(self, other: Keys) -> bool:
+        """Whether two that lock these could not go on at the same time."""
+        return bool(self.exclusive & (other.exclusive | other.shared) or self.shared & other.exclusive)
+
 
 def keys_of(site: Cgroups, domains: Iterable[Domain]) -> Keys:
-    """What a change of these domains must have for itself: their names and cgroups.
+    """What a change of these domains must have for itself."""
+    return keys_for(site, ((domain.qualified, [seat.cgroup for seat in domain.seats()]) for domain in domains))
+
+
+def keys_for(site: Cgroups, places: Iterable[tuple[str, Iterable[str]]]) -> Keys:
+    """What a change must have for itself, of domains by name, each with its cgroups.
 
     On v1 a limit has to fit those above it and below it, so the cgroups above must not change meanwhile.
     """
     exclusive: set[str] = set()
     shared: set[str] = set()
-    for domain in domains:
-        exclusive.add(domain.qualified)
-        for seat in domain.seats():
-            exclusive.add(f"cgroup:{seat.cgroup}")
+    for name, cgroups in places:
+        exclusive.add(name)
+        for cgroup in cgroups:
+            exclusive.add(f"cgroup:{cgroup}")
             if site.hierarchy.version == 1:
-                shared.update(f"cgroup:{above}" for above in site.ancestors(seat.cgroup))
+                shared.update(f"cgroup:{above}" for above in site.ancestors(cgroup))
     return Keys(frozenset(exclusive), frozenset(shared - exclusive))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from cputune.cgroup.order import Limit
+from cputune.cgroup.order import Limit, limit_of
 from cputune.cgroup.plan import writes
 from cputune.cgroup.support import require, support
 from cputune.cgroup.turns import in_order
@@ -309,7 +309,7 @@ class Planner:
                 f"systemd keeps a quota as a rounded percentage: its next reload makes this one {nearest[0]}; "
                 f"{nearest[0]} and {nearest[1]} would stay as they are"
             )
-        limit = Limit(cgroup, goal.quota, goal.period) if isinstance(goal.quota, int) and goal.period else None
+        limit = limit_of(cgroup, goal)
         self.reached[cgroup] = limit
         above = self.site.tightest_limit(cgroup, self.reached) if limit else None
         if limit and above and above.cpus < limit.cpus:

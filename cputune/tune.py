@@ -245,10 +245,6 @@ class Tuner:
                 raise
             return fitting[0]
 
-    def apply(self, domain: Domain, *, dry_run: bool = False) -> Plan:
-        """Put the saved configuration of a running domain into force, as `change` does. Raises CpuTuneError."""
-        return self.change([self.saved_job(domain)], dry_run=dry_run)
-
     def saved_job(self, domain: Domain) -> Job:
         """What the saved configuration wants of a domain. Raises WrongState where there is none."""
         from cputune.planner import Job

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from cputune.cgroup.order import Limit
+from cputune.cgroup.order import Limit, limit_of
 from cputune.cgroup.plan import writes
 from cputune.cgroup.turns import in_order
 from cputune.errors import CpuTuneError, Gone, WrongState
@@ -135,8 +135,7 @@ class Undoing:
         for tune in tunes:
             bounds = site.bounds(tune.cgroup, reached)
             plan = writes(site.backend, site.directory(tune.cgroup), tune.now, tune.goal, bounds)
-            quota, period = tune.goal.quota, tune.goal.period
-            reached[tune.cgroup] = Limit(tune.cgroup, quota, period) if isinstance(quota, int) and period else None
+            reached[tune.cgroup] = limit_of(tune.cgroup, tune.goal)
             yield tune._replace(plan=tuple(plan))
 
     def _record(self, task: Record) -> Record:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import permutations
 from typing import NamedTuple
 
-from cputune.model import MAX_QUOTA, MIN_QUOTA, UNLIMITED, Quota
+from cputune.model import MAX_QUOTA, MIN_QUOTA, UNLIMITED, CpuTune, Quota
 
 _FOREVER = 1 << 64
 """The ratio of a group without limit: above every other."""
@@ -34,6 +34,11 @@ class Limit(NamedTuple):
     def cpus(self) -> float:
         """The limit in CPUs."""
         return self.quota / self.period
+
+
+def limit_of(cgroup: str, state: CpuTune) -> Limit | None:
+    """The limit that a cgroup in this state has; None for none."""
+    return Limit(cgroup, state.quota, state.period) if isinstance(state.quota, int) and state.period else None
 
 
 class Bounds(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from cputune.cgroup.order import Limit, ratio
+from cputune.cgroup.order import Limit, limit_of, ratio
 from cputune.model import DEFAULT_PERIOD, UNLIMITED, CpuTune
 
 if TYPE_CHECKING:
@@ -42,12 +42,7 @@ def in_order(site: Cgroups, moving: Sequence[M]) -> list[M]:
     if not nested or site.hierarchy.version == 2:
         return list(moving)
 
-    reached = {
-        move.cgroup: Limit(move.cgroup, move.goal.quota, move.goal.period)
-        if isinstance(move.goal.quota, int) and move.goal.period
-        else None
-        for move in moving
-    }
+    reached = {move.cgroup: limit_of(move.cgroup, move.goal) for move in moving}
 
     def turn(move: M) -> tuple[bool, int]:
         has = _ratio(move.now, site.limit_above(move.cgroup))

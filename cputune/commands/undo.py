@@ -23,7 +23,8 @@ def command(ctx: click.Context, domain: str | None, force: bool, dry_run: bool, 
 
     Live limits, saved configuration and what the runtime remembers, as one transaction: what was changed together is
     taken back together; with DOMAIN only that domain's part. Given again, it goes one change further back. Refused,
-    with exit status 6, where what was changed has another value by now, or its domain was started anew since.
+    with exit status 6, where what was changed has another value by now. What was live in a domain that is gone, or was
+    started anew, went with it: that is said, and passed over.
     """
     plan = make_tuner(ctx).undo(domain, force=force, dry_run=dry_run)
     show([plan], dry_run=dry_run, as_json=as_json)

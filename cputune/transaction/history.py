@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from cputune.errors import CpuTuneError, from_os_error
-from cputune.files import make_own_folder, read_own, require_own_place, write_all, write_atomically
+from cputune.files import make_own_folder, read_own, write_all, write_atomically
 from cputune.locks import Keys
 from cputune.model import Value
 from cputune.transaction.codec import Undecodable, decode, encode, named
@@ -156,7 +156,6 @@ class History:
 
     def _write(self, data: bytes, *, sync: bool) -> None:
         make_own_folder(os.path.dirname(self.path))
-        require_own_place(self.path, 0)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         fd = os.open(self.path, flags, 0o600)
         try:

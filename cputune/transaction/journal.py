@@ -131,8 +131,7 @@ class Journal:
         import json
 
         try:
-            require_own_place(page.path, 1)
-            text = read_own(page.path, _LARGEST)
+            text = read_own(page.path, _LARGEST, depth=1)
         except OSError as error:
             raise from_os_error(error, f"read {page.path}") from error
         try:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cputune.errors import CpuTuneError, Gone, NotPutBack, SomebodyElses
-from cputune.locks import Busy, Keys
+from cputune.locks import Busy, Keys, keys_for
 from cputune.transaction import put_back
 from cputune.transaction.history import History, boot_of
 from cputune.transaction.journal import Begun, Journal, Page, Unreadable
@@ -82,14 +82,7 @@ def _key(page: Page) -> Keys:
 
 def keys_of_tasks(tools: Tools, tasks: Iterable[Task]) -> Keys:
     """What a transaction locks, from its tasks."""
-    exclusive: set[str] = set()
-    shared: set[str] = set()
-    for task in tasks:
-        exclusive.add(task.domain)
-        for cgroup in _cgroups(task):
-            exclusive.add(f"cgroup:{cgroup}")
-            shared.update(f"cgroup:{above}" for above in tools.site.ancestors(cgroup))
-    return Keys(frozenset(exclusive), frozenset(shared - exclusive))
+    return keys_for(tools.site, ((task.domain, _cgroups(task)) for task in tasks))
 
 
 def _cgroups(task: Task) -> Iterator[str]:
@@ -109,8 +102,7 @@ def _overlaps(tools: Tools, journal: Journal, page: Page, keys: Keys) -> bool:
         return True
     except CpuTuneError:
         return False
-    theirs = keys_of_tasks(tools, begun.tasks)
-    return bool(theirs.exclusive & (keys.exclusive | keys.shared) or theirs.shared & keys.exclusive)
+    return keys_of_tasks(tools, begun.tasks).meet(keys)
 
 
 def _recover(tools: Tools, journal: Journal, page: Page, *, discard: bool) -> None:

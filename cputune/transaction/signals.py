@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _done = False
 
 
@@ -18,9 +19,6 @@ def all_done(done: bool) -> None:
 def came_too_late() -> bool:
     """Whether a signal that ends us now finds everything done."""
     return _done
-
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
