@@ -99,7 +99,7 @@ def test_a_transient_unit_has_no_config(vm: Vm) -> None:
 
 
 def test_live_and_config_together_are_both_or_neither(vm: Vm) -> None:
-    vm.check("mkdir -p /etc/cputune/domains/systemd; mount -t tmpfs -o ro none /etc/cputune/domains/systemd")
+    vm.check("mkdir -p /etc/cputune/domains/systemd; mount -t tmpfs -o ro,mode=0755 none /etc/cputune/domains/systemd")
     before = limit(vm, cgroup(vm, "mydom.service")["limit"])
     try:
         done = vm.run("cputune set mydom.service --cpus 0.25 --live --config")

@@ -106,7 +106,8 @@ def test_a_user_reads_everything_and_changes_nothing_of_roots(vm: Vm) -> None:
     unit = vm.run(f"{AS_USER} 'cputune set mydom.service --cpus 0.3 --live'")
     assert unit.returncode == 5
     assert unit.stderr.startswith("cputune: error: systemd refused to change mydom.service: ")
-    assert unit.stderr.endswith("\nhint: run it as root: sudo cputune ...\n")
+    polkit = "or let polkit allow org.freedesktop.systemd1.manage-units"
+    assert unit.stderr.endswith(f"\nhint: run it as root: sudo cputune ...; {polkit}\n")
     lxc = vm.run(f"{AS_USER} 'cputune set lxc:mydom --quota 31000 --live'")
     name = "cpu.max" if vm.mode == "unified" else "cpu.cfs_quota_us"
     assert lxc.returncode == 5
