@@ -7,6 +7,7 @@ import re
 from cputune.errors import UsageError
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@+=,:-][A-Za-z0-9_@+=,:.\\-]*", re.ASCII)
+_ODD = re.compile(rb"[^A-Za-z0-9_@+=,:.\\-]|^\.")
 _LONGEST = 200
 _LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """Surrogates that no byte of a file name is read as: only JSON can have put them there."""
@@ -40,10 +41,7 @@ def file_name(name: str) -> str:
     if _PLAIN.fullmatch(name) and len(name) <= _LONGEST:
         return name
     data = name.encode("utf-8", "surrogatepass" if _LONE.search(name) else "surrogateescape")
-    encoded = "".join(
-        chr(byte) if _PLAIN.fullmatch(f"a{chr(byte)}") and (byte != 46 or at) else f"%{byte:02X}"
-        for at, byte in enumerate(data)
-    )
+    encoded = _ODD.sub(lambda match: b"%%%02X" % match[0][0], data).decode()
     if len(encoded) <= _LONGEST:
         return encoded
     import hashlib

@@ -28,6 +28,8 @@ class State:
     def __init__(self, host: Host) -> None:
         self.directory = host.state_dir
         self.others = [] if host.state_dir != host.own_state_dir else [host.real(STATE_DIR)]
+        self._ours: set[str] = set()
+        """Folders that this process has found to be nobody else's."""
 
     def applied(self, domain: Domain) -> Applied | None:
         """What cputune put into force in this domain since boot; None also where the record cannot be read.
@@ -62,7 +64,7 @@ class State:
         """Remember, or forget with None. Raises Refused or NoPermission where the directory cannot be written."""
         path = self.path(domain)
         try:
-            require_own_place(path, 2)
+            self._require_own_place(path)
             if applied is None:
                 if os.path.lexists(path):
                     os.unlink(path)
@@ -70,6 +72,12 @@ class State:
             write_atomically(path, _format(applied), sync=False)
         except OSError as error:
             raise from_os_error(error, f"write {path}") from error
+
+    def _require_own_place(self, path: str) -> None:
+        folder = os.path.dirname(path)
+        if folder not in self._ours:
+            require_own_place(path, 2)
+            self._ours.add(folder)
 
     def path(self, domain: Domain) -> str:
         """The record of a domain."""

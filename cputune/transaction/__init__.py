@@ -58,6 +58,7 @@ def perform(tools: Tools, tasks: list[Task], entry: Entry, *, enter: bool = True
 
     Raises the first error, with all put back; NotPutBack where that failed too: then the journal stays.
     """
+    from cputune.transaction.codec import form
     from cputune.transaction.history import History
     from cputune.transaction.journal import Journal
 
@@ -66,14 +67,17 @@ def perform(tools: Tools, tasks: list[Task], entry: Entry, *, enter: bool = True
         return
     history, journal = History(tools), Journal(tools.site.host)
     begun: list[Task] = []
-    with tools.locks.hold(Keys(frozenset((journal.page(entry, tasks).key,)))):  # as long as it is ours to go back
-        page = journal.begin(entry, tasks)
+    page, forms = journal.page(entry, tasks), [form(task) for task in tasks]
+    with tools.locks.hold(Keys(frozenset((page.key,)))):  # as long as it is ours to go back
+        journal.begin(page, entry, forms)
         try:
             for task in tasks:
                 begun.append(task)
                 task.do(tools)
             if enter:
-                history.enter(entry, [task.done(tools) for task in tasks])
+                done = [task.done(tools) for task in tasks]
+                as_done = [old if task is new else form(new) for task, new, old in zip(tasks, done, forms, strict=True)]
+                history.enter(entry, as_done, sync=page.durable)
             with uninterrupted():  # with the page it is done: what comes then comes too late
                 page.remove()
                 all_done(True)

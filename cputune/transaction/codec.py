@@ -85,7 +85,7 @@ def _named(kind: Any, value: dict[str, object]) -> Any:
     return kind(**{name: decode(hints[name], item) for name, item in value.items()})
 
 
-def named(task: Task) -> list[Any]:
+def form(task: Task) -> list[Any]:
     """A task as JSON has it."""
     return [type(task).__name__, encode(task)]
 

@@ -15,12 +15,11 @@ from cputune.errors import CpuTuneError, from_os_error
 from cputune.files import make_own_folder, read_own, write_all, write_atomically
 from cputune.locks import Keys
 from cputune.model import Value
-from cputune.transaction.codec import Undecodable, decode, encode, named
+from cputune.transaction.codec import Undecodable, decode, encode
 
 if TYPE_CHECKING:
     from cputune.host import Host
     from cputune.transaction import Tools
-    from cputune.transaction.tasks import Task
 
 LARGEST = 4 << 20
 """Bytes; then the older half goes."""
@@ -83,12 +82,10 @@ class History:
         self.path = os.path.join(tools.site.host.data_dir, "history")
         self._entered = False
 
-    def enter(self, entry: Entry, tasks: Iterable[Task]) -> None:
-        """Add a transaction; through to the disk where what it changed is."""
+    def enter(self, entry: Entry, forms: list[Any], *, sync: bool) -> None:
+        """Add a transaction, its tasks as JSON has them; with `sync` through to the disk."""
         self._entered = True
-        tasks = list(tasks)
-        line = {"done": encode(entry), "tasks": [named(task) for task in tasks]}
-        self._append(line, sync=any(task.durable for task in tasks))
+        self._append({"done": encode(entry), "tasks": forms}, sync=sync)
 
     def take_back(self, entry: Entry) -> None:
         """Note that a transaction was put back, where it had been entered."""

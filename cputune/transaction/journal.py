@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cputune.errors import Refused, from_os_error
 from cputune.files import read_own, require_own_place, sync_folder, write_atomically
-from cputune.transaction.codec import Undecodable, decode, encode, named, tasked
+from cputune.transaction.codec import Undecodable, decode, encode, form, tasked
 from cputune.transaction.history import Entry
 
 if TYPE_CHECKING:
@@ -85,23 +85,24 @@ class Journal:
             page.remove()
             return
         try:
-            write_atomically(page.path, _text(entry, tasks), sync=True, mode=0o600)
+            write_atomically(page.path, _text(entry, [form(task) for task in tasks]), sync=True, mode=0o600)
         except OSError as error:
             raise from_os_error(error, f"write {page.path}") from error
 
-    def begin(self, entry: Entry, tasks: list[Task]) -> Page:
-        """Write a page, through to the disk. Raises Refused (disk full), NoPermission: nothing has been done then."""
-        page = self.page(entry, tasks)
+    def begin(self, page: Page, entry: Entry, forms: list[Any]) -> None:
+        """Write a page, its tasks as JSON has them, through to the disk.
+
+        Raises Refused (disk full), NoPermission: nothing has been done then.
+        """
         try:
             require_own_place(page.path, 1)
-            write_atomically(page.path, _text(entry, tasks), sync=True, mode=0o600)
+            write_atomically(page.path, _text(entry, forms), sync=True, mode=0o600)
         except BaseException as error:
             with suppress(OSError):  # it may be there, and not through to the disk
                 os.unlink(page.path)
             if isinstance(error, OSError):
                 raise from_os_error(error, f"write {page.path}") from error
             raise
-        return page
 
     def sweep(self) -> None:
         """Remove the pages that killed processes were writing: nothing had been begun by then."""
@@ -148,7 +149,7 @@ class Journal:
             ) from error
 
 
-def _text(entry: Entry, tasks: Iterable[Task]) -> str:
+def _text(entry: Entry, forms: list[Any]) -> str:
     import json
 
-    return json.dumps({"version": _VERSION, "entry": encode(entry), "tasks": [named(task) for task in tasks]})
+    return json.dumps({"version": _VERSION, "entry": encode(entry), "tasks": forms})

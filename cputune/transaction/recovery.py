@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from cputune.errors import CpuTuneError, Gone, NotPutBack, SomebodyElses
 from cputune.locks import Busy, Keys, keys_for
 from cputune.transaction import put_back
+from cputune.transaction.codec import form
 from cputune.transaction.history import History, boot_of
 from cputune.transaction.journal import Begun, Journal, Page, Unreadable
 
@@ -144,7 +145,7 @@ def _go_back(tools: Tools, journal: Journal, page: Page, begun: Begun, *, discar
         journal.keep(page, entry, result.stuck)
         raise NotPutBack(CpuTuneError(f"{what} is in the way", "cputune recover --discard"), result.left)
     history = History(tools)
-    history.enter(entry, begun.tasks)
+    history.enter(entry, [form(task) for task in begun.tasks], sync=page.durable)
     history.take_back(entry)
     page.remove()
     tools.say(f"{named(entry.domains)}: {'gave up putting back' if result.left else 'put back'} {what}")

@@ -11,14 +11,17 @@ from cputune.units import quota_text
 _ROUNDS = 3
 
 
-def settle(site: Cgroups, cgroup: str, goal: CpuTune) -> None:
+def settle(site: Cgroups, cgroup: str, goal: CpuTune, now: CpuTune | None = None) -> None:
     """Write until the kernel has `goal`, and read back; more than once, since a write may change another knob.
+
+    `now` is what it has, where that has just been read.
 
     On v2 before Linux 6.10 writing cpu.max divides cpu.max.burst by 1000 (mended by kernel commit 49217ea147df);
     systemd may write its own rounded value in between. Raises CpuTuneError.
     """
     directory = site.directory(cgroup)
-    now = site.read_if_used(cgroup)
+    if now is None:
+        now = site.read_if_used(cgroup)
     for _ in range(_ROUNDS):
         if same(site.backend, now, goal):
             return
