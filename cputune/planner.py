@@ -143,6 +143,8 @@ class Planner:
         self.native = native
         self.reached: dict[str, Limit | None] = {}
         """The limits that groups planned so far will have: what comes after them must fit."""
+        self.planned: set[str] = set()
+        """The cgroups that a task has been planned for."""
 
     def plan(self, jobs: list[Job]) -> Plan:
         """The plan. Raises CpuTuneError where it cannot be: nothing has been touched then."""
@@ -262,9 +264,12 @@ class Planner:
                 "systemctl start dbus.socket",
             )
         inode = site.inode(seat.cgroup)
-        tune = Tune(draft.domain.qualified, seat.cgroup, now, goal, tuple(plan), tell, inode)
+        # Of a domain with two names the first writes, and the second finds it written.
+        steps = () if seat.cgroup in self.planned else tuple(plan)
+        tune = Tune(draft.domain.qualified, seat.cgroup, now, goal, steps, tell, inode)
         found = [tune] if tell or plan else []
         draft.tunes += found
+        self.planned.update(one.cgroup for one in found)
         if keys & {"quota", "period"}:
             # Of two levels that get the same, the outer one is the domain's, as far as others are concerned.
             inner = draft.domain.mirrored and seat.cgroup == draft.domain.limit
