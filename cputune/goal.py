@@ -16,6 +16,7 @@ from cputune.model import (
     Scale,
     Source,
 )
+from cputune.names import is_pattern
 from cputune.units import nearest_weight, quota_for, shares_of_weight, weight_of_shares
 
 Where = Literal["live", "config", "both", "current"]
@@ -43,6 +44,11 @@ def refuse_not_running(domain: Domain) -> None:
     if domain.obstacle:
         raise Unsupported(
             f"domain {domain.qualified} runs, but {domain.obstacle}", "limit what it is in: cputune status cgroup:/..."
+        )
+    if is_pattern(domain.name) and not domain.running:
+        raise WrongState(
+            f"{domain.qualified} is a pattern, for which something can be saved and no more",
+            "name the domains, or use --config instead of --live",
         )
     if not domain.running:
         raise WrongState(

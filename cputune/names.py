@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from cputune.errors import UsageError
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@+=,:-][A-Za-z0-9_@+=,:.\\-]*", re.ASCII)
 _ODD = re.compile(rb"[^A-Za-z0-9_@+=,:.\\-]|^\.")
+_WILD = re.compile(r"\[[^]]*\]|[*?]")
 _LONGEST = 200
 _LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """Surrogates that no byte of a file name is read as: only JSON can have put them there."""
@@ -47,6 +49,32 @@ def file_name(name: str) -> str:
     import hashlib
 
     return f"{encoded[:120]}%{hashlib.sha256(data).hexdigest()}"
+
+
+def name_of(file: str) -> str | None:
+    """The name that `file_name` made a file name of; None where it was too long to be kept in one."""
+    from urllib.parse import unquote_to_bytes
+
+    name = unquote_to_bytes(file).decode("utf-8", "surrogateescape")
+    return name if file_name(name) == file else None
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name stands for all that it fits: with *, ? or [...], as in a shell."""
+    return any(letter in name for letter in "*?[")
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Whether a name is one that a pattern stands for; as in paths, * does not reach over a slash."""
+    from fnmatch import fnmatchcase
+
+    parts, own = pattern.split("/"), name.split("/")
+    return len(parts) == len(own) and all(map(fnmatchcase, own, parts))
+
+
+def by_precedence(patterns: Iterable[str]) -> list[str]:
+    """Patterns, the one first that counts where several fit: which says most; of equals, the first by its letters."""
+    return sorted(patterns, key=lambda pattern: (-len(_WILD.sub("", pattern)), pattern))
 
 
 def printable(text: str) -> str:

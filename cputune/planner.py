@@ -352,6 +352,12 @@ class Planner:
         from cputune.store import check, edited
 
         saved = self.store().load(domain)
+        pattern = None if saved.text else self.store().pattern_of(domain)
+        if pattern:
+            # It counts no more once the domain has a file of its own, and what is not named does not change.
+            theirs = self.store().load(domain._replace(name=pattern)).change
+            saved = saved._replace(change=theirs)
+            draft.note(f"saved on its own from now on, beginning with what {domain.runtime}:{pattern} has")
         change = merged(saved.change, draft.request, self._live_period(domain, draft.request))
         check(change, domain.qualified)
         draft.saved = change

@@ -10,11 +10,11 @@ from typing import NamedTuple
 from cputune import runtimes
 from cputune.cgroup.order import Limit
 from cputune.cgroup.support import Support, support
+from cputune.drift import Facts, differences, explain, text
 from cputune.errors import CpuTuneError, Unsupported
-from cputune.goal import goal_of
-from cputune.model import MAX_QUOTA, UNLIMITED, Change, CpuTune, Domain, Request, Seat, Stats
-from cputune.state import Applied
-from cputune.systemd import differs, unit_of, wanted, word
+from cputune.model import Change, CpuTune, Domain, Stats
+from cputune.names import is_pattern
+from cputune.reasons import facts_of, held_otherwise
 from cputune.tune import Tuner
 
 
@@ -68,9 +68,10 @@ class Observer:
         """Whether systemd, too, is asked what it holds: a call a unit."""
         self.problem: str | None = None
         """Why the saved configurations cannot be read at all."""
-        if os.path.isdir(os.path.join(tuner.host.config_dir, "domains")):
+        self.store = tuner.store() if os.path.isdir(os.path.join(tuner.host.config_dir, "domains")) else None
+        if self.store:
             try:
-                self.saved = dict(tuner.store().names())
+                self.saved = dict(self.store.names())
             except CpuTuneError as error:
                 self.problem = error.message
         self.recorded = tuner.tools.state.any_applied()
@@ -123,7 +124,7 @@ class Observer:
         """Domains that something is saved for, and that no list has: units that do not run."""
         found = []
         for name in self.saved:
-            if name not in listed and (not wanted or name.partition(":")[0] in wanted):
+            if name not in listed and not is_pattern(name) and (not wanted or name.partition(":")[0] in wanted):
                 with suppress(CpuTuneError):
                     found.append(self.tuner.find(name))
         return [domain for domain in found if domain.qualified not in listed]
@@ -132,8 +133,8 @@ class Observer:
         """One row; what cannot be read is said in it, and does not end the others."""
         saved, problem = Change(), None
         try:
-            if domain.qualified in self.saved:
-                saved = self.tuner.store().load(domain).change
+            if self.store and (domain.qualified in self.saved or self.store.patterns(domain.runtime)):
+                saved = self.store.effective(domain).change
         except CpuTuneError as error:
             problem = error.message
         if not domain.running or domain.limit is None:
@@ -145,8 +146,8 @@ class Observer:
             state, problem = CpuTune(), error.message
         except CpuTuneError as error:
             return Row(domain, None, saved=saved, problem=error.message)
-        applied = self.tuner.tools.state.applied(domain) if self.recorded else None
         remembered = self.tuner.remembered(domain)
+        facts = facts_of(self.tuner, domain, state, saved, remembered, recorded=self.recorded)
         above = self._tightest(domain.limit)
         own = state.cpus
         bound = above if above and (own is None or above.cpus < own) else None
@@ -156,38 +157,16 @@ class Observer:
             bound.cpus if bound else own,
             bound.cgroup if bound else None,
             saved,
-            tuple(self._drift(domain, state, saved, applied, remembered)),
+            tuple(self._drift(facts)),
             problem,
         )
 
-    def _drift(
-        self, domain: Domain, state: CpuTune, saved: Change, applied: Applied | None, remembered: Change
-    ) -> list[str]:
-        """Where what is in force is not what the config says, or else not what cputune put there in this cgroup."""
-        found = differences("config", saved, state, domain, self.site.hierarchy.version)
-        if applied and domain.limit and applied.inode == self.tuner.host.inode(self.site.directory(domain.limit)):
-            known = {key for key, value in saved.named().items() if value is not None}
-            rest = Change(**{key: value for key, value in applied.change.named().items() if key not in known})  # type: ignore[arg-type]
-            found += differences("set", rest, state, domain, self.site.hierarchy.version)
-        found += differences(domain.runtime, remembered, state, domain, self.site.hierarchy.version)
-        return found + [line for seat in domain.seats() if self.closely for line in self._held_otherwise(seat)]
-
-    def _held_otherwise(self, seat: Seat) -> list[str]:
-        """Where systemd holds something else for the unit of a cgroup: it will write that at its next reload."""
-        systemd, version = self.tuner.tools.systemd, self.site.hierarchy.version
-        unit = unit_of(seat.cgroup) if systemd.booted() else None
-        if unit is None:
-            return []
-        try:
-            now = self.site.read_if_used(seat.cgroup)
-            properties = wanted(version, now, frozenset(seat.carries))
-            held = systemd.get(unit, properties, seat.cgroup) if properties else {}
-        except CpuTuneError:
-            return []
-        names = [name for name in properties if held and differs({name: held[name]}, {name: properties[name]})]
-        return [
-            f"{unit.label}: systemd holds {name} {word(held[name])}, live {word(properties[name])}" for name in names
-        ]
+    def _drift(self, facts: Facts) -> list[str]:
+        """What is not in force as it should be, and what somebody holds who will write it some time."""
+        domain, live = facts.domain, facts.live
+        found = [text(difference) for difference in explain(facts)]
+        found += differences(domain.runtime, facts.remembered, live, domain, facts.version)
+        return found + (held_otherwise(self.tuner, domain) if self.closely else [])
 
     def _tightest(self, cgroup: str) -> Limit | None:
         limits = [limit for ancestor in self.site.ancestors(cgroup) if (limit := self._limit(ancestor))]
@@ -230,29 +209,3 @@ def throttled_share(before: Stats, after: Stats) -> float | None:
 
 def _delta(before: int | None, after: int | None) -> int | None:
     return None if before is None or after is None or after < before else after - before
-
-
-def differences(what: str, wanted: Change, state: CpuTune, domain: Domain, version: int) -> list[str]:
-    """The knobs of `wanted` that are not in force, in words. Pure."""
-    if state.quota == MAX_QUOTA:
-        state = state._replace(quota=UNLIMITED)  # what libvirt and podman write for it
-    if wanted.idle and state.idle:
-        wanted = wanted._replace(shares=None, weight=None)  # an idle group has none
-    if not wanted.named():
-        return []
-    try:
-        goal = goal_of(state, Request(wanted._replace(idle=None)), version, domain.scale, None, tuple(Change._fields))
-    except CpuTuneError as error:
-        return [f"{what}: {error.message}"]
-    goal = goal._replace(idle=state.idle if wanted.idle is None else wanted.idle)
-    if goal.quota is UNLIMITED and state.quota is UNLIMITED:
-        goal = goal._replace(period=state.period)  # means nothing then, and systemd resets it
-    return [
-        f"{key}: {what} {_word(wanted_value)}, live {_word(value)}"
-        for key, value, wanted_value in zip(CpuTune._fields, state, goal, strict=True)
-        if value != wanted_value and wanted_value is not None
-    ]
-
-
-def _word(value: object) -> str:
-    return "unlimited" if value is UNLIMITED else str(value).lower()

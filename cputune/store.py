@@ -11,13 +11,12 @@ import os
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote_to_bytes
 
 from cputune.errors import CpuTuneError, NoPermission, UsageError, from_os_error
 from cputune.files import require_own, require_own_place, sync_folder, write_atomically
 from cputune.host import Host
 from cputune.model import KNOB, UNLIMITED, Change, Domain
-from cputune.names import file_name, printable
+from cputune.names import by_precedence, file_name, fits, is_pattern, name_of, printable
 from cputune.units import in_range, out_of_range, parse_integer
 
 if TYPE_CHECKING:
@@ -49,6 +48,7 @@ class Store:
 
     def __init__(self, host: Host) -> None:
         self.directory = os.path.join(host.config_dir, "domains")
+        self._patterns: dict[str, list[str]] = {}
 
     def path(self, domain: Domain) -> str:
         """The file of a domain."""
@@ -70,6 +70,32 @@ class Store:
                 f"$EDITOR {path}",
             )
         return saved
+
+    def effective(self, domain: Domain) -> Saved:
+        """The configuration that counts for a domain: its own, else that of the pattern that fits it best.
+
+        Files are not merged: one counts. Raises as `load`.
+        """
+        own = self.load(domain)
+        if own.text:
+            return own
+        pattern = self.pattern_of(domain)
+        return self.load(domain._replace(name=pattern)) if pattern else own
+
+    def pattern_of(self, domain: Domain) -> str | None:
+        """The pattern among the saved names that fits a domain best; None where none does."""
+        if is_pattern(domain.name):
+            return None
+        return next((pattern for pattern in self.patterns(domain.runtime) if fits(pattern, domain.name)), None)
+
+    def patterns(self, runtime: str) -> list[str]:
+        """The saved names of a runtime that are patterns, the one first that counts where several fit."""
+        if runtime not in self._patterns:
+            # A name's odd letters are %XX in its file's name.
+            files = (file for file in _sorted(os.path.join(self.directory, runtime)) if "%" in file)
+            names = (name_of(file.removesuffix(SUFFIX)) for file in files if file.endswith(SUFFIX))
+            self._patterns[runtime] = by_precedence(name for name in names if name and is_pattern(name))
+        return self._patterns[runtime]
 
     def save(self, domain: Domain, saved: Saved, change: Change) -> str | None:
         """Make `change` the configuration of a domain; None of its knobs set: no file. Returns the new text.
@@ -339,8 +365,8 @@ def _sorted(folder: str) -> list[str]:
 
 
 def _name_of(runtime: str, stem: str, path: str) -> str:
-    name = unquote_to_bytes(stem).decode("utf-8", "surrogateescape")
-    if file_name(name) == stem:
+    name = name_of(stem)
+    if name is not None:
         return f"{runtime}:{name}"
     try:
         return parse(path, read(path) or "").domain or f"{runtime}:{stem}"

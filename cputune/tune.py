@@ -73,7 +73,7 @@ class Tuner:
         domain = self.find(name)
         source = source_of(where, domain)
         if source == "config":
-            return SchedInfo(domain, source, True, saved_tune(self.store().load(domain).change, domain.scale))
+            return SchedInfo(domain, source, True, saved_tune(self.store().effective(domain).change, domain.scale))
         state = self.read(domain)
         return SchedInfo(domain, source, support(state).bandwidth, self.shown(domain, state))
 
@@ -249,7 +249,7 @@ class Tuner:
         """What the saved configuration wants of a domain. Raises WrongState where there is none."""
         from cputune.planner import Job
 
-        saved = self.store().load(domain)
+        saved = self.store().effective(domain)
         if not saved.change.named():
             raise WrongState(
                 f"nothing is saved for {domain.qualified}", f"cputune set {domain.qualified} --cpus 1 --config"

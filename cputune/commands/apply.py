@@ -9,12 +9,14 @@ import click
 from cputune.commands.output import Failures, show
 from cputune.errors import NoSuchDomain, UsageError
 from cputune.model import Request
+from cputune.names import is_pattern
 from cputune.params import DOMAIN, json_option, make_tuner, say, where_of, where_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cputune.goal import Where
+    from cputune.model import Domain
     from cputune.planner import Job
     from cputune.tune import Tuner
 
@@ -74,12 +76,27 @@ def command(
         jobs = list(failures.each(domains, lambda name: tuner.saved_job(tuner.find(name))))
     else:
         jobs = [job for job in failures.each(tuner.store().names(), lambda saved: _saved(tuner, *saved)) if job]
+        jobs += failures.each(_by_pattern(tuner), tuner.saved_job)
     show(carry_out(tuner, jobs, failures.tell, dry_run=dry_run), dry_run=dry_run, as_json=as_json)
     ctx.exit(failures.status)
 
 
+def _by_pattern(tuner: Tuner) -> Iterator[Domain]:
+    """The running domains that a saved pattern fits, and no file of their own is there for. Raises CpuTuneError."""
+    from cputune import runtimes
+
+    store = tuner.store()
+    names = dict(store.names())
+    of = tuple(dict.fromkeys(name.partition(":")[0] for name in names if is_pattern(name)))
+    for domain in runtimes.domains(tuner.site, of) if of else ():
+        if domain.running and domain.qualified not in names and store.pattern_of(domain):
+            yield domain
+
+
 def _saved(tuner: Tuner, name: str, path: str) -> Job | None:
     """What a saved file wants; None where its domain is not there, or does not run. Raises CpuTuneError."""
+    if is_pattern(name):
+        return None
     try:
         domain = tuner.find(name)
     except NoSuchDomain:

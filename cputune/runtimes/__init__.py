@@ -13,14 +13,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from cputune.errors import Ambiguous, CpuTuneError, NoPermission, NoSuchDomain, UsageError
-from cputune.names import check, printable
+from cputune.model import Domain, Scale
+from cputune.names import check, is_pattern, printable
 from cputune.systemd import is_unit_name
 
 if TYPE_CHECKING:
     from typing import Protocol
 
     from cputune.cgroup import Cgroups
-    from cputune.model import Domain
 
     class Runtime(Protocol):
         """What each module here is."""
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 RUNTIMES = (
     "libvirt", "lxc", "incus", "lxd", "nspawn", "docker", "podman", "cri", "oci", "run", "systemd", "cgroup", "pid",
 )  # fmt: skip
+PERSISTENT = (*RUNTIMES[: RUNTIMES.index("run")], "systemd")
+"""These know domains that come back, so that something can be saved for them."""
 BY_PREFIX_ONLY = ("cgroup", "pid")
 """These name a thing rather than know it: a bare name never means one of theirs."""
 WITH_IDS = ("docker", "podman", "cri")
@@ -111,7 +113,24 @@ def find(site: Cgroups, name: str) -> Domain:
     if found:
         names = ", ".join(printable(domain.qualified) for domain in found)
         raise Ambiguous(f"{printable(name)} {what}: {names}", "name one of them as it is here")
+    if is_pattern(rest) and runtime in (None, *PERSISTENT):  # nothing is really called so
+        return _pattern(site, runtime, rest)
     raise _not_found(site, name, searched)
+
+
+def _pattern(site: Cgroups, runtime: str | None, name: str) -> Domain:
+    """What stands for all domains of a runtime that a pattern fits: something can be saved for it, no more."""
+    if runtime is None:
+        raise UsageError(f"{printable(name)}: a pattern has to say whose domains it means", f"say: docker:{name}")
+    return Domain(runtime, name, running=False, persistent=True, scale=_scale(site, runtime))
+
+
+def _scale(site: Cgroups, runtime: str) -> Scale:
+    if runtime in ("docker", "podman", "cri", "oci"):
+        from cputune.runtimes.oci_scale import scale_of
+
+        return scale_of(site, "crun" if runtime == "podman" else "runc")[0]
+    return Scale.WEIGHT if runtime == "libvirt" and site.hierarchy.version == 2 else Scale.KERNEL
 
 
 def _by_id(site: Cgroups, prefix: str, searched: tuple[str, ...], *, bare: bool) -> list[Domain]:

@@ -576,7 +576,7 @@ def test_status_of_all(v2: FakeKernel, cputune: CommandLine) -> None:
         "lxc:db   running  1024    100     -      -          -                          -",
         "lxc:old  stopped  -       -       -      -          -                          -",
         "lxc:web  running  1024    100     0.7    0.7        period=100000 quota=50000  "
-        "drift: quota: config 50000, live 70000",
+        "drift: quota: config 50000, applied 50000, live 70000 (somebody else changed it)",
     ]
 
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from cputune import status_report as report
 from cputune.cgroup.support import Support
+from cputune.drift import differences
 from cputune.model import MAX_QUOTA, UNLIMITED, Change, CpuTune, Domain, Scale, Stats
-from cputune.status import HostInfo, Row, Sample, differences, sample_of, throttled_share
+from cputune.status import HostInfo, Row, Sample, sample_of, throttled_share
 
 WEB = Domain("lxc", "web", True, True, "/lxc.payload.web", "/lxc.payload.web", facts=(("pid", "7"),))
 STATE = CpuTune(shares=512, weight=50, period=100000, quota=150000, burst=0, idle=False)
