@@ -5,7 +5,7 @@
 # or how many arguments stand before. All of it is fixed, except the names of domains.
 _cputune_fitting() {
     case $1:$2 in
-        :0) printf '%s\n' set schedinfo status run apply history undo recover ;;
+        :0) printf '%s\n' set schedinfo status run apply guard history undo recover ;;
         :options) printf '%s\n' --root --config-dir --state-dir --data-dir --version -h --help ;;
         set:options) printf '%s\n' --shares --weight --period --quota --burst --cpus --idle --no-idle --live --config --current --native --dry-run --atomic --keep-going --json -h --help ;;
         set:--quota) printf '%s\n' unlimited ;;
@@ -19,9 +19,11 @@ _cputune_fitting() {
         status:[0-9]*) _cputune_domains ;;
         run:options) printf '%s\n' --name --shares --weight --period --quota --burst --cpus --idle --no-idle -h --help ;;
         run:--quota) printf '%s\n' unlimited ;;
-        apply:options) printf '%s\n' --file --live --config --current --dry-run --atomic --keep-going --json -h --help ;;
+        apply:options) printf '%s\n' --file --live --config --current --started --quiet -q --dry-run --atomic --keep-going --json -h --help ;;
         apply:--file) printf '%s\n' '' ;;
         apply:[0-9]*) _cputune_domains ;;
+        guard:options) printf '%s\n' --enforce --timer -h --help ;;
+        guard:0) printf '%s\n' run install remove ;;
         history:options) printf '%s\n' --last --json -h --help ;;
         history:0) _cputune_domains ;;
         undo:options) printf '%s\n' --force --dry-run --json -h --help ;;

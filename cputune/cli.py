@@ -12,7 +12,7 @@ import click
 from cputune import __version__
 from cputune.errors import CpuTuneError, Exit, Interrupted, UsageError
 
-COMMANDS = ("set", "schedinfo", "status", "run", "apply", "history", "undo", "recover")
+COMMANDS = ("set", "schedinfo", "status", "run", "apply", "guard", "history", "undo", "recover")
 
 
 class LazyGroup(click.Group):

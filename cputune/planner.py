@@ -137,10 +137,11 @@ class Place(NamedTuple):
 class Planner:
     """Plans one transaction. `store` is called only where a configuration is concerned, since it loads yaml."""
 
-    def __init__(self, tools: Tools, *, native: bool = False) -> None:
+    def __init__(self, tools: Tools, *, native: bool = False, tell: bool = True) -> None:
         self.tools = tools
         self.site = tools.site
         self.native = native
+        self.tell = tell
         self.reached: dict[str, Limit | None] = {}
         """The limits that groups planned so far will have: what comes after them must fit."""
         self.planned: set[str] = set()
@@ -303,7 +304,7 @@ class Planner:
             )
 
     def _unit(self, cgroup: str) -> Unit | None:
-        return unit_of(cgroup) if self.tools.systemd.booted() else None
+        return unit_of(cgroup) if self.tell and self.tools.systemd.booted() else None
 
     def _note_limit(self, draft: Draft, cgroup: str, goal: CpuTune, *, told: bool) -> None:
         """Say where a limit will not be what it seems, and keep it in mind for the domains that come next."""

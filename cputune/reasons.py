@@ -22,7 +22,7 @@ def facts_of(
     Without `recorded`, cputune has put nothing into force since boot.
     """
     applied = tuner.tools.state.applied(domain) if recorded else None
-    same = applied is not None and domain.limit is not None and applied.inode == tuner.site.inode(domain.limit)
+    same = applied is not None and tuner.has_put(domain)
     facts = Facts(
         domain,
         tuner.site.hierarchy.version,

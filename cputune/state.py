@@ -11,6 +11,8 @@ from cputune.host import STATE_DIR, Host
 from cputune.model import UNLIMITED, Change, Domain
 from cputune.names import file_name
 
+_RECORDS = "applied"
+
 
 class Applied(NamedTuple):
     """What cputune itself put into force in a domain, as it was given."""
@@ -30,6 +32,20 @@ class State:
         self.others = [] if host.state_dir != host.own_state_dir else [host.real(STATE_DIR)]
         self._ours: set[str] = set()
         """Folders that this process has found to be nobody else's."""
+
+    @property
+    def records(self) -> str:
+        """The folder of the records: in it one a runtime, in that a file a domain (`names.file_name`)."""
+        return os.path.join(self.directory, _RECORDS)
+
+    def recorded(self) -> list[tuple[str, str]]:
+        """Runtime and file name of every record, root's and one's own."""
+        found: dict[tuple[str, str], None] = {}
+        for folder in (self.directory, *self.others):
+            top = os.path.join(folder, _RECORDS)
+            for runtime in _names(top):
+                found.update(dict.fromkeys((runtime, name) for name in _names(os.path.join(top, runtime))))
+        return [(runtime, name) for runtime, name in found if not name.startswith(".")]
 
     def applied(self, domain: Domain) -> Applied | None:
         """What cputune put into force in this domain since boot; None also where the record cannot be read.
@@ -58,7 +74,7 @@ class State:
 
     def any_applied(self) -> bool:
         """Whether there is any record: a list of many domains need not look for each one's then."""
-        return any(os.path.isdir(os.path.join(folder, "applied")) for folder in (self.directory, *self.others))
+        return any(os.path.isdir(os.path.join(folder, _RECORDS)) for folder in (self.directory, *self.others))
 
     def record(self, domain: Domain, applied: Applied | None) -> None:
         """Remember, or forget with None. Raises Refused or NoPermission where the directory cannot be written."""
@@ -84,8 +100,15 @@ class State:
         return os.path.join(self.directory, _place(domain))
 
 
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
 def _place(domain: Domain) -> str:
-    return os.path.join("applied", domain.runtime, file_name(domain.name))
+    return os.path.join(_RECORDS, domain.runtime, file_name(domain.name))
 
 
 def _format(applied: Applied) -> str:

@@ -52,6 +52,12 @@ def escape(name: str) -> str:
     return "".join(chr(byte) if _UNIT_CHAR.fullmatch(bytes([byte])) else f"\\x{byte:02x}" for byte in data)
 
 
+def unescape(text: str) -> str:
+    r"""The name that was escaped, as far as it is: \xNN are bytes."""
+    data = re.sub(r"\\x([0-9a-f]{2})", lambda match: chr(int(match[1], 16)), text)
+    return data.encode("latin-1", "replace").decode("utf-8", "surrogateescape") if data != text else text
+
+
 def unit_of(cgroup: str) -> Unit | None:
     """The unit whose own cgroup this is, from the path alone; None for one below a unit, or outside systemd's tree.
 

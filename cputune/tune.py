@@ -57,6 +57,8 @@ class Tuner:
         self.host = host
         self.site = Cgroups(host)
         self.tools = Tools(self.site, say, command)
+        self.patience = float(LOCK_SECONDS)
+        """How many seconds to wait for another cputune that works on the same domains."""
 
     def find(self, name: str) -> Domain:
         """The domain. Raises NoSuchDomain, UsageError, Unsupported."""
@@ -106,10 +108,13 @@ class Tuner:
             require(self.site, domain.weight, state, frozenset(WEIGHT), domain.qualified)
         return state
 
-    def change(self, jobs: list[Job], *, dry_run: bool = False, native: bool = False, enter: bool = True) -> Plan:
+    def change(
+        self, jobs: list[Job], *, dry_run: bool = False, native: bool = False, enter: bool = True, tell: bool = True
+    ) -> Plan:
         """Change domains, live or config or both, and with `native` what their runtimes remember, as one transaction.
 
-        What should be known of it is said before anything is done. Without `enter` it does not get into the history.
+        What should be known of it is said before anything is done. Without `enter` it does not get into the history;
+        without `tell`, systemd is not told: until it is, it may write its own values at any time.
         Raises CpuTuneError with nothing changed.
         """
         from cputune.planner import Planner
@@ -125,7 +130,7 @@ class Tuner:
             return keys_of(self.site, [job.domain for job in jobs])
 
         with self.serialised(keys):
-            plan = self._announced(Planner(self.tools, native=native).plan(jobs))
+            plan = self._announced(Planner(self.tools, native=native, tell=tell).plan(jobs))
             self.perform(plan, enter=enter)
         return plan
 
@@ -157,9 +162,9 @@ class Tuner:
         from cputune.transaction.recovery import Stuck, in_the_way, recover
 
         stuck, wanted = Stuck(), keys(False)
-        deadline = time.monotonic() + LOCK_SECONDS
+        deadline = time.monotonic() + self.patience
         while True:
-            with self.tools.locks.hold(wanted) as waited:
+            with self.tools.locks.hold(wanted, self.patience) as waited:
                 before, wanted = wanted, keys(True) if waited else wanted
                 if wanted == before and not in_the_way(self.tools, wanted, stuck):
                     yield
@@ -244,6 +249,11 @@ class Tuner:
             if len(fitting) != 1:
                 raise
             return fitting[0]
+
+    def has_put(self, domain: Domain) -> bool:
+        """Whether cputune has put anything into force in the very cgroup that the domain has now."""
+        applied = self.tools.state.applied(domain)
+        return applied is not None and domain.limit is not None and applied.inode == self.site.inode(domain.limit)
 
     def saved_job(self, domain: Domain) -> Job:
         """What the saved configuration wants of a domain. Raises WrongState where there is none."""

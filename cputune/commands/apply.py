@@ -10,7 +10,7 @@ from cputune.commands.output import Failures, show
 from cputune.errors import NoSuchDomain, UsageError
 from cputune.model import Request
 from cputune.names import is_pattern
-from cputune.params import DOMAIN, json_option, make_tuner, say, where_of, where_options
+from cputune.params import DOMAIN, json_option, make_tuner, where_of, where_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +36,12 @@ Try: cputune apply
     help="Change what this file names instead: documents of the form of a saved one, each with its domain; - is stdin.",
 )
 @where_options
+@click.option(
+    "--started",
+    is_flag=True,
+    help="Only domains that were started since cputune last put something into force in them.",
+)
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors of what was left alone.")
 @click.option("--dry-run", is_flag=True, help="Print every write, in order; write nothing.")
 @click.option(
     "--atomic/--keep-going",
@@ -52,6 +58,8 @@ def command(
     live: bool,
     config: bool,
     current: bool,
+    started: bool,
+    quiet: bool,
     dry_run: bool,
     atomic: bool | None,
     as_json: bool,
@@ -68,7 +76,11 @@ def command(
         raise UsageError("--live, --config and --current are for --file: without it, saved goes to live")
     if path is not None and domains:
         raise UsageError("--file names its domains itself", "cputune apply --file FILE")
+    if path is not None and started:
+        raise UsageError("--started is for saved configurations, which go into force once a start")
     tuner = make_tuner(ctx)
+    if quiet:
+        tuner.tools.say = lambda _: None
     failures = Failures(keep_going=not (path is not None if atomic is None else atomic))
     if path is not None:
         jobs = list(_from_file(tuner, failures, path, where_of(live, config, current)))
@@ -77,6 +89,8 @@ def command(
     else:
         jobs = [job for job in failures.each(tuner.store().names(), lambda saved: _saved(tuner, *saved)) if job]
         jobs += failures.each(_by_pattern(tuner), tuner.saved_job)
+    if started:
+        jobs = [job for job in jobs if not tuner.has_put(job.domain)]
     show(carry_out(tuner, jobs, failures.tell, dry_run=dry_run), dry_run=dry_run, as_json=as_json)
     ctx.exit(failures.status)
 
@@ -100,13 +114,13 @@ def _saved(tuner: Tuner, name: str, path: str) -> Job | None:
     try:
         domain = tuner.find(name)
     except NoSuchDomain:
-        say(f"{name}: not there, skipped")
+        tuner.tools.say(f"{name}: not there, skipped")
         return None
     wanted = tuner.store().path(domain)
     if path != wanted:
         raise UsageError(f"{path}: not the file of {domain.qualified}", f"it belongs in {wanted}")
     if not domain.running:
-        say(f"{domain.qualified}: not running, skipped")
+        tuner.tools.say(f"{domain.qualified}: not running, skipped")
         return None
     return tuner.saved_job(domain)
 

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
         def find(self, site: Cgroups, name: str) -> Iterable[Domain]: ...
         def domains(self, site: Cgroups) -> Iterator[Domain]: ...
 
+    class Recognizing(Protocol):
+        """One of PERSISTENT."""
+
+        def of_cgroup(self, site: Cgroups, cgroup: str) -> Domain | None: ...
+
     class WithIds(Protocol):
         """One of WITH_IDS."""
 
@@ -43,7 +48,7 @@ RUNTIMES = (
     "libvirt", "lxc", "incus", "lxd", "nspawn", "docker", "podman", "cri", "oci", "run", "systemd", "cgroup", "pid",
 )  # fmt: skip
 PERSISTENT = (*RUNTIMES[: RUNTIMES.index("run")], "systemd")
-"""These know domains that come back, so that something can be saved for them."""
+"""These know domains that come back, so that something can be saved for them; their modules have `of_cgroup`."""
 BY_PREFIX_ONLY = ("cgroup", "pid")
 """These name a thing rather than know it: a bare name never means one of theirs."""
 WITH_IDS = ("docker", "podman", "cri")
@@ -79,6 +84,25 @@ def _with_ids(runtime: str) -> WithIds:
 def _askable(runtime: str) -> Askable:
     found: Askable = import_module(f"cputune.runtimes.{runtime}")
     return found
+
+
+def _recognizing(runtime: str) -> Recognizing:
+    found: Recognizing = import_module(f"cputune.runtimes.{runtime}")
+    return found
+
+
+def of_cgroup(site: Cgroups, cgroup: str, searched: Iterable[str]) -> Iterator[Domain]:
+    """The domains of some of PERSISTENT whose own cgroup this is, from when it is made, as far as that can be told.
+
+    Where a runtime chose a name that says nothing, only its list of domains tells.
+    """
+    for runtime in searched:
+        try:
+            domain = _recognizing(runtime).of_cgroup(site, cgroup)
+        except CpuTuneError:  # it may go away at any moment
+            continue
+        if domain:
+            yield domain
 
 
 def split(name: str) -> tuple[str | None, str]:

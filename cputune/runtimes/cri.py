@@ -14,7 +14,7 @@ from cputune.cgroup import Cgroups
 from cputune.model import Domain
 from cputune.names import is_component
 from cputune.runtimes import oci_place, oci_scale
-from cputune.runtimes.listing import paused
+from cputune.runtimes.listing import paused, running
 from cputune.runtimes.records import Unreadable, field, load, parsed, text
 from cputune.units import parse_integer
 
@@ -66,6 +66,24 @@ def by_prefix(site: Cgroups, prefix: str) -> list[Domain]:
 def domains(site: Cgroups) -> Iterator[Domain]:
     """All that have a bundle; not the pods' own sandboxes."""
     yield from _newest(_domains(site, lambda container: container.annotation("container-type") != "sandbox"))
+
+
+def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
+    """The container whose cgroup this is, from the moment at which it is made: no record says yet that it runs."""
+    last = oci_place.outer(cgroup).rpartition("/")[2]
+    id_ = oci_place.id_in(cgroup) or last
+    for state in _STATES if is_component(id_) else ():
+        for namespace in site.host.children(f"{state}/{_TASKS}"):
+            folder = f"{state}/{_TASKS}/{namespace}/{id_}"
+            if namespace not in _DOCKERS and site.host.exists(f"{folder}/config.json"):
+                try:
+                    spec = load(site, f"{folder}/config.json")
+                except Unreadable:
+                    return None
+                container = Container(namespace, id_, spec or {})
+                if container.annotation("container-type") != "sandbox":
+                    return running(_domain(site, folder, container, cgroup))
+    return None
 
 
 def ask(site: Cgroups, name: str) -> list[Domain]:
@@ -141,11 +159,16 @@ def _bundles(site: Cgroups, word: str) -> Iterator[tuple[str, Container]]:
                     yield folder, Container(namespace, id_, spec)
 
 
-def _domain(site: Cgroups, folder: str, container: Container) -> Domain:
+def _domain(site: Cgroups, folder: str, container: Container, made: str | None = None) -> Domain:
+    """The domain of a container; with `made`, of one whose cgroup that is."""
     program = "crun" if "crun" in (site.host.read_regular_or_none(f"{folder}/options.json") or "") else "runc"
     pid = parse_integer((site.host.read_regular_or_none(f"{folder}/init.pid") or "").strip()) or 0
     names = (oci_place.name_of(str(field(container.spec, "linux", "cgroupsPath") or container.id)),)
-    place = oci_place.find(site, pid, names, crun=program == "crun", user=None) if pid > 0 else None
+    crun = program == "crun"
+    if made:
+        place = oci_place.made(site, made, names, crun=crun, user=None)
+    else:
+        place = oci_place.find(site, pid, names, crun=crun, user=None) if pid > 0 else None
     if place and place.limit is None:
         place = None  # the process has ended, and another one has its number
     scale, guess = oci_scale.scale_of(site, program)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from cputune.cgroup import Cgroups
 from cputune.model import Domain
 from cputune.runtimes import oci_place, oci_scale
-from cputune.runtimes.listing import PAUSED
+from cputune.runtimes.listing import PAUSED, running
 from cputune.runtimes.records import LARGEST, Unreadable, field, load, number, text
 from cputune.runtimes.users import MOST_OF_A_USER, User, active, is_theirs, meant
 
@@ -70,6 +70,19 @@ def domains(site: Cgroups) -> Iterator[Domain]:
                 yield domain
         except Unreadable:
             continue
+
+
+def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
+    """The container whose cgroup this is, from the moment at which it is made: no record says yet that it runs."""
+    id_ = oci_place.id_in(cgroup)
+    for daemon in daemons(site) if id_ else ():
+        container = Container(daemon, id_)
+        if site.host.exists(container.folder):
+            try:
+                return running(_domain(site, container, cgroup))
+            except Unreadable:
+                return None
+    return None
 
 
 def containers(site: Cgroups) -> Iterator[Container]:
@@ -130,7 +143,8 @@ def _is_named(site: Cgroups, container: Container, name: str) -> bool:
         return container.daemon.user is None  # root's is to be complained of
 
 
-def _domain(site: Cgroups, container: Container) -> Domain | None:
+def _domain(site: Cgroups, container: Container, made: str | None = None) -> Domain | None:
+    """The domain of a container; with `made`, of one whose cgroup that is."""
     daemon, id_ = container.daemon, container.id
     record = load(site, f"{container.folder}/config.v2.json")
     name = text(record, "Name").removeprefix("/")
@@ -140,7 +154,11 @@ def _domain(site: Cgroups, container: Container) -> Domain | None:
     program = "crun" if "crun" in text(asked, "Runtime") else "runc"
     pid = number(record, "State", "Pid") if field(record, "State", "Running") is True else 0
     names = (f"docker-{id_}.scope", id_)
-    place = oci_place.find(site, pid, names, crun=program == "crun", user=daemon.user) if pid > 0 else None
+    crun = program == "crun"
+    if made:
+        place = oci_place.made(site, made, names, crun=crun, user=daemon.user)
+    else:
+        place = oci_place.find(site, pid, names, crun=crun, user=daemon.user) if pid > 0 else None
     if place and place.limit is None and daemon.user is None:
         place = None  # only a user's container can be without a cgroup: this is another process of that number
     scale, guess = oci_scale.scale_of(site, program)

@@ -15,7 +15,7 @@ from cputune.cgroup import Cgroups
 from cputune.model import Domain
 from cputune.names import is_component
 from cputune.runtimes import monitored
-from cputune.runtimes.listing import at_most_one, paused, visible
+from cputune.runtimes.listing import at_most_one, paused, running, visible
 
 DEFAULT_PROJECT = "default"
 _EPHEMERAL = re.compile(r"^  ephemeral: true$", re.MULTILINE)
@@ -34,11 +34,18 @@ class Instances(NamedTuple):
 
     def domains(self, site: Cgroups) -> Iterator[Domain]:
         """The running containers, and the stopped ones."""
-        running = self._running(site)
-        there = {name for folder in self.folders for name in site.host.names(folder)}
-        for name in sorted({*running, *there}):
-            if domain := visible(lambda site, name: self._found(site, name, running), site, name):
+        there = self._running(site)
+        known = {name for folder in self.folders for name in site.host.names(folder)}
+        for name in sorted({*there, *known}):
+            if domain := visible(lambda site, name: self._found(site, name, there), site, name):
                 yield domain
+
+    def of_cgroup(self, site: Cgroups, cgroup: str) -> Domain | None:
+        """The container whose payload's cgroup this is, once its init is there."""
+        names = monitored.names_in(cgroup)
+        there = self._running(site) if names else {}
+        found = (running(visible(lambda site, name: self._found(site, name, there), site, name)) for name in names)
+        return next((domain for domain in found if domain and domain.limit == cgroup), None)
 
     def backup(self, site: Cgroups, name: str) -> str | None:
         """The path of the backup.yaml of the container NAME or PROJECT/NAME; None where it is not there."""
@@ -48,13 +55,13 @@ class Instances(NamedTuple):
     def _running(self, site: Cgroups) -> dict[str, str]:
         return {name: lxcpath for lxcpath, name in monitored.sockets(site) if lxcpath in self.folders}
 
-    def _found(self, site: Cgroups, internal: str, running: dict[str, str]) -> Domain | None:
+    def _found(self, site: Cgroups, internal: str, there: dict[str, str]) -> Domain | None:
         if not is_component(internal) or internal.startswith("."):
             return None
         name = _external(internal)
         path = self.backup(site, name)
         ephemeral = bool(path and _EPHEMERAL.search(site.host.read_regular_or_none(path) or ""))
-        place = monitored.place(site, running[internal], internal) if internal in running else None
+        place = monitored.place(site, there[internal], internal) if internal in there else None
         if place:
             init, payload = place
             return Domain(
@@ -66,8 +73,8 @@ class Instances(NamedTuple):
                 payload,
                 facts=(("pid", str(init)), *paused(site, payload)),
             )
-        there = path is not None or any(site.host.exists(f"{folder}/{internal}") for folder in self.folders)
-        return Domain(self.runtime, name, running=False, persistent=not ephemeral) if there else None
+        known = path is not None or any(site.host.exists(f"{folder}/{internal}") for folder in self.folders)
+        return Domain(self.runtime, name, running=False, persistent=not ephemeral) if known else None
 
 
 def split(name: str) -> tuple[str, str]:

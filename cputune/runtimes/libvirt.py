@@ -13,11 +13,13 @@ from cputune.cgroup import Cgroups
 from cputune.errors import NoSuchDomain
 from cputune.model import Domain, Scale
 from cputune.names import is_component
-from cputune.runtimes.listing import at_most_one, visible
+from cputune.runtimes.listing import at_most_one, running, visible
+from cputune.systemd import unescape
 from cputune.units import parse_integer
 
 RUN = "/run/libvirt/lxc"
 CONFIG = "/etc/libvirt/lxc"
+_OWN = re.compile(r"machine-lxc\\x2d[0-9]+\\x2d(.+)\.scope|lxc-[0-9]+-(.+)\.libvirt-lxc")
 _UUID = re.compile(r"<uuid>\s*([0-9a-fA-F-]{32,36})\s*</uuid>")
 
 
@@ -35,6 +37,18 @@ def _found(site: Cgroups, name: str) -> Domain | None:
     if len(uuid) != 32 or not uuid.isalnum():
         return None
     return next((domain for domain in domains(site) if _uuid(site, domain.name) == uuid), None)
+
+
+def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
+    """The domain whose cgroup this is, once its controller has moved there."""
+    for part in cgroup.split("/"):
+        if match := _OWN.fullmatch(part):
+            name = unescape(match[1] or match[2])
+            domain = running(_named(site, name)) if is_component(name) else None
+            # Without the child in its scope it is on its way.
+            ready = domain and not (domain.limit == domain.weight and str(domain.limit).endswith(".scope"))
+            return domain if domain and ready and cgroup in (domain.limit, domain.weight) else None
+    return None
 
 
 def domains(site: Cgroups) -> Iterator[Domain]:

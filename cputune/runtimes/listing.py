@@ -16,6 +16,11 @@ def at_most_one(domain: Domain | None) -> tuple[Domain, ...]:
     return () if domain is None else (domain,)
 
 
+def running(domain: Domain | None) -> Domain | None:
+    """A domain that runs, and has a cgroup that could be limited; else none."""
+    return domain if domain and domain.running and domain.limit else None
+
+
 def paused(site: Cgroups, cgroup: str | None) -> tuple[tuple[str, str], ...]:
     """The fact that a container is paused: on v2 its cgroup tells (Documentation/admin-guide/cgroup-v2.rst, freeze)."""
     if cgroup is None or site.hierarchy.version == 1:

@@ -8,7 +8,7 @@ from cputune.cgroup import Cgroups
 from cputune.model import Domain
 from cputune.names import is_component
 from cputune.runtimes import monitored
-from cputune.runtimes.listing import at_most_one, paused, visible
+from cputune.runtimes.listing import at_most_one, paused, running, visible
 
 LXCPATH = "/var/lib/lxc"
 # These run containers of their own, under their own names.
@@ -22,18 +22,26 @@ def find(site: Cgroups, name: str) -> tuple[Domain, ...]:
 
 def domains(site: Cgroups) -> Iterator[Domain]:
     """The running containers, and those that are defined in LXC's own directory."""
-    running = _running(site)
+    there = _running(site)
     defined = [name for name in site.host.names(LXCPATH) if _defined(site, LXCPATH, name)]
-    for name in sorted({*running, *defined}):
-        if domain := visible(lambda site, name: _found(site, name, running), site, name):
+    for name in sorted({*there, *defined}):
+        if domain := visible(lambda site, name: _found(site, name, there), site, name):
             yield domain
 
 
-def _found(site: Cgroups, name: str, running: dict[str, str]) -> Domain | None:
+def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
+    """The container whose payload's cgroup this is, once its init is there."""
+    names = monitored.names_in(cgroup)
+    there = _running(site) if names else {}
+    found = (running(visible(lambda site, name: _found(site, name, there), site, name)) for name in names)
+    return next((domain for domain in found if domain and domain.limit == cgroup), None)
+
+
+def _found(site: Cgroups, name: str, there: dict[str, str]) -> Domain | None:
     if not is_component(name):
         return None
-    if name in running:
-        return _domain(site, running[name], name)
+    if name in there:
+        return _domain(site, there[name], name)
     return Domain("lxc", name, running=False, persistent=True) if _defined(site, LXCPATH, name) else None
 
 

@@ -5,4 +5,4 @@ from __future__ import annotations
 from cputune.runtimes.instances import Instances
 
 INSTANCES = Instances("lxd", ("/var/lib/lxd/containers", "/var/snap/lxd/common/lxd/containers"))
-find, domains = INSTANCES.find, INSTANCES.domains
+find, domains, of_cgroup = INSTANCES.find, INSTANCES.domains, INSTANCES.of_cgroup

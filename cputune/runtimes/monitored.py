@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from cputune.cgroup import Cgroups
 from cputune.errors import NoSuchDomain
 
+_PAYLOAD = re.compile(r"(?:/.*)?/(?:lxc\.payload[./]|lxc/)(?=([^/]+))(?:(.+)-[0-9]+|[^/]+)")
 _SOCKET = re.compile(r" @(/.*)/([^/]+)/command$")
 
 
@@ -24,6 +25,12 @@ def sockets(site: Cgroups) -> Iterator[tuple[str, str]]:
     for line in text.splitlines():
         if match := _SOCKET.search(line):
             yield match[1], match[2]
+
+
+def names_in(cgroup: str) -> list[str]:
+    """What a container may be called whose own cgroup this is: the number behind it may be a part of its name."""
+    match = _PAYLOAD.fullmatch(cgroup)
+    return [name for name in (match[1], match[2]) if name] if match else []
 
 
 def place(site: Cgroups, lxcpath: str, name: str) -> tuple[int, str] | None:

@@ -13,7 +13,7 @@ from cputune.errors import NoSuchDomain
 from cputune.model import Domain
 from cputune.names import is_component
 from cputune.runtimes import systemd
-from cputune.runtimes.listing import at_most_one, visible
+from cputune.runtimes.listing import at_most_one, running, visible
 from cputune.systemd import Unit, unit_of
 from cputune.units import parse_integer
 
@@ -48,6 +48,17 @@ def _found(site: Cgroups, name: str) -> Domain | None:
     return Domain(
         "nspawn", name, running=cgroup is not None, persistent=known, limit=cgroup, weight=cgroup, facts=facts
     )
+
+
+def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
+    """The machine whose unit's cgroup this is, once it is registered."""
+    unit = unit_of(cgroup)
+    if unit is None or unit.uid is not None or unit.name.endswith(".slice"):
+        return None
+    names = (name for name in site.host.names(MACHINES) if not name.startswith("unit:"))
+    name = next((name for name in names if _fields(site, name).get("SCOPE") == unit.name), None)
+    domain = running(visible(_found, site, name)) if name else None
+    return domain if domain and domain.runtime == "nspawn" and domain.limit == cgroup else None
 
 
 def domains(site: Cgroups) -> Iterator[Domain]:

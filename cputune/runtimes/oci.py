@@ -15,7 +15,7 @@ from cputune.cgroup import Cgroups
 from cputune.model import Domain
 from cputune.names import is_component
 from cputune.runtimes import oci_place, oci_scale
-from cputune.runtimes.listing import paused
+from cputune.runtimes.listing import paused, running
 from cputune.runtimes.oci_state import State, read_state
 from cputune.runtimes.users import MOST_OF_A_USER, User, active, meant
 
@@ -52,6 +52,18 @@ def domains(site: Cgroups) -> Iterator[Domain]:
         for id_ in site.host.children(root.folder)[: MOST_OF_A_USER if root.user else None]:
             if not id_.startswith(".") and (domain := _domain(site, root, id_)):
                 yield domain
+
+
+def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
+    """The container whose cgroup this is, by those that are called as it is; once its record is there."""
+    last = oci_place.outer(cgroup).rpartition("/")[2].removesuffix(".scope")
+    for root in _roots(site):
+        for id_ in site.host.children(root.folder):
+            if last == id_ or last.endswith(f"-{id_}"):
+                domain = running(_domain(site, root, id_))
+                if domain and cgroup in (domain.limit, domain.weight):
+                    return domain
+    return None
 
 
 def _roots(site: Cgroups) -> list[_Root]:

@@ -7,6 +7,7 @@ systemd).
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from cputune.cgroup import Cgroups
@@ -14,6 +15,7 @@ from cputune.errors import NoSuchDomain, Unsupported
 from cputune.runtimes.users import User
 
 _INNER = "container"
+_HEX_ID = re.compile(r"(?:.*-)?([0-9a-f]{64})(?:\.scope)?")
 
 
 class Place(NamedTuple):
@@ -51,6 +53,34 @@ def at(site: Cgroups, pid: int, cgroup: str, *, crun: bool, user: User | None) -
     if crun and cgroup.endswith(".scope") and f"{path}/".startswith(f"{inner}/"):
         return Place(inner, cgroup, mirrored=True)
     return Place(cgroup, cgroup)
+
+
+def made(site: Cgroups, cgroup: str, names: tuple[str, ...], *, crun: bool, user: User | None) -> Place | None:
+    """Where a container is whose own cgroup, which has one of `names`, has just been made: nothing need be in it yet.
+
+    None for another's, and where crun has still to make the inner one.
+    """
+    cgroup = outer(cgroup)
+    if cgroup.rpartition("/")[2] not in names:
+        return None
+    if user and not _is_of(site, cgroup, user):
+        return None
+    if not (crun and cgroup.endswith(".scope")):
+        return Place(cgroup, cgroup)
+    inner = f"{cgroup}/{_INNER}"
+    return Place(inner, cgroup, mirrored=True) if site.exists(inner) else None
+
+
+def outer(cgroup: str) -> str:
+    """A container's own cgroup, from that one or crun's inner one."""
+    above, _, name = cgroup.rpartition("/")
+    return above if name == _INNER and above.endswith(".scope") else cgroup
+
+
+def id_in(cgroup: str) -> str:
+    """The id in the name of a container's own cgroup: ID, PREFIX-ID or PREFIX-ID.scope; empty where there is none."""
+    match = _HEX_ID.fullmatch(outer(cgroup).rpartition("/")[2])
+    return match[1] if match else ""
 
 
 def _is_of(site: Cgroups, cgroup: str, user: User) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from cputune.cgroup import Cgroups
 from cputune.model import Domain
 from cputune.runtimes import oci_place, oci_scale
-from cputune.runtimes.listing import paused
+from cputune.runtimes.listing import paused, running
 from cputune.runtimes.oci_state import State, read_state
 from cputune.runtimes.records import Unreadable, load_list, text
 from cputune.runtimes.users import MOST_OF_A_USER, User, active, is_theirs, meant
@@ -80,6 +80,19 @@ def domains(site: Cgroups) -> Iterator[Domain]:
                 yield domain
 
 
+def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
+    """The container whose cgroup this is, from the moment at which it is made: no record says yet that it runs."""
+    id_ = oci_place.id_in(cgroup)
+    for storage in storages(site) if id_ else ():
+        try:
+            found = next((entry for entry in _entries(site, storage) if entry.id == id_), None)
+        except Unreadable:
+            continue
+        if found:
+            return running(_domain(site, found, cgroup))
+    return None
+
+
 def of_domain(site: Cgroups, domain: Domain) -> Entry | None:
     """The container of a domain that was found here, by the place of its records: ids anybody can copy."""
     records = dict(domain.facts).get("records")
@@ -141,12 +154,16 @@ def _domains(site: Cgroups, name: str, wanted: Callable[[Entry, str], bool]) -> 
     return [domain for domain in found if domain]
 
 
-def _domain(site: Cgroups, entry: Entry) -> Domain | None:
+def _domain(site: Cgroups, entry: Entry, made: str | None = None) -> Domain | None:
+    """The domain of a container; with `made`, of one whose cgroup that is."""
     storage, state = entry.storage, _state(site, entry)
     # The last but one with --cgroups=split, as quadlets are run.
     names = (f"libpod-{entry.id}.scope", f"libpod-{entry.id}", f"libpod-payload-{entry.id}", entry.id)
     crun = state is None or state.program == "crun"
-    place = oci_place.find(site, state.pid, names, crun=crun, user=storage.user) if state else None
+    if made:
+        place = oci_place.made(site, made, names, crun=crun, user=storage.user)
+    else:
+        place = oci_place.find(site, state.pid, names, crun=crun, user=storage.user) if state else None
     if place and place.limit is None and state and not state.sure:
         place = None  # only the pidfile told, which outlives the process
     scale, guess = oci_scale.scale_of(site, "crun" if crun else "runc")

@@ -40,6 +40,12 @@ def find(site: Cgroups, name: str) -> tuple[Domain, ...]:
     return () if cgroup is None and unit not in files else (_domain(unit, cgroup, files),)
 
 
+def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
+    """The unit whose cgroup this is."""
+    unit = unit_of(cgroup) if site.host.is_dir("/run/systemd/system") else None
+    return _domain(unit, cgroup, _Files(site)) if unit else None
+
+
 def domains(site: Cgroups) -> Iterator[Domain]:
     """Every unit that has a cgroup now, of the system manager and of the users' managers."""
     if site.host.is_dir("/run/systemd/system"):

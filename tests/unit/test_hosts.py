@@ -116,3 +116,15 @@ def test_a_process_outside_what_is_mounted_is_not_read_as_one_inside(tmp_path: P
 def test_the_loader_refuses_a_section_that_it_does_not_know(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^odd: unknown section \[mistake here\]$"):
         lay_out(parse("odd", "About.\n\n[mistake here]\n"), tmp_path)
+
+
+CALLED_OTHERWISE = {"oci:runc/mydom-sd", "oci:crun/mydom-sd", "lxc:configured"}
+"""Their cgroups bear names that somebody chose: the runtime's list alone tells whose they are."""
+
+
+def test_a_domain_is_found_by_its_cgroup(with_cpu: Laid) -> None:
+    site = with_cpu.site
+    for domain in runtimes.domains(site, runtimes.PERSISTENT):
+        for cgroup in {domain.limit, domain.weight} - {None}:
+            of_it = [shown(one) for one in runtimes.of_cgroup(site, str(cgroup), (domain.runtime,))]
+            assert of_it == ([] if domain.qualified in CALLED_OTHERWISE else [shown(domain)]), cgroup

@@ -1,0 +1,65 @@
+"""The guard as a process: waits for the kernel, the clock and signals, and asks the keeper to take its turns."""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import time
+from types import FrameType
+
+from cputune.guard import service
+from cputune.guard.keeper import Keeper
+from cputune.locks import Keys
+
+_KEYS = Keys(frozenset(("guard",)))
+
+
+class Loop:
+    """Runs one keeper until a signal ends it: SIGTERM or SIGINT; SIGHUP reads the configurations anew."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self.keeper = keeper
+        self._ended = False
+        self._reload = False
+        self._wake, self._woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def run(self) -> None:
+        """Until it is ended. Raises Busy where there is another guard, CpuTuneError where it cannot begin."""
+        self._catch_signals()
+        # The command line lives too short for it; this does not.
+        gc.enable()
+        with self.keeper.tuner.tools.locks.hold(_KEYS, 0):
+            self.keeper.begin()
+            gc.freeze()
+            service.notify("READY=1", f"STATUS={self.keeper.summary()}")
+            while not self._ended:
+                self._turn()
+            service.notify("STOPPING=1")
+
+    def _catch_signals(self) -> None:
+        signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        """Nothing is interrupted: what is under way comes to its end."""
+        if number == signal.SIGHUP:
+            self._reload = True
+        else:
+            self._ended = True
+
+    def _turn(self) -> None:
+        beat = service.watchdog_seconds()
+        waits = [seconds for seconds in (self.keeper.timeout(), beat) if seconds is not None]
+        readable, _, _ = select.select([self.keeper.tree.queue.fd, self._wake], [], [], min(waits) if waits else None)
+        if self._wake in readable:
+            os.read(self._wake, 4096)
+        if self._reload:
+            self._reload = False
+            service.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            self.keeper.begin()
+            service.notify("READY=1")
+        self.keeper.step()
+        service.notify(*(["WATCHDOG=1"] if beat is not None else []), f"STATUS={self.keeper.summary()}")

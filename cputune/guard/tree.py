@@ -1,0 +1,139 @@
+"""The cgroup tree as it changes: which cgroups were made, went away, or had a file written, by the kernel's events.
+
+inotify works on the directories of cgroup v1 and v2: a directory made, a file written by a process. On v1, systemd's
+tree of units is watched too: a unit need not have a cgroup in the cpu hierarchy.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import NamedTuple
+
+from cputune.cgroup import Cgroups
+from cputune.guard.inotify import CREATE, DELETE, IGNORED, ISDIR, MODIFY, OVERFLOW, Inotify
+
+_MASK = CREATE | DELETE | MODIFY
+
+
+class Seen(NamedTuple):
+    """What happened since the last look."""
+
+    made: list[str]
+    """Cgroups, each after those above it."""
+    gone: list[str]
+    written: list[tuple[str, str]]
+    """Cgroup and file."""
+    lost: bool = False
+    """Whether events were lost: then anything may have happened."""
+    others: tuple[tuple[str, str], ...] = ()
+    """Of the other directories that are watched: which, and the name of what was made, changed or removed there."""
+
+
+class Tree:
+    """Watches all cgroups of a host, and some other directories."""
+
+    def __init__(self, site: Cgroups) -> None:
+        hierarchy = site.hierarchy
+        self.site = site
+        self.queue = Inotify()
+        self.full: OSError | None = None
+        """Why some cgroup is not watched: the kernel has no more watches for us."""
+        mounts = dict.fromkeys((hierarchy.mount, hierarchy.units or hierarchy.mount))
+        self._tops = [site.host.real(mount) for mount in mounts]
+        self._root = hierarchy.root.rstrip("/")
+        self._watched: dict[int, tuple[str, str]] = {}
+        """Directory's top and the cgroup, by the number of the watch."""
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._others: dict[int, str] = {}
+
+    def look(self) -> list[str]:
+        """Watch all there are now; all of them, each after those above it."""
+        self.full = None
+        found: dict[str, None] = {}
+        for top in self._tops:
+            found.update(dict.fromkeys(self._enter(top, self._root)))
+        for gone in [cgroup for _, cgroup in self._numbers if cgroup not in found and cgroup != self._root]:
+            self._forget(gone)
+        return list(found)
+
+    def watch(self, directory: str, mask: int) -> None:
+        """Watch another directory too, where it is there."""
+        try:
+            self._others[self.queue.add(directory, mask)] = directory
+        except OSError:
+            return
+
+    def read(self) -> Seen:
+        """What happened."""
+        made: dict[str, None] = {}
+        gone: dict[str, None] = {}
+        written: dict[tuple[str, str], None] = {}
+        others: dict[tuple[str, str], None] = {}
+        lost = False
+        while events := self.queue.read():
+            for watch, mask, name in events:
+                if mask & OVERFLOW:
+                    lost = True
+                elif watch in self._others:
+                    if mask & IGNORED:
+                        del self._others[watch]
+                    else:
+                        others[self._others[watch], name] = None
+                elif watch not in self._watched:
+                    continue
+                elif mask & IGNORED:
+                    self._drop(watch)
+                elif mask & ISDIR:
+                    top, parent = self._watched[watch]
+                    cgroup = f"{parent}/{name}"
+                    if mask & CREATE:
+                        gone.pop(cgroup, None)
+                        made.update(dict.fromkeys(self._enter(top, cgroup, own=True)))
+                    elif mask & DELETE:
+                        made.pop(cgroup, None)
+                        gone[cgroup] = None
+                elif mask & MODIFY:
+                    written[self._watched[watch][1], name] = None
+        return Seen(list(made), list(gone), list(written), lost, tuple(others))
+
+    def close(self) -> None:
+        """End watching."""
+        self.queue.close()
+
+    def _enter(self, top: str, cgroup: str, *, own: bool = False) -> list[str]:
+        """Watch a cgroup and those below it; with `own`, it is one of those returned.
+
+        First the watch, then the look at what is there: what is made in between is seen twice, never missed.
+        """
+        found: list[str] = []
+        pending = [(cgroup, own)]
+        while pending:
+            one, counts = pending.pop()
+            directory = top + one[len(self._root) :]
+            try:
+                watch = self.queue.add(directory, _MASK)
+                names = [entry.name for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
+            except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    self.full = error
+                    if counts:
+                        found.append(one)
+                continue
+            self._watched[watch] = (top, one)
+            self._numbers[top, one] = watch
+            if counts:
+                found.append(one)
+            pending += [(f"{one}/{name}", True) for name in sorted(names, reverse=True)]
+        return found
+
+    def _drop(self, watch: int) -> None:
+        place = self._watched.pop(watch)
+        if self._numbers.get(place) == watch:
+            del self._numbers[place]
+
+    def _forget(self, cgroup: str) -> None:
+        for top in self._tops:
+            watch = self._numbers.pop((top, cgroup), None)
+            if watch is not None:
+                self._watched.pop(watch, None)
