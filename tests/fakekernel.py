@@ -11,6 +11,7 @@ import errno
 import os
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -159,6 +160,7 @@ class FakeKernel(Host):
             _refuse()
         if text:  # a write of nothing does not reach the controller
             rule(directory, text)
+        self._modify(path)
         self.writes.append((path, text))
 
     def mkdir(self, path: str) -> None:
@@ -208,6 +210,11 @@ class FakeKernel(Host):
     def _put(self, directory: str, files: dict[str, str]) -> None:
         for name, text in files.items():
             self.put_file(f"{directory}/{name}", f"{text}\n" if text else "")
+
+    def _modify(self, path: str) -> None:
+        """Have inotify see that this file was written, as it does a kernel's: the same bytes once more."""
+        with suppress(FileNotFoundError), open(self.real(path), "r+b", buffering=0) as file:
+            os.pwrite(file.fileno(), file.read(), 0)
 
     def _get(self, directory: str, name: str) -> str:
         return Path(self.real(f"{directory}/{name}")).read_text()

@@ -119,23 +119,19 @@ class Keeper:
 
     def _renew(self) -> None:
         self._store, self._saved = self.tuner.store(), {}
-        folder = self._store.directory
-        # Where it is still to be made, what it will be made in is watched.
-        while not os.path.isdir(folder) and folder != os.path.dirname(folder):
-            folder = os.path.dirname(folder)
-        self.tree.watch(folder, _FILES)
+        self.tree.watch(self._store.directory, _FILES)
         found = []
         for runtime in runtimes.PERSISTENT:
             own = os.path.join(self._store.directory, runtime)
-            self.tree.watch(own, _FILES)
-            if os.path.isdir(own) and any(name.endswith(SUFFIX) for name in os.listdir(own)):
-                found.append(runtime)
+            if os.path.isdir(own):
+                self.tree.watch(own, _FILES)
+                found += [runtime] if any(name.endswith(SUFFIX) for name in os.listdir(own)) else []
         self._wanted = tuple(found)
         records = self.tuner.tools.state.records
-        self.tree.watch(os.path.dirname(records), _FILES)
         self.tree.watch(records, _FILES)
         for runtime in runtimes.RUNTIMES:
-            self.tree.watch(os.path.join(records, runtime), _FILES)
+            if os.path.isdir(os.path.join(records, runtime)):
+                self.tree.watch(os.path.join(records, runtime), _FILES)
 
     def _listed(self) -> list[Domain]:
         """All domains that something is saved for or was put into force in, as far as lists and records tell."""
@@ -241,6 +237,10 @@ class Keeper:
                 renew = True
         if renew:
             self._renew()
+            for runtime, file in self.tuner.tools.state.recorded():  # those in a folder that was just made
+                own_name = name_of(file)
+                if own_name is not None and f"{runtime}:{own_name}" not in self._applied:
+                    self._recorded(runtime, own_name)
 
     def _recorded(self, runtime: str, name: str) -> None:
         """Somebody told cputune something else, unless it was the guard itself: so it is no drift."""

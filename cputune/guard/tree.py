@@ -27,7 +27,8 @@ class Seen(NamedTuple):
     lost: bool = False
     """Whether events were lost: then anything may have happened."""
     others: tuple[tuple[str, str], ...] = ()
-    """Of the other directories that are watched: which, and the name of what was made, changed or removed there."""
+    """Of the other directories that are watched: which, and the name of what was made, changed or removed there; no
+    name where it went away itself."""
 
 
 class Tree:
@@ -58,11 +59,16 @@ class Tree:
         return list(found)
 
     def watch(self, directory: str, mask: int) -> None:
-        """Watch another directory too, where it is there."""
-        try:
-            self._others[self.queue.add(directory, mask)] = directory
-        except OSError:
-            return
+        """Watch another directory too; until it is there, the nearest above it."""
+        while True:
+            try:
+                self._others[self.queue.add(directory, mask)] = directory
+                return
+            except OSError as error:
+                above = os.path.dirname(directory)
+                if error.errno != errno.ENOENT or above == directory:
+                    return
+                directory = above
 
     def read(self) -> Seen:
         """What happened."""
@@ -76,10 +82,9 @@ class Tree:
                 if mask & OVERFLOW:
                     lost = True
                 elif watch in self._others:
+                    others[self._others[watch], name] = None
                     if mask & IGNORED:
                         del self._others[watch]
-                    else:
-                        others[self._others[watch], name] = None
                 elif watch not in self._watched:
                     continue
                 elif mask & IGNORED:

@@ -1,0 +1,349 @@
+"""The guard's turns, one by one: what is saved is in force from the start, and stays, on the fakes and the real kernel.
+
+The domains are containers of docker's, whose records are below a root of the test's own; its kernel is the lab's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cputune.goal import Where
+from cputune.guard.fights import MOST
+from cputune.guard.inotify import OVERFLOW, Event
+from cputune.guard.keeper import Keeper
+from cputune.host import Host
+from cputune.locks import Keys
+from cputune.model import Change, Domain
+from cputune.store import Store
+from cputune.tune import Tuner
+from tests.fakekernel import FakeKernel
+from tests.lab import Lab, change_domains, request
+
+SECONDS = 20
+"""Within which what the guard does has happened, on any machine."""
+
+
+class Guarded:
+    """A lab with containers of docker's, and a guard whose turns the test takes."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self.lab = lab
+        root = folder if isinstance(lab.host, FakeKernel) else folder / "root"
+        self.records = root / "var/lib/docker/containers"
+        self.records.mkdir(parents=True)
+        if isinstance(lab.host, FakeKernel):
+            self.host: Host = lab.host
+        else:
+            for name in ("proc", "sys"):
+                (root / name).symlink_to(f"/{name}")
+            self.host = Host(str(root), str(folder / "config"), str(folder / "state"), str(folder / "data"))
+        self.tuner = Tuner(self.host)
+        self.told: list[tuple[str, dict[str, str]]] = []
+        self.keeper: Keeper | None = None
+
+    def log(self, priority: int, message: str, **fields: str) -> None:
+        self.told.append((message, fields))
+
+    def begin(self, *, enforce: bool = False) -> Keeper:
+        self.keeper = Keeper(self.tuner, self.log, enforce=enforce)  # type: ignore[arg-type]
+        self.keeper.begin()
+        return self.keeper
+
+    def save(self, name: str, **values: Any) -> None:
+        """Of a container that docker need not know so far."""
+        runtime, _, own = name.partition(":")
+        store, domain = Store(self.host), Domain(runtime, own, running=False, persistent=True)
+        store.save(domain, store.load(domain), Change(**values))
+
+    def set(self, name: str, where: Where, **values: Any) -> None:
+        change_domains(Tuner(self.host), [name], request(**values), where)
+
+    def define(self, name: str, number: int) -> str:
+        """A container's records; docker writes them before it starts it. Returns its cgroup's name in the lab."""
+        id_ = f"{number:064x}"
+        folder = self.records / id_
+        folder.mkdir(exist_ok=True)
+        self._record(folder, name, 0)
+        (folder / "hostconfig.json").write_text("{}")
+        return f"docker/{id_}"
+
+    def start(self, name: str, number: int) -> str:
+        cgroup = self.define(name, number)
+        self.lab.make(cgroup)
+        return cgroup
+
+    def has_started(self, name: str, cgroup: str) -> None:
+        """Its records say so from now on."""
+        self._record(self.records / cgroup.rpartition("/")[2], name, self.lab.spawn(cgroup))
+
+    @staticmethod
+    def _record(folder: Path, name: str, pid: int) -> None:
+        record = {"Name": f"/{name}", "State": {"Running": pid > 0, "Pid": pid}}
+        (folder / "config.v2.json").write_text(json.dumps(record, separators=(",", ":")))
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Take the guard's turns until that is so."""
+        assert self.keeper
+        deadline = time.monotonic() + SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, self.told
+            waiting = self.keeper.timeout()
+            select.select([self.keeper.tree.queue.fd], [], [], 0.05 if waiting is None else min(waiting, 0.05))
+            self.keeper.step()
+
+    def quota(self, cgroup: str) -> object:
+        return self.lab.state(cgroup).quota
+
+    def actions(self) -> list[str]:
+        return [fields.get("action", "") for _, fields in self.told]
+
+    def pass_time(self) -> None:
+        """As if all domains had started long ago."""
+        assert self.keeper
+        self.keeper._started.clear()
+
+
+@pytest.fixture
+def guarded(lab: Lab, tmp_path: Path) -> Iterator[Guarded]:
+    found = Guarded(lab, tmp_path)
+    lab.make("docker")
+    yield found
+    if found.keeper:
+        found.keeper.tree.close()
+
+
+def test_what_is_saved_is_in_force_when_a_container_starts(guarded: Guarded) -> None:
+    guarded.save("docker:web", quota=50000, weight=200)
+    guarded.begin()
+    cgroup = guarded.start("web", 1)
+    guarded.until(lambda: guarded.quota(cgroup) == 50000)
+    state = guarded.lab.state(cgroup)
+    assert 200 in (state.weight, (state.shares or 0) * 100 // 1024)
+    assert guarded.actions() == ["started"]
+    assert guarded.tuner.history() == []  # nobody has changed anything
+
+
+def test_what_runs_already_gets_it_when_the_guard_begins(guarded: Guarded) -> None:
+    cgroup = guarded.start("web", 1)
+    guarded.has_started("web", cgroup)
+    guarded.save("docker:web", quota=50000)
+    guarded.begin()
+    assert guarded.quota(cgroup) == 50000
+
+
+def test_what_is_being_started_when_the_guard_begins_is_not_missed(guarded: Guarded) -> None:
+    guarded.save("docker:web", quota=50000)
+    cgroup = guarded.start("web", 1)  # and no record says that it runs
+    guarded.begin()
+    guarded.until(lambda: guarded.quota(cgroup) == 50000)
+
+
+def test_what_was_set_by_cputune_since_the_start_is_left_as_it_is(guarded: Guarded) -> None:
+    cgroup = guarded.start("web", 1)
+    guarded.has_started("web", cgroup)
+    guarded.save("docker:web", quota=50000)
+    guarded.set("docker:web", "live", quota=70000)
+    guarded.begin(enforce=True)
+    guarded.set("docker:web", "live", burst=1000)
+    guarded.until(lambda: not guarded.keeper._suspects)  # type: ignore[union-attr]
+    assert guarded.quota(cgroup) == 70000
+    assert guarded.told == []
+
+
+def test_a_container_that_comes_back_under_its_name_and_one_that_a_pattern_fits(guarded: Guarded) -> None:
+    guarded.save("docker:web", quota=50000)
+    guarded.save("docker:web-*", quota=20000)
+    guarded.begin()
+    first = guarded.start("web", 1)
+    guarded.until(lambda: guarded.quota(first) == 50000)
+    guarded.lab.remove(first)
+    guarded.until(lambda: not guarded.keeper._known)  # type: ignore[union-attr]
+    again, other = guarded.start("web", 2), guarded.start("web-7", 3)
+    guarded.until(lambda: (guarded.quota(again), guarded.quota(other)) == (50000, 20000))
+    alien = guarded.start("cache", 4)
+    guarded.until(lambda: not guarded.keeper._unknown and not guarded.keeper._late)  # type: ignore[union-attr]
+    assert guarded.lab.state(alien).cpus is None
+
+
+def test_what_is_saved_while_the_guard_runs_counts_from_the_next_start(guarded: Guarded) -> None:
+    cgroup = guarded.start("web", 1)
+    guarded.has_started("web", cgroup)
+    keeper = guarded.begin()  # there is no directory of configurations so far
+    guarded.until(lambda: not keeper._unknown)
+    guarded.save("docker:web", quota=50000)
+    guarded.save("docker:db-*", quota=30000)
+    other = guarded.start("db-1", 2)
+    guarded.until(lambda: guarded.quota(other) == 30000)
+    assert guarded.lab.state(cgroup).cpus is None
+
+
+def test_many_that_start_at_once(guarded: Guarded) -> None:
+    guarded.save("docker:web-*", quota=50000)
+    guarded.begin()
+    cgroups = [guarded.start(f"web-{number}", number) for number in range(100)]
+    guarded.until(lambda: all(guarded.quota(cgroup) == 50000 for cgroup in cgroups))
+    assert guarded.actions() == ["started"] * 100
+
+
+def test_one_that_cannot_be_does_not_keep_the_others_from_theirs(guarded: Guarded) -> None:
+    guarded.save("docker:web-*", quota=50000)
+    guarded.save("docker:bad-*", quota=5000, burst=4000, period=1000)
+    bad = guarded.records.parents[3] / "etc" if isinstance(guarded.host, FakeKernel) else guarded.records.parents[4]
+    files = list(bad.rglob("bad-%2A.yaml"))
+    files[0].write_text("version: 1\nquota: 5\n")
+    guarded.begin()
+    broken, good = guarded.start("bad-1", 1), guarded.start("web-1", 2)
+    guarded.until(lambda: guarded.quota(good) == 50000)
+    guarded.until(lambda: "unreadable" in guarded.actions())
+    assert guarded.lab.state(broken).cpus is None
+
+
+def test_what_the_runtime_writes_last_at_the_start_does_not_stay(guarded: Guarded) -> None:
+    guarded.save("docker:web", quota=50000)
+    guarded.begin()  # without --enforce
+    cgroup = guarded.start("web", 1)
+    guarded.until(lambda: guarded.quota(cgroup) == 50000)
+    guarded.lab.put(cgroup, quota=90000)
+    guarded.until(lambda: guarded.actions().count("repaired") and guarded.quota(cgroup) == 50000)
+
+
+def test_a_change_by_somebody_else_is_reported_once_and_stays(guarded: Guarded) -> None:
+    guarded.save("docker:web", quota=50000)
+    guarded.begin()
+    cgroup = guarded.start("web", 1)
+    guarded.until(lambda: guarded.quota(cgroup) == 50000)
+    guarded.pass_time()
+    guarded.lab.put(cgroup, quota=90000)
+    guarded.until(lambda: "reported" in guarded.actions())
+    message, fields = guarded.told[-1]
+    assert message == "docker:web: quota: applied 50000, live 90000 (somebody else changed it): not put back"
+    assert fields == {
+        "domain": "docker:web",
+        "action": "reported",
+        "key": "quota",
+        "applied": "50000",
+        "live": "90000",
+        "cause": "somebody else changed it",
+    }
+    guarded.lab.write("quota", guarded.lab.words(90000), cgroup)
+    guarded.until(lambda: not guarded.keeper._suspects)  # type: ignore[union-attr]
+    assert guarded.actions() == ["started", "reported"]
+    assert guarded.quota(cgroup) == 90000
+
+
+def test_with_enforce_it_is_put_back_and_the_cause_named(guarded: Guarded) -> None:
+    guarded.save("docker:web", quota=50000, weight=300)
+    guarded.begin(enforce=True)
+    cgroup = guarded.start("web", 1)
+    guarded.until(lambda: guarded.quota(cgroup) == 50000)
+    guarded.pass_time()
+    host_config = guarded.records / cgroup.rpartition("/")[2] / "hostconfig.json"
+    host_config.write_text(json.dumps({"CpuQuota": 90000, "CpuPeriod": 100000}))
+    guarded.lab.put(cgroup, quota=90000)
+    guarded.until(lambda: guarded.quota(cgroup) == 50000)
+    assert guarded.told[-1][0] == (
+        "docker:web: quota: applied 50000, live 90000 (docker put back what it remembers): put back"
+    )
+
+
+def test_what_is_set_through_cputune_is_no_drift_and_is_kept_from_then_on(guarded: Guarded) -> None:
+    guarded.save("docker:web", quota=50000)
+    guarded.begin(enforce=True)
+    cgroup = guarded.start("web", 1)
+    guarded.has_started("web", cgroup)
+    guarded.until(lambda: guarded.quota(cgroup) == 50000)
+    guarded.pass_time()
+    guarded.set("docker:web", "live", quota=70000)
+    guarded.until(lambda: not guarded.keeper._suspects)  # type: ignore[union-attr]
+    assert guarded.quota(cgroup) == 70000
+    guarded.lab.put(cgroup, quota=90000)
+    guarded.until(lambda: guarded.quota(cgroup) == 70000)
+    assert guarded.actions() == ["started", "repaired"]
+
+
+def test_what_only_set_has_put_there_is_kept_too(guarded: Guarded) -> None:
+    cgroup = guarded.start("web", 1)
+    guarded.has_started("web", cgroup)
+    guarded.begin(enforce=True)
+    guarded.set("docker:web", "live", quota=70000)
+    guarded.until(lambda: guarded.keeper._known)  # type: ignore[union-attr]
+    guarded.lab.put(cgroup, quota=90000)
+    guarded.until(lambda: guarded.quota(cgroup) == 70000)
+
+
+def test_it_does_not_fight(guarded: Guarded) -> None:
+    guarded.save("docker:web", quota=50000)
+    guarded.begin(enforce=True)
+    cgroup = guarded.start("web", 1)
+    guarded.has_started("web", cgroup)
+    guarded.until(lambda: guarded.quota(cgroup) == 50000)
+    guarded.pass_time()
+    for turn in range(MOST):
+        guarded.lab.put(cgroup, quota=90000)
+        guarded.until(lambda turn=turn: guarded.actions().count("repaired") == turn + 1)  # type: ignore[misc]
+    guarded.lab.put(cgroup, quota=90000)
+    guarded.until(lambda: guarded.actions()[-1] == "left-alone")
+    assert guarded.quota(cgroup) == 90000
+    assert guarded.told[-1][0].endswith("left alone, being changed back again and again: cputune apply docker:web")
+    guarded.set("docker:web", "live", quota=60000)  # begins anew
+    guarded.until(lambda: not guarded.keeper._suspects)  # type: ignore[union-attr]
+    guarded.lab.put(cgroup, quota=90000)
+    guarded.until(lambda: guarded.quota(cgroup) == 60000)
+
+
+def test_drift_from_before_it_began_is_found(guarded: Guarded) -> None:
+    cgroup = guarded.start("web", 1)
+    guarded.has_started("web", cgroup)
+    guarded.set("docker:web", "live", quota=70000)
+    guarded.lab.put(cgroup, quota=90000)
+    guarded.begin(enforce=True)
+    guarded.until(lambda: guarded.quota(cgroup) == 70000)
+
+
+def test_while_another_cputune_works_on_a_domain_it_is_no_drift(guarded: Guarded) -> None:
+    guarded.save("docker:web", quota=50000)
+    guarded.begin(enforce=True)
+    cgroup = guarded.start("web", 1)
+    guarded.until(lambda: guarded.quota(cgroup) == 50000)
+    guarded.pass_time()
+    pid = os.fork()
+    if pid == 0:  # the other one: holds the lock until it is killed
+        with Tuner(guarded.host).tools.locks.hold(Keys(frozenset(("docker:web",)))):
+            guarded.lab.put(cgroup, quota=90000)
+            time.sleep(1000)
+    try:
+        guarded.until(lambda: guarded.keeper._suspects)  # type: ignore[union-attr]
+        deadline = time.monotonic() + 1
+        guarded.until(lambda: time.monotonic() > deadline)
+        assert guarded.quota(cgroup) == 90000
+    finally:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+    guarded.until(lambda: guarded.quota(cgroup) == 50000)
+
+
+def test_lost_events_are_made_up_for(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    guarded.save("docker:web-*", quota=50000)
+    keeper = guarded.begin(enforce=True)
+    first = guarded.start("web-1", 1)
+    guarded.until(lambda: guarded.quota(first) == 50000)
+    guarded.pass_time()
+    second = guarded.start("web-2", 2)
+    guarded.lab.put(first, quota=90000)
+    while keeper.tree.queue.read():  # nobody hears of these
+        pass
+    told = iter([[Event(-1, OVERFLOW, "")]])
+    really = keeper.tree.queue.read
+    monkeypatch.setattr(keeper.tree.queue, "read", lambda: next(told, None) or really())
+    guarded.until(lambda: (guarded.quota(first), guarded.quota(second)) == (50000, 50000))
+    assert "rescan" in guarded.actions()
+    third = guarded.start("web-3", 3)
+    guarded.until(lambda: guarded.quota(third) == 50000)
