@@ -45,6 +45,10 @@ class Inotify:
         path = os.fsencode(directory)
         return self._checked(self._libc.inotify_add_watch(self.fd, path, mask | _ONLYDIR | _DONT_FOLLOW))
 
+    def remove(self, watch: int) -> None:
+        """End a watch. The kernel does not by itself for a cgroup that went away: the watch holds its inode."""
+        self._libc.inotify_rm_watch(self.fd, watch)
+
     def read(self) -> list[Event]:
         """What has happened; nothing where nothing has."""
         try:

@@ -23,6 +23,7 @@ class Loop:
         self.keeper = keeper
         self._ended = False
         self._reload = False
+        self._said = ""
         self._wake, self._woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def run(self) -> None:
@@ -62,4 +63,11 @@ class Loop:
             self.keeper.begin()
             service.notify("READY=1")
         self.keeper.step()
-        service.notify(*(["WATCHDOG=1"] if beat is not None else []), f"STATUS={self.keeper.summary()}")
+        summary = self.keeper.summary()
+        states = [
+            *(["WATCHDOG=1"] if beat is not None else []),
+            *([f"STATUS={summary}"] if summary != self._said else []),
+        ]
+        self._said = summary
+        if states:
+            service.notify(*states)

@@ -33,7 +33,7 @@ def _send(address: str, text: str) -> bool:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
             connection.connect(address)
-            connection.send(text.encode("utf-8", "surrogateescape"))
+            connection.send(text.encode("utf-8", "surrogateescape"), socket.MSG_DONTWAIT)  # nobody is waited for
     except OSError:
         return False
     return True

@@ -54,8 +54,8 @@ class Tree:
         found: dict[str, None] = {}
         for top in self._tops:
             found.update(dict.fromkeys(self._enter(top, self._root)))
-        for gone in [cgroup for _, cgroup in self._numbers if cgroup not in found and cgroup != self._root]:
-            self._forget(gone)
+        for top, gone in [place for place in self._numbers if place[1] not in found and place[1] != self._root]:
+            self._leave(top, gone)
         return list(found)
 
     def watch(self, directory: str, mask: int) -> None:
@@ -98,6 +98,7 @@ class Tree:
                     elif mask & DELETE:
                         made.pop(cgroup, None)
                         gone[cgroup] = None
+                        self._leave(top, cgroup)
                 elif mask & MODIFY:
                     written[self._watched[watch][1], name] = None
         return Seen(list(made), list(gone), list(written), lost, tuple(others))
@@ -125,6 +126,10 @@ class Tree:
                     if counts:
                         found.append(one)
                 continue
+            before = self._numbers.get((top, one), watch)
+            if before != watch:  # of one that was there by that name
+                self._drop(before)
+                self.queue.remove(before)
             self._watched[watch] = (top, one)
             self._numbers[top, one] = watch
             if counts:
@@ -137,8 +142,9 @@ class Tree:
         if self._numbers.get(place) == watch:
             del self._numbers[place]
 
-    def _forget(self, cgroup: str) -> None:
-        for top in self._tops:
-            watch = self._numbers.pop((top, cgroup), None)
-            if watch is not None:
-                self._watched.pop(watch, None)
+    def _leave(self, top: str, cgroup: str) -> None:
+        """End the watch of a directory that is gone, unless another one is there by now."""
+        watch = self._numbers.get((top, cgroup))
+        if watch is not None and not os.path.isdir(top + cgroup[len(self._root) :]):
+            self._drop(watch)
+            self.queue.remove(watch)

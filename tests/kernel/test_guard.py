@@ -1,0 +1,177 @@
+"""The guard as a process, on the real kernel: told by systemd's protocol, killed, flooded, signalled."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab import Lab
+
+SECONDS = 60
+"""Within which everything has happened, on any machine."""
+QUOTA = 50000
+CGROUPS = 10_000
+BATCH = 500
+
+
+class Guard:
+    """A root with docker's records in it, the machine's own kernel, and `cputune guard` as often as it is started."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self.lab = lab
+        self.root = folder / "root"
+        (self.root / "var/lib/docker/containers").mkdir(parents=True)
+        for name in ("proc", "sys"):
+            (self.root / name).symlink_to(f"/{name}")
+        own = {name: str(folder / name) for name in ("config", "state", "data")}
+        self.environment = {**os.environ, "CPUTUNE_ROOT": str(self.root)}
+        self.environment |= {f"CPUTUNE_{name.upper()}_DIR": path for name, path in own.items()}
+        self.configurations = folder / "config/domains/docker"
+        self.configurations.mkdir(parents=True)
+        self.errors = folder / "errors"
+        self.told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.told.settimeout(SECONDS)
+        self.told.bind(str(folder / "notify"))
+        self.environment["NOTIFY_SOCKET"] = str(folder / "notify")
+        self.process: subprocess.Popen[bytes] | None = None
+        lab.make("docker")
+
+    def save(self, name: str) -> None:
+        (self.configurations / f"{name}.yaml").write_text(f"version: 1\nquota: {QUOTA}\n")
+
+    def start(self, *options: str) -> subprocess.Popen[bytes]:
+        """Start it, and wait until it says that it is ready."""
+        with open(self.errors, "ab") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "cputune", "guard", *options], env=self.environment, stderr=errors
+            )
+        self.await_word("READY=1")
+        return self.process
+
+    def await_word(self, word: str) -> None:
+        deadline = time.monotonic() + SECONDS
+        while word not in self.told.recv(4096).decode().split("\n"):
+            assert time.monotonic() < deadline
+
+    def kill(self) -> None:
+        assert self.process
+        self.process.kill()
+        self.process.wait()
+
+    def end(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.kill()
+        self.told.close()
+
+    def define(self, name: str, number: int) -> str:
+        """A container's records; returns its cgroup's name in the lab."""
+        id_ = f"{number:064x}"
+        folder = self.root / "var/lib/docker/containers" / id_
+        folder.mkdir()
+        record = {"Name": f"/{name}", "State": {"Running": False, "Pid": 0}}
+        (folder / "config.v2.json").write_text(json.dumps(record, separators=(",", ":")))
+        (folder / "hostconfig.json").write_text("{}")
+        return f"docker/{id_}"
+
+    def limited(self, cgroup: str) -> bool:
+        return self.lab.state(cgroup).quota == QUOTA
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, self.errors.read_text()
+            time.sleep(0.01)
+
+    def memory(self) -> int:
+        """What it has in memory for itself, in KiB."""
+        assert self.process
+        words = Path(f"/proc/{self.process.pid}/status").read_text().split()
+        return int(words[words.index("RssAnon:") + 1])
+
+
+@pytest.fixture
+def guard(real: Lab, tmp_path: Path) -> Iterator[Guard]:
+    found = Guard(real, tmp_path)
+    try:
+        yield found
+    finally:
+        found.end()
+
+
+def test_killed_and_restarted_in_the_middle_of_fifty_starts_it_misses_none(guard: Guard) -> None:
+    for number in range(50):
+        guard.save(f"web-{number}")
+    guard.start()
+    cgroups = []
+    for number in range(50):
+        cgroups.append(guard.define(f"web-{number}", number))
+        guard.lab.make(cgroups[-1])
+        if number % 10 == 5:
+            guard.kill()
+        if number % 10 == 8:
+            guard.start()
+    guard.until(lambda: all(map(guard.limited, cgroups)))
+
+
+def test_signals(guard: Guard) -> None:
+    process = guard.start("--enforce")
+    process.send_signal(signal.SIGHUP)
+    guard.await_word("READY=1")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(SECONDS) == 0
+    guard.await_word("STOPPING=1")
+    process = guard.start()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(SECONDS) == 0
+    assert guard.errors.read_text() == ""
+
+
+def test_the_watchdog_hears_of_it(guard: Guard) -> None:
+    guard.environment["WATCHDOG_USEC"] = "200000"
+    guard.start()
+    for _ in range(3):
+        guard.await_word("WATCHDOG=1")
+
+
+def test_there_is_one_guard(guard: Guard) -> None:
+    first = guard.start()
+    words = [sys.executable, "-m", "cputune", "guard"]
+    done = subprocess.run(words, env=guard.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 7
+    assert done.stderr.startswith(f"cputune: error: process {first.pid} (")
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["at full speed", "with its queue overflown"])
+def test_none_of_ten_thousand_cgroups_is_missed_and_memory_stays_flat(guard: Guard, *, stopped: bool) -> None:
+    guard.save("web-%2A")
+    process = guard.start()
+    kept = [guard.define(f"web-{number}", number) for number in range(CGROUPS // BATCH)]
+    for number in range(BATCH):  # as much as it ever has at once
+        guard.lab.host.mkdir(guard.lab.directory(f"docker/{number}"))
+    guard.until(lambda: process.poll() is None)
+    for number in range(BATCH):
+        guard.lab.host.rmdir(guard.lab.directory(f"docker/{number}"))
+    guard.lab.make("first")
+    before = guard.memory()
+    if stopped:
+        process.send_signal(signal.SIGSTOP)
+    for batch, cgroup in enumerate(kept):
+        for number in range(BATCH):
+            guard.lab.host.mkdir(guard.lab.directory(f"docker/{batch}-{number}"))
+        guard.lab.make(cgroup)
+        for number in range(BATCH):
+            guard.lab.host.rmdir(guard.lab.directory(f"docker/{batch}-{number}"))
+    if stopped:
+        process.send_signal(signal.SIGCONT)
+    guard.until(lambda: all(map(guard.limited, kept)))
+    assert ("the kernel dropped events" in guard.errors.read_text()) or not stopped
+    assert guard.memory() - before < 8192
