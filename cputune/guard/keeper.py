@@ -19,6 +19,7 @@ from cputune.errors import CpuTuneError, Gone, NoSuchDomain, Unsupported, WrongS
 from cputune.guard import service
 from cputune.guard.fights import Fights
 from cputune.guard.inotify import CREATE, DELETE, MODIFY, MOVED_TO
+from cputune.guard.saved import Configurations
 from cputune.guard.tree import Tree
 from cputune.locks import Busy, keys_of
 from cputune.model import Change, Domain, Request
@@ -26,7 +27,6 @@ from cputune.names import name_of
 from cputune.planner import Job
 from cputune.reasons import facts_of
 from cputune.report import words
-from cputune.store import SUFFIX
 from cputune.systemd import unit_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from cputune.guard.service import Log
     from cputune.guard.tree import Seen
     from cputune.state import Applied
-    from cputune.store import Store
     from cputune.tune import Tuner
 
 _KNOB_FILES = frozenset(
@@ -53,6 +52,8 @@ _SETTLED = 0.05
 _FIRST_NAP, _LATER = 0.005, 3
 _BLIND = 10.0
 """Seconds between two looks at the whole tree, where the kernel has no watches left for us."""
+_AT_ONCE = 16
+"""Domains in one transaction."""
 _PATIENCE = 0.2
 """Seconds for which another cputune that works on a domain is waited for, before others have their turn."""
 
@@ -76,8 +77,7 @@ class Keeper:
         self.fights = Fights()
         self.tree = Tree(self.site)
         tuner.patience = _PATIENCE
-        self._store: Store = tuner.store()
-        self._saved: dict[str, Change] = {}
+        self._saved = Configurations(self._complain_of)
         self._wanted: tuple[str, ...] = ()
         """The runtimes that anything is saved for."""
         self._unknown: dict[str, Unknown] = {}
@@ -93,6 +93,14 @@ class Keeper:
         self._blind_since: float | None = None
 
     # --- what is there ------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def warm() -> None:
+        """Load what the first start would have to wait for."""
+        from cputune.cgroup import v1, v2
+        from cputune.transaction import codec, history, journal, recovery
+
+        del v1, v2, codec, history, journal, recovery
 
     def begin(self) -> None:
         """Look at everything: at first, and where events were lost. Nothing is missed, since watching began before."""
@@ -118,20 +126,18 @@ class Keeper:
         self._suspects.update(dict.fromkeys({domain.qualified for domain in self._known.values()}, now))
 
     def _renew(self) -> None:
-        self._store, self._saved = self.tuner.store(), {}
-        self.tree.watch(self._store.directory, _FILES)
-        found = []
-        for runtime in runtimes.PERSISTENT:
-            own = os.path.join(self._store.directory, runtime)
-            if os.path.isdir(own):
-                self.tree.watch(own, _FILES)
-                found += [runtime] if any(name.endswith(SUFFIX) for name in os.listdir(own)) else []
-        self._wanted = tuple(found)
-        records = self.tuner.tools.state.records
-        self.tree.watch(records, _FILES)
-        for runtime in runtimes.RUNTIMES:
-            if os.path.isdir(os.path.join(records, runtime)):
-                self.tree.watch(os.path.join(records, runtime), _FILES)
+        store = self.tuner.store()
+        for folder in (store.directory, self.tuner.tools.state.records):
+            self.tree.watch(folder, _FILES)
+            for runtime in runtimes.RUNTIMES:
+                if os.path.isdir(os.path.join(folder, runtime)):
+                    self.tree.watch(os.path.join(folder, runtime), _FILES)
+        self._saved.renew(store)
+        self._wanted = tuple(runtime for runtime in runtimes.PERSISTENT if runtime in self._saved.runtimes)
+
+    def _complain_of(self, what: str, error: CpuTuneError) -> None:
+        """A configuration that cannot be read counts as none."""
+        self.log(service.ERROR, f"{what}: {error.message}", domain=what, action="unreadable")
 
     def _listed(self) -> list[Domain]:
         """All domains that something is saved for or was put into force in, as far as lists and records tell."""
@@ -154,16 +160,6 @@ class Keeper:
             return self.tuner.find(f"{runtime}:{name}")
         except CpuTuneError:
             return None
-
-    def _saved_for(self, domain: Domain) -> Change:
-        """What is saved for a domain; nothing where the file is broken, which is told once."""
-        if domain.qualified not in self._saved:
-            try:
-                self._saved[domain.qualified] = self._store.effective(domain).change
-            except CpuTuneError as error:
-                self._saved[domain.qualified] = Change()
-                self.log(service.ERROR, error.message, domain=domain.qualified, action="unreadable")
-        return self._saved[domain.qualified]
 
     def summary(self) -> str:
         """How it stands, in a few words."""
@@ -300,13 +296,16 @@ class Keeper:
                 self._late.add(cgroup)
             else:
                 self._unknown[cgroup] = Unknown(since, now + nap, nap * _LATER)
+            if len(found) == _AT_ONCE:  # so that the first need not wait for the last
+                self._start(list(found.values()), now)
+                found.clear()
         if found:
             self._start(list(found.values()), now)
 
     def _owner(self, cgroup: str) -> Domain | None:
         """The domain whose own cgroup this is; of several, the first that something is saved for."""
         owners = runtimes.of_cgroup(self.site, cgroup, self._wanted)
-        return next((domain for domain in owners if self._saved_for(domain).named()), None)
+        return next((domain for domain in owners if self._saved.of(domain).named()), None)
 
     def _ask_for_lists(self, now: float) -> None:
         """Ask the runtimes for their lists, once for all cgroups whose names say nothing."""
@@ -322,7 +321,7 @@ class Keeper:
                 self._applied[domain.qualified] = self.tuner.tools.state.applied(domain)
                 self._keep(domain)
                 self._suspects.setdefault(domain.qualified, now)
-            elif (change := self._saved_for(domain)).named():
+            elif (change := self._saved.of(domain)).named():
                 jobs.append(Job(domain, Request(change), "live"))
         if len(jobs) > 1 and self._put(jobs, now):
             return
@@ -384,7 +383,7 @@ class Keeper:
     def _tell(self, domain: Domain, *, starting: bool = False) -> bool:
         """Have systemd hold what was put into force, so that it stays; whether that is done."""
         applied = self.tuner.tools.state.applied(domain)
-        change = self._saved_for(domain) if starting or applied is None else applied.change
+        change = self._saved.of(domain) if starting or applied is None else applied.change
         try:
             self.tuner.change([Job(domain, Request(change), "live")], enter=False)
         except Busy:

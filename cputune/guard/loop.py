@@ -32,6 +32,7 @@ class Loop:
         # The command line lives too short for it; this does not.
         gc.enable()
         with self.keeper.tuner.tools.locks.hold(_KEYS, 0):
+            self.keeper.warm()
             self.keeper.begin()
             gc.freeze()
             service.notify("READY=1", f"STATUS={self.keeper.summary()}")
