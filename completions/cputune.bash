@@ -5,7 +5,7 @@
 # or how many arguments stand before. All of it is fixed, except the names of domains.
 _cputune_fitting() {
     case $1:$2 in
-        :0) printf '%s\n' set schedinfo status run apply guard history undo recover ;;
+        :0) printf '%s\n' set schedinfo status run apply diff guard forget export import history undo recover ;;
         :options) printf '%s\n' --root --config-dir --state-dir --data-dir --version -h --help ;;
         set:options) printf '%s\n' --shares --weight --period --quota --burst --cpus --idle --no-idle --live --config --current --native --dry-run --atomic --keep-going --json -h --help ;;
         set:--quota) printf '%s\n' unlimited ;;
@@ -14,7 +14,7 @@ _cputune_fitting() {
         schedinfo:--set) printf '%s\n' cpu_shares= cpu_weight= vcpu_period= vcpu_quota= vcpu_burst= cpu_idle= ;;
         schedinfo:0) _cputune_domains ;;
         schedinfo:[1-9]*) printf '%s\n' cpu_shares= cpu_weight= vcpu_period= vcpu_quota= vcpu_burst= cpu_idle= ;;
-        status:options) printf '%s\n' --runtime --interval --json -h --help ;;
+        status:options) printf '%s\n' --runtime --interval --config --json -h --help ;;
         status:--runtime) printf '%s\n' libvirt lxc incus lxd nspawn docker podman cri oci run systemd cgroup pid ;;
         status:[0-9]*) _cputune_domains ;;
         run:options) printf '%s\n' --name --shares --weight --period --quota --burst --cpus --idle --no-idle -h --help ;;
@@ -22,8 +22,16 @@ _cputune_fitting() {
         apply:options) printf '%s\n' --file --live --config --current --started --quiet -q --dry-run --atomic --keep-going --json -h --help ;;
         apply:--file) printf '%s\n' '' ;;
         apply:[0-9]*) _cputune_domains ;;
+        diff:options) printf '%s\n' --json -h --help ;;
+        diff:[0-9]*) _cputune_domains ;;
         guard:options) printf '%s\n' --enforce --timer -h --help ;;
         guard:0) printf '%s\n' run install remove ;;
+        forget:options) printf '%s\n' --live --dry-run --json -h --help ;;
+        forget:[0-9]*) _cputune_domains ;;
+        export:options) printf '%s\n' -h --help ;;
+        export:[0-9]*) _cputune_domains ;;
+        import:options) printf '%s\n' --replace --dry-run --json -h --help ;;
+        import:0) printf '%s\n' '' ;;
         history:options) printf '%s\n' --last --json -h --help ;;
         history:0) _cputune_domains ;;
         undo:options) printf '%s\n' --force --dry-run --json -h --help ;;

@@ -12,7 +12,10 @@ import click
 from cputune import __version__
 from cputune.errors import CpuTuneError, Exit, Interrupted, UsageError
 
-COMMANDS = ("set", "schedinfo", "status", "run", "apply", "guard", "history", "undo", "recover")
+COMMANDS = (
+    "set", "schedinfo", "status", "run", "apply", "diff", "guard", "forget", "export", "import",
+    "history", "undo", "recover",
+)  # fmt: skip
 
 
 class LazyGroup(click.Group):
@@ -28,7 +31,8 @@ class LazyGroup(click.Group):
             return None
         from importlib import import_module
 
-        command: click.Command = import_module(f"cputune.commands.{cmd_name}").command
+        module = "import_" if cmd_name == "import" else cmd_name  # a word of the language
+        command: click.Command = import_module(f"cputune.commands.{module}").command
         return command
 
 

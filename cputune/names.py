@@ -73,8 +73,10 @@ def fits(pattern: str, name: str) -> bool:
 
 
 def by_precedence(patterns: Iterable[str]) -> list[str]:
-    """Patterns, the one first that counts where several fit: which says most; of equals, the first by its letters."""
-    return sorted(patterns, key=lambda pattern: (-len(_WILD.sub("", pattern)), pattern))
+    """Patterns, the one first that counts where several fit: which has most letters of its own, then fewest stars; of
+    equals, the first by its letters.
+    """
+    return sorted(patterns, key=lambda pattern: (-len(_WILD.sub("", pattern)), pattern.count("*"), pattern))
 
 
 def printable(text: str) -> str:

@@ -54,6 +54,8 @@ class Job(NamedTuple):
     domain: Domain
     request: Request
     where: Where = "current"
+    forget: bool = False
+    """Whether cputune is to have nothing to do with it from then on: no record, and with config no file."""
 
 
 class Outcome(NamedTuple):
@@ -80,6 +82,7 @@ class Draft:
     def __init__(self, job: Job) -> None:
         self.domain = job.domain
         self.request = job.request
+        self.forget = job.forget
         self.live, self.config = targets(job.where, job.domain)
         self.moved: list[Moved] = []
         self.tunes: list[Tune] = []
@@ -229,8 +232,10 @@ class Planner:
         domain, request = draft.domain, draft.request
         if request.change.shares is not None and (guess := dict(domain.facts).get("conversion")):
             draft.note(f"shares are converted {guess}")
-        if draft.tunes:
-            applied = self.tools.state.applied(domain)
+        applied = self.tools.state.applied(domain)
+        if draft.forget:
+            draft.records += [Record(domain, None, applied)] if applied else []
+        elif draft.tunes:
             kept = self._same_cgroup(domain, applied)
             draft.records.append(Record(domain, self._to_record(draft, kept), applied))
 
@@ -329,7 +334,15 @@ class Planner:
         if request.microcpus is not None:
             kept = kept._replace(change=kept.change._replace(period=period))
         change = merged(kept.change, request._replace(zeros=frozenset()), period)
-        return Applied(change, kept.inode, self._weight_to_remember(draft.now, request, kept))
+        return Applied(change, kept.inode, self._weight_to_remember(draft.now, request, kept), self._found(draft, kept))
+
+    def _found(self, draft: Draft, kept: Applied) -> Change:
+        """What was there before cputune set anything; quota and period are one thing."""
+        keys = touched(draft.request)
+        keys |= {"quota", "period"} if keys & {"quota", "period"} else set()
+        keys |= {"idle", self.site.backend.WEIGHT_KEY} if keys & set(WEIGHT) else set()
+        now = {key: value for key, value in draft.now._asdict().items() if key in keys}
+        return Change(**{**now, **kept.found.named()})
 
     def _same_cgroup(self, domain: Domain, applied: Applied | None) -> Applied:
         """What was put into force in the cgroup that is there now; nothing where it was made anew since."""
@@ -345,6 +358,14 @@ class Planner:
 
     def _config(self, draft: Draft) -> None:
         domain = draft.domain
+        if draft.forget:
+            own = self.store().load(domain)
+            if own.text:
+                draft.saves.append(Save(domain.qualified, own.path, None, own.text))
+                draft.move("config", own.change, Change())
+            if pattern := self.store().pattern_of(domain):
+                draft.note(f"from its next start on it gets what is saved for {domain.runtime}:{pattern}")
+            return
         if not domain.persistent:
             raise WrongState(
                 f"cannot change persistent config of a transient domain: {domain.qualified}",

@@ -9,6 +9,7 @@ from cputune.names import printable
 from cputune.units import nearest_weight, shares_of_weight
 
 if TYPE_CHECKING:
+    from cputune.drift import Difference
     from cputune.planner import Moved, Outcome
     from cputune.transaction.history import Past
     from cputune.transaction.tasks import Task, Tell
@@ -34,6 +35,20 @@ def words(key: str, value: object) -> str:
     if value is UNLIMITED:
         return "unlimited"
     return ("on" if value else "off") if key == "idle" else str(value)
+
+
+def difference_data(domain: str, difference: Difference) -> dict[str, Any]:
+    """A difference for programs: virsh's names, microseconds; null is not named."""
+    knob = KNOB.get(difference.key)
+    return {
+        "domain": domain,
+        "parameter": knob.virsh if knob else difference.key,
+        "config": number(difference.saved),
+        "applied": number(difference.applied),
+        "live": number(difference.live),
+        "cause": difference.cause,
+        "drift": difference.drift,
+    }
 
 
 def schedinfo_values(info: SchedInfo, *, everything: bool) -> dict[str, object]:

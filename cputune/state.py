@@ -8,10 +8,11 @@ from typing import NamedTuple
 from cputune.errors import from_os_error
 from cputune.files import require_own_place, write_atomically
 from cputune.host import STATE_DIR, Host
-from cputune.model import UNLIMITED, Change, Domain
+from cputune.model import UNLIMITED, Change, Domain, Value
 from cputune.names import file_name
 
 _RECORDS = "applied"
+_FOUND = "found-"
 
 
 class Applied(NamedTuple):
@@ -22,6 +23,8 @@ class Applied(NamedTuple):
     """Of the cgroup then: another one now means that the domain was started anew."""
     weight: int | None = None
     """The shares (v1) or weight (v2) from before --idle; the kernel forgets them."""
+    found: Change = Change()
+    """What was there when cputune first set a knob in this cgroup, in the kernel's unit."""
 
 
 class State:
@@ -113,12 +116,15 @@ def _place(domain: Domain) -> str:
 
 def _format(applied: Applied) -> str:
     """Plain `key value` lines: read and written on every `set`, so without a parser to load."""
-    values = {
-        key: "unlimited" if value is UNLIMITED else str(int(value)) for key, value in applied.change.named().items()
-    }
+    values = {key: _word(value) for key, value in applied.change.named().items()}
     extra = {"inode": applied.inode, "before-idle": applied.weight}
     values |= {key: str(value) for key, value in extra.items() if value is not None}
+    values |= {f"{_FOUND}{key}": _word(value) for key, value in applied.found.named().items()}
     return "".join(f"{key} {value}\n" for key, value in values.items())
+
+
+def _word(value: Value) -> str:
+    return "unlimited" if value is UNLIMITED or value is None else str(int(value))
 
 
 def _parse(text: str) -> Applied | None:
@@ -132,8 +138,11 @@ def _parse(text: str) -> Applied | None:
         else:
             return None
     inode, weight = found.pop("inode", None), found.pop("before-idle", None)
-    if "idle" in found:
-        found["idle"] = bool(found["idle"])
-    if not set(found) <= set(Change._fields):
+    before = {key.removeprefix(_FOUND): found.pop(key) for key in [*found] if key.startswith(_FOUND)}
+    if not {*found, *before} <= set(Change._fields):
         return None
-    return Applied(Change(**found), inode, weight)  # type: ignore[arg-type]
+    return Applied(_change(found), inode, weight, _change(before))  # type: ignore[arg-type]
+
+
+def _change(values: dict[str, int | object]) -> Change:
+    return Change(**{key: bool(value) if key == "idle" else value for key, value in values.items()})  # type: ignore[arg-type]

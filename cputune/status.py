@@ -10,10 +10,10 @@ from typing import NamedTuple
 from cputune import runtimes
 from cputune.cgroup.order import Limit
 from cputune.cgroup.support import Support, support
-from cputune.drift import Facts, differences, explain, text
-from cputune.errors import CpuTuneError, Unsupported
+from cputune.drift import Difference, Facts, differences, explain, text
+from cputune.errors import CpuTuneError, NoSuchDomain, Unsupported
 from cputune.model import Change, CpuTune, Domain, Stats
-from cputune.names import is_pattern
+from cputune.names import fits, is_pattern
 from cputune.reasons import facts_of, held_otherwise
 from cputune.tune import Tuner
 
@@ -52,9 +52,30 @@ class Row(NamedTuple):
     bound_by: str | None = None
     """The ancestor that has it, where it is tighter than the domain's own."""
     saved: Change = Change()
-    drift: tuple[str, ...] = ()
+    applied: Change | None = None
+    """What cputune last put into force in the very cgroup that it has; None for nothing."""
+    differences: tuple[Difference, ...] = ()
+    """From what is saved, and from what cputune put into force."""
+    held: tuple[str, ...] = ()
+    """What somebody holds who will write it some time, in words."""
     problem: str | None = None
     sample: Sample | None = None
+
+    @property
+    def drift(self) -> tuple[str, ...]:
+        """All that is not as it should be or will not stay so, in words."""
+        return (*map(text, self.differences), *self.held)
+
+
+class SavedRow(NamedTuple):
+    """One saved configuration."""
+
+    name: str
+    state: str
+    """Of its domain: running, stopped, not there; of a pattern, how many domains it counts for now."""
+    saved: Change
+    path: str
+    problem: str | None = None
 
 
 class Observer:
@@ -120,6 +141,36 @@ class Observer:
             rows.append(self.row(domain)._replace(sample=sample if domain.running else None))
         return rows
 
+    def saved_rows(self, wanted: tuple[str, ...]) -> list[SavedRow]:
+        """All that is saved, with what is known of the domains that it is for. Raises CpuTuneError."""
+        if self.store is None:
+            return []
+        rows = []
+        for name, path in self.store.names():
+            runtime, _, own = name.partition(":")
+            if not wanted or runtime in wanted:
+                from cputune.store import parse, read
+
+                try:
+                    change, problem = parse(path, read(path) or "").change, None
+                except CpuTuneError as error:
+                    change, problem = Change(), error.message
+                rows.append(SavedRow(name, self._state_of(runtime, own), change, path, problem))
+        return rows
+
+    def _state_of(self, runtime: str, name: str) -> str:
+        if is_pattern(name) and self.store:
+            listed = runtimes.domains(self.site, (runtime,))
+            fitting = [domain for domain in listed if domain.qualified not in self.saved and fits(name, domain.name)]
+            return f"fits {len([one for one in fitting if self.store.pattern_of(one) == name])}"
+        try:
+            domain = self.tuner.find(f"{runtime}:{name}")
+        except NoSuchDomain:
+            return "not there"
+        except CpuTuneError as error:
+            return f"unknown: {error.message}"
+        return "running" if domain.running else "stopped"
+
     def _saved_besides(self, listed: set[str], wanted: tuple[str, ...]) -> list[Domain]:
         """Domains that something is saved for, and that no list has: units that do not run."""
         found = []
@@ -157,16 +208,15 @@ class Observer:
             bound.cpus if bound else own,
             bound.cgroup if bound else None,
             saved,
-            tuple(self._drift(facts)),
+            facts.applied,
+            tuple(explain(facts)),
+            tuple(self._held_elsewhere(facts)),
             problem,
         )
 
-    def _drift(self, facts: Facts) -> list[str]:
-        """What is not in force as it should be, and what somebody holds who will write it some time."""
-        domain, live = facts.domain, facts.live
-        found = [text(difference) for difference in explain(facts)]
-        found += differences(domain.runtime, facts.remembered, live, domain, facts.version)
-        return found + (held_otherwise(self.tuner, domain) if self.closely else [])
+    def _held_elsewhere(self, facts: Facts) -> list[str]:
+        found = differences(facts.domain.runtime, facts.remembered, facts.live, facts.domain, facts.version)
+        return found + (held_otherwise(self.tuner, facts.domain) if self.closely else [])
 
     def _tightest(self, cgroup: str) -> Limit | None:
         limits = [limit for ancestor in self.site.ancestors(cgroup) if (limit := self._limit(ancestor))]

@@ -10,7 +10,7 @@ from cputune.runtimes.listing import PAUSED
 
 if TYPE_CHECKING:
     from cputune.model import Change
-    from cputune.status import HostInfo, Row
+    from cputune.status import HostInfo, Row, SavedRow
 
 
 def host_line(host: HostInfo) -> str:
@@ -95,6 +95,25 @@ def _or_dash(value: object) -> str:
     return "-" if value is None else str(value)
 
 
+SAVED_HEADER = ["DOMAIN", "STATE", "CONFIG", "FILE"]
+
+
+def saved_cells(row: SavedRow) -> list[str]:
+    """One saved configuration's cells."""
+    return [row.name, row.state, config_text(row.saved), row.path]
+
+
+def saved_data(row: SavedRow) -> dict[str, Any]:
+    """One saved configuration for programs."""
+    return {
+        "domain": row.name,
+        "state": row.state,
+        "config": _named(row.saved),
+        "file": row.path,
+        "problem": row.problem,
+    }
+
+
 def columns(rows: list[list[str]]) -> list[str]:
     """Cells aligned with spaces, for a pipe: never cut."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -118,8 +137,14 @@ def details(row: Row) -> list[str]:
         lines += [("use", _use(row)), ("throttled", _throttled(row))]
     if row.problem:
         lines.append(("problem", row.problem))
+    if row.applied is not None:
+        lines.append(("applied", config_text(row.applied)))
     lines += [("config", config_text(row.saved)), ("drift", "; ".join(row.drift) or "none")]
     return [f"{name:<15}: {value}" for name, value in lines]
+
+
+def _named(change: Change) -> dict[str, object]:
+    return {KNOB[key].virsh: number(value) for key, value in change.named().items()}
 
 
 def row_data(row: Row) -> dict[str, Any]:
@@ -141,7 +166,8 @@ def row_data(row: Row) -> dict[str, Any]:
         "limit_cpus": tune.cpus if tune else None,
         "effective_cpus": row.effective,
         "bound_by": row.bound_by,
-        "config": {KNOB[key].virsh: number(value) for key, value in row.saved.named().items()},
+        "config": _named(row.saved),
+        "applied": None if row.applied is None else _named(row.applied),
         "drift": list(row.drift),
         "problem": row.problem,
     }

@@ -30,6 +30,8 @@ _INT = "tag:yaml.org,2002:int"
 _BOOL = "tag:yaml.org,2002:bool"
 # What YAML 1.1 counts as the end of a line besides those two that editors write.
 _OTHER_BREAKS = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
+# The line between two documents.
+_BETWEEN = re.compile(r"^---[ \t]*$", re.MULTILINE)
 _STR = "tag:yaml.org,2002:str"
 
 
@@ -142,16 +144,23 @@ def read_many(path: str) -> list[tuple[str, Change]]:
 
     Raises UsageError that names file and line, NoPermission.
     """
+    text, path = _text_of_many(path)
+    return list(_wanted_of_many(path, text).items())
+
+
+def _text_of_many(path: str) -> tuple[str, str]:
+    """The text of such a file, and what to call it in errors."""
     if path == "-":
         import sys
 
-        text = _decoded("<stdin>", sys.stdin.buffer.read(_LARGEST_OF_MANY + 1), _LARGEST_OF_MANY)
-        path = "<stdin>"
-    else:
-        found = read(path, _LARGEST_OF_MANY, own=False)
-        if found is None:
-            raise UsageError(f"{path}: no such file", "cputune apply --help")
-        text = found
+        return _decoded("<stdin>", sys.stdin.buffer.read(_LARGEST_OF_MANY + 1), _LARGEST_OF_MANY), "<stdin>"
+    found = read(path, _LARGEST_OF_MANY, own=False)
+    if found is None:
+        raise UsageError(f"{path}: no such file", f"ls -l {path}")
+    return found, path
+
+
+def _wanted_of_many(path: str, text: str) -> dict[str, Change]:
     wanted: dict[str, Change] = {}
     for node in _compose(path, text, quickly=True):
         if node.value == "":  # behind a last line ---
@@ -166,7 +175,40 @@ def read_many(path: str) -> list[tuple[str, Change]]:
         wanted[domain] = change
     if not wanted:
         raise _mistake(path, 0, "no document in it")
-    return list(wanted.items())
+    return wanted
+
+
+def read_documents(path: str) -> list[tuple[str, str, Change]]:
+    """The domains in a file of many documents, each with the text of its own file and what that says. Raises as
+    `read_many`.
+
+    A document keeps its form and its comments where it can be the whole of a file.
+    """
+    text, path = _text_of_many(path)
+    wanted = _wanted_of_many(path, text)
+    pieces = [piece.strip("\n") + "\n" for piece in _BETWEEN.split(text) if piece.strip()]
+    found = []
+    for at, (domain, change) in enumerate(wanted.items()):
+        piece = pieces[at] if len(pieces) == len(wanted) else ""
+        try:
+            kept = parse(path, piece) if piece else None
+        except CpuTuneError:
+            kept = None
+        same = kept is not None and (kept.domain, kept.change) == (domain, change)
+        found.append((domain, piece if same else written(domain, change), change))
+    return found
+
+
+def documents(saved: list[tuple[str, Saved]]) -> str:
+    """Configurations by RUNTIME:NAME as one text that `read_documents` reads."""
+    texts = []
+    for name, (_, text, change, domain) in saved:
+        alone = not re.search(r"^(---|\.\.\.|%)", text, re.MULTILINE) and not _OTHER_BREAKS.search(text)
+        if not alone:
+            texts.append(written(name, change))
+        else:
+            texts.append((text if domain else f"domain: {_quoted(name)}\n{text}").rstrip("\n") + "\n")
+    return "---\n".join(texts)
 
 
 def _compose(path: str, text: str, *, quickly: bool = False) -> list[yaml.Node]:
@@ -227,11 +269,16 @@ def check(change: Change, where: str) -> None:
         )
 
 
+def written(name: str, change: Change) -> str:
+    """The text of a new file."""
+    lines = [f"version: {VERSION}", f"domain: {_quoted(name)}"]
+    return "\n".join(lines + [_line(key, value) for key, value in change.named().items()]) + "\n"
+
+
 def edited(saved: Saved, name: str, change: Change) -> str:
     """The file's text with the new values: lines of known keys change in place, comments stay. Raises UsageError."""
     if not saved.text:
-        lines = [f"version: {VERSION}", f"domain: {_quoted(name)}"]
-        return "\n".join(lines + [_line(key, value) for key, value in change.named().items()]) + "\n"
+        return written(name, change)
     import yaml
 
     wanted = change.named()

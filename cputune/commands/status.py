@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cputune.errors import UsageError
 from cputune.model import CpuTune
 from cputune.names import printable
 from cputune.params import DOMAIN, json_option, make_tuner, say
 from cputune.runtimes import RUNTIMES
 
 if TYPE_CHECKING:
-    from cputune.status import HostInfo, Row
+    from cputune.status import HostInfo, Row, SavedRow
 
 EPILOG = """\b
 Try: cputune status
      cputune status mydom --interval 2
-     cputune status --runtime lxc --json"""
+     cputune status --runtime lxc --json
+     cputune status --config"""
 
 
 @click.command(epilog=EPILOG, short_help="Show the host and every domain: limit, use, throttling, drift.")
@@ -32,10 +34,16 @@ Try: cputune status
     metavar="SECONDS",
     help="Watch for this long (0.01 to 3600): CPUs used, share of periods throttled.",
 )
+@click.option("--config", is_flag=True, help="List what is saved instead, whether its domain is there or not.")
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, domains: tuple[str, ...], wanted: tuple[str, ...], interval: float | None, as_json: bool
+    ctx: click.Context,
+    domains: tuple[str, ...],
+    wanted: tuple[str, ...],
+    interval: float | None,
+    config: bool,
+    as_json: bool,
 ) -> None:
     """Show the host, then all domains of all runtimes; or everything that is known of the named ones.
 
@@ -50,6 +58,11 @@ def command(
     tuner = make_tuner(ctx)
     tuner.tidy()
     observer = Observer(tuner)
+    if config:
+        if domains or interval is not None:
+            raise UsageError("--config lists all that is saved", "cputune status --config --runtime docker")
+        _saved(observer.saved_rows(wanted), as_json=as_json)
+        return
     host, rows = observer.host(), observer.rows(domains, wanted, interval)
     if as_json:
         from cputune.report import to_json
@@ -68,6 +81,33 @@ def command(
             say(f"{row.domain.qualified}: {row.problem}")
 
 
+def _saved(rows: list[SavedRow], *, as_json: bool) -> None:
+    from cputune import status_report as report
+
+    if as_json:
+        from cputune.report import to_json
+
+        click.echo(to_json([report.saved_data(row) for row in rows]))
+    elif rows:
+        _table(report.SAVED_HEADER, [[printable(cell) for cell in report.saved_cells(row)] for row in rows])
+    else:
+        say("nothing is saved")
+    for row in rows:
+        if row.problem:
+            say(row.problem)
+
+
+def _table(header: list[str], cells: list[list[str]]) -> None:
+    if sys.stdout.isatty():
+        from cputune import table
+
+        table.show(header, cells)
+    else:
+        from cputune import status_report as report
+
+        click.echo("\n".join(report.columns([header, *cells])))
+
+
 def _overview(host: HostInfo, rows: list[Row], *, sampled: bool) -> None:
     from cputune import status_report as report
 
@@ -76,10 +116,4 @@ def _overview(host: HostInfo, rows: list[Row], *, sampled: bool) -> None:
         say("no domains")
         return
     header = report.header(sampled=sampled)
-    cells = [[printable(cell) for cell in report.cells(row, sampled=sampled)] for row in rows]
-    if sys.stdout.isatty():
-        from cputune import table
-
-        table.show(header, cells)
-    else:
-        click.echo("\n".join(report.columns([header, *cells])))
+    _table(header, [[printable(cell) for cell in report.cells(row, sampled=sampled)] for row in rows])

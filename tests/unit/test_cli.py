@@ -26,34 +26,10 @@ from cputune.host import Host
 from tests.conftest import CommandLine, Ended
 from tests.fakekernel import FakeKernel, Kernel, fail, interrupt, vanish
 from tests.hosts import Scratch, lay_out, read
-from tests.lab import add_lxc, define_lxc
+from tests.lab import add_lxc
 
 STATUS = "list the names: cputune status"
 ESCAPE = "\x1b"
-
-
-@pytest.fixture(params=[1, 2], ids=["v1", "v2"])
-def host(request: pytest.FixtureRequest, tmp_path: Path) -> FakeKernel:
-    """Two running containers, web and db, and one that is stopped, old."""
-    return containers(tmp_path, request.param)
-
-
-@pytest.fixture
-def v2(tmp_path: Path) -> FakeKernel:
-    return containers(tmp_path, 2)
-
-
-@pytest.fixture
-def v1(tmp_path: Path) -> FakeKernel:
-    return containers(tmp_path, 1)
-
-
-def containers(folder: Path, version: int) -> FakeKernel:
-    host = FakeKernel(folder, Kernel(version))
-    for name in ("web", "db"):
-        add_lxc(host, name)
-    define_lxc(host, "old")
-    return host
 
 
 def error(message: str, hint: str | None = None) -> str:

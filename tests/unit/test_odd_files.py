@@ -11,7 +11,8 @@ from cputune.host import Host
 from cputune.model import Change
 from cputune.store import Store, edited, parse
 from tests.conftest import CommandLine
-from tests.unit.test_cli import containers, save
+from tests.unit.conftest import containers
+from tests.unit.test_cli import save
 from tests.unit.test_units_of_systemd import GROUP, UNIT, Managed
 
 NO_CHARACTER = 'version: 1\ndomain: "\\UFFFFFFFF"\n'

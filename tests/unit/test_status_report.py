@@ -58,8 +58,8 @@ def test_the_host() -> None:
         ),
         (Row(WEB, None, problem="no rights"), ["lxc:web", "unreadable", "-", "-", "-", "-", "-", "-"]),
         (
-            Row(WEB, STATE, 1.5, drift=("quota: config 1, live 2", "x")),
-            ["lxc:web", "running", "512", "50", "1.5", "1.5", "-", "drift: quota: config 1, live 2; x"],
+            Row(WEB, STATE, 1.5, held=("quota: docker 1, live 2", "x")),
+            ["lxc:web", "running", "512", "50", "1.5", "1.5", "-", "drift: quota: docker 1, live 2; x"],
         ),
     ],
 )
@@ -93,7 +93,15 @@ def test_columns_never_lose_a_character(rows: list[list[str]]) -> None:
 
 
 def test_all_that_is_known_of_one_domain() -> None:
-    row = Row(WEB._replace(weight="/above"), STATE, 0.5, "/parent", Change(quota=150000), ("drifted",))
+    row = Row(
+        WEB._replace(weight="/above"),
+        STATE,
+        0.5,
+        "/parent",
+        Change(quota=150000),
+        Change(quota=1000),
+        held=("drifted",),
+    )
     assert report.details(row) == [
         "domain         : lxc:web",
         "state          : running",
@@ -109,6 +117,7 @@ def test_all_that_is_known_of_one_domain() -> None:
         "idle           : off",
         "limit          : 1.5 CPUs",
         "effective      : 0.5 by /parent",
+        "applied        : quota=1000",
         "config         : quota=150000",
         "drift          : drifted",
     ]
@@ -138,7 +147,8 @@ def test_details_of_a_sample_and_of_no_limit() -> None:
 
 
 def test_a_row_for_programs() -> None:
-    row = Row(WEB, FREE, 0.5, "/parent", Change(quota=UNLIMITED, shares=512), ("d",), None, Sample(0.5, 0.25, "/p"))
+    saved = Change(quota=UNLIMITED, shares=512)
+    row = Row(WEB, FREE, 0.5, "/parent", saved, Change(idle=False), held=("d",), sample=Sample(0.5, 0.25, "/p"))
     assert report.row_data(row) == {
         "domain": "lxc:web",
         "runtime": "lxc",
@@ -158,6 +168,7 @@ def test_a_row_for_programs() -> None:
         "effective_cpus": 0.5,
         "bound_by": "/parent",
         "config": {"cpu_shares": 512, "vcpu_quota": -1},
+        "applied": {"cpu_idle": False},
         "drift": ["d"],
         "problem": None,
         "used_cpus": 0.5,

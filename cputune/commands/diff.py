@@ -1,0 +1,47 @@
+"""`cputune diff`: where what is in force is not what was saved, or not what cputune put there."""
+
+from __future__ import annotations
+
+import click
+
+from cputune.goal import refuse_not_running
+from cputune.names import printable
+from cputune.params import DOMAIN, json_option, make_tuner, say
+
+EPILOG = """\b
+Try: cputune diff
+     cputune diff docker:web --json
+     cputune diff || cputune apply"""
+
+
+@click.command(epilog=EPILOG, short_help="Show where something else is in force than was saved, and why.")
+@click.argument("domains", nargs=-1, type=DOMAIN, metavar="[DOMAIN]...")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, domains: tuple[str, ...], as_json: bool) -> None:
+    """Compare, for the named domains or for all that run, what is saved, what cputune last put into force, and what the
+    kernel has now. A line a difference, with its likely cause.
+
+    The exit status is that of diff(1): 0 where nobody but cputune has changed anything, 1 where there is drift, more
+    for an error. What was set through cputune itself is shown, and is no drift.
+    """
+    from cputune import report
+    from cputune.drift import text
+    from cputune.status import Observer
+
+    tuner = make_tuner(ctx)
+    tuner.tidy()
+    for name in domains:
+        refuse_not_running(tuner.find(name))
+    observer = Observer(tuner)
+    rows = observer.rows(domains, (), None)
+    for problem in (observer.problem, *(row.problem and f"{row.domain.qualified}: {row.problem}" for row in rows)):
+        if problem:
+            say(problem)
+    found = [(row.domain.qualified, difference) for row in rows for difference in row.differences]
+    if as_json:
+        click.echo(report.to_json([report.difference_data(name, difference) for name, difference in found]))
+    else:
+        for name, difference in found:
+            click.echo(printable(f"{name}: {text(difference)}"))
+    ctx.exit(1 if any(difference.drift for _, difference in found) else 0)
