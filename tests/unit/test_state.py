@@ -38,7 +38,7 @@ numbers = st.none() | st.integers(0, 1 << 63)
 
 
 @shared_folder
-@given(st.builds(Applied, changes, numbers, numbers))
+@given(st.builds(Applied, changes, numbers, numbers, changes))
 def test_what_was_recorded_is_read_again(tmp_path: Path, applied: Applied) -> None:
     state = memory(tmp_path)
     state.record(WEB, applied)
@@ -48,6 +48,8 @@ def test_what_was_recorded_is_read_again(tmp_path: Path, applied: Applied) -> No
 def test_a_record_is_a_line_for_each_value(tmp_path: Path) -> None:
     memory(tmp_path).record(WEB, Applied(Change(quota=UNLIMITED, idle=True), inode=7, weight=100))
     assert record_of(tmp_path).read_text() == "quota unlimited\nidle 1\ninode 7\nbefore-idle 100\n"
+    memory(tmp_path).record(WEB, Applied(Change(quota=1000), found=Change(quota=UNLIMITED, idle=False)))
+    assert record_of(tmp_path).read_text() == "quota 1000\nfound-quota unlimited\nfound-idle 0\n"
 
 
 def test_nothing_is_known_before_and_after(tmp_path: Path) -> None:
