@@ -9,6 +9,9 @@ from cputune.goal import goal_of
 from cputune.model import MAX_QUOTA, UNLIMITED, Change, CpuTune, Domain, Request, Value
 from cputune.systemd import INFINITY, Properties, kept
 
+SOMEBODY = "somebody else"
+"""How a cause begins that no fact tells of."""
+
 
 class Held(NamedTuple):
     """What systemd holds for the unit that a cgroup is."""
@@ -77,8 +80,8 @@ def _cause(facts: Facts, key: str, put: Value, has: Value) -> tuple[str, bool]:
         if getattr(held.state, key) == has:
             return f"systemd put back what it holds for {held.unit}", True
     if has is UNLIMITED or _DEFAULTS.get(key) == has:
-        return "somebody else put back the kernel's default", True
-    return "somebody else changed it", True
+        return f"{SOMEBODY} put back the kernel's default", True
+    return f"{SOMEBODY} changed it", True
 
 
 _DEFAULTS = {"shares": 1024, "weight": 100, "period": 100000, "burst": 0, "idle": False}

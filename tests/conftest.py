@@ -22,8 +22,9 @@ LAB = "CPUTUNE_LAB"
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "cgroup(version): only for kernels with this cgroup version")
-    # A shell lets what it starts in the background ignore it, and so would all that the tests start.
+    # A shell lets what it starts in the background ignore these, and so would all that the tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @cache

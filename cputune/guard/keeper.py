@@ -13,8 +13,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from cputune import runtimes
-from cputune.drift import Facts, explain, text
+from cputune import memory, runtimes
+from cputune.drift import SOMEBODY, Facts, explain, text
 from cputune.errors import CpuTuneError, Gone, NoSuchDomain, Unsupported, WrongState
 from cputune.guard import service
 from cputune.guard.fights import Fights
@@ -49,6 +49,8 @@ _STARTING = 5.0
 """Seconds for which what a runtime writes is a part of the start: it sets its own values last."""
 _SETTLED = 0.05
 """Seconds after a write: whoever changes several knobs has done so by then."""
+_REMEMBERED = 1.0
+"""Seconds after which a runtime has taken down what it changed."""
 _FIRST_NAP, _LATER = 0.005, 3
 _BLIND = 10.0
 """Seconds between two looks at the whole tree, where the kernel has no watches left for us."""
@@ -90,6 +92,8 @@ class Keeper:
         self._untold: deque[Domain] = deque()
         self._suspects: dict[str, float] = {}
         self._reported: dict[str, list[str]] = {}
+        self._doubtful: set[str] = set()
+        """The domains that a runtime may have changed which has not taken it down so far."""
         self._blind_since: float | None = None
 
     # --- what is there ------------------------------------------------------------------------------------------------
@@ -273,8 +277,9 @@ class Keeper:
         self._late.discard(cgroup)
         domain = self._known.pop(cgroup, None)
         if domain and not any(known.qualified == domain.qualified for known in self._known.values()):
-            for memory in (self._started, self._suspects, self._reported, self._applied):
-                memory.pop(domain.qualified, None)
+            for kept in (self._started, self._suspects, self._reported, self._applied):
+                kept.pop(domain.qualified, None)
+            self._doubtful.discard(domain.qualified)
             self.fights.forget(domain.qualified)
 
     # --- at start -----------------------------------------------------------------------------------------------------
@@ -437,6 +442,12 @@ class Keeper:
     def _judge(self, domain: Domain, change: Change, found: list[Difference], now: float) -> None:
         """Report what somebody else has changed, or put it back."""
         name, writer = domain.qualified, found[0].cause
+        if writer.startswith(SOMEBODY) and memory.of(domain) and name not in self._doubtful:
+            # A runtime writes to the kernel first, and what it remembers a moment later.
+            self._doubtful.add(name)
+            self._suspects[name] = now + _REMEMBERED
+            return
+        self._doubtful.discard(name)
         lines = [text(one) for one in found]
         if self.enforce and self.fights.may_go_on(name, writer, now):
             self._put_back(domain, change, found, writer, service.WARNING)

@@ -31,7 +31,7 @@ RAN: list[str] = []
 collect_ignore_glob = [] if WANTED else ["*"]
 
 
-NOT_ON_HYBRID = ("test_rights.py", "test_transactions.py", "test_without_power.py")
+NOT_ON_HYBRID = ("test_guard.py", "test_rights.py", "test_transactions.py", "test_without_power.py")
 """To cgroups, systemd and rights it is as on legacy: these are long."""
 
 

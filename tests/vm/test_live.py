@@ -78,7 +78,7 @@ def test_a_quota_that_systemd_rounds_is_exact_now_and_announced(vm: Vm) -> None:
     reload_and_start_neighbours(vm)
     assert limit(vm, at) == ("12340", "100000")
     drift = json.loads(vm.check("cputune status mydom.service --json"))["domains"][0]["drift"]
-    assert drift == ["quota: set 12345, live 12340"]
+    assert drift == ["quota: applied 12345, live 12340 (systemd rounded it, as it keeps it for mydom.service)"]
 
 
 def test_virsh_and_cputune_agree_about_a_libvirt_domain(vm: Vm) -> None:
