@@ -59,6 +59,35 @@ MEMORY = (
     "for each.",
 )
 
+GUARD = (
+    "`cputune guard` puts what is saved for a domain into force when that starts, whatever starts it, and keeps what "
+    "cputune has put into force. It does not poll: the kernel tells it (inotify(7)) of each cgroup that is made and "
+    "each limit that is written. A new cgroup is recognized by its name and the records of the runtimes; one whose "
+    "name says nothing is found in the runtime's list, within some seconds. The limit goes into the kernel at once, "
+    "and to systemd after that. What a runtime writes in the first 5 seconds belongs to the start, and does not "
+    "stay.",
+    "What anybody but cputune changes later is reported, on stderr or, as a service, to the journal with the fields "
+    "CPUTUNE_DOMAIN, CPUTUNE_ACTION (started, reported, repaired, left-alone, failed), CPUTUNE_KEY, CPUTUNE_APPLIED, "
+    "CPUTUNE_LIVE and CPUTUNE_CAUSE. With --enforce it is put back, unless the same writer has come back more than 3 "
+    "times within 60 seconds: then the domain is left alone, and that is reported as an error, until it starts anew, "
+    "cputune changes it, or the guard is reloaded. What is set through cputune is kept from then on, and what is only "
+    "saved counts from the next start. Where the kernel drops events, or has no watches left "
+    "(fs.inotify.max_user_watches), the guard says so, and looks at everything.",
+    "`cputune guard install` makes a service of it, `cputune-guard.service`: sandboxed, watched by systemd, started at "
+    "boot before the container runtimes. For hosts that are to have no daemon, --timer has systemd start `cputune "
+    "apply --started` once a minute. Runtimes with hooks can have it earlier: `cputune hook`. Of all of them, each "
+    "start is done once.",
+)
+
+PATTERNS = (
+    "What is saved for a pattern, `docker:web-*`, counts for every domain of that runtime that fits it, there or not "
+    "so far: * stands for any letters, ? for one, [...] for one of some, none of them for a slash, as in a shell. One "
+    "file counts for a domain, and files are not merged: its own, else that of the pattern with most letters of its "
+    "own, of these the one with fewest stars, of these the first by the alphabet. To save something for a domain that "
+    "a pattern fits begins with what the pattern has. `cputune status --config` lists all that is saved, also for "
+    "domains that are not there.",
+)
+
 DOMAINS = (
     "The names of all domains: `cputune status`. A bare *NAME* is looked for in every runtime except `cgroup` and "
     "`pid`. More than one that knows it is an error that lists the full names: never is the first one taken. "
@@ -77,8 +106,8 @@ LIVE_AND_CONFIG = (
     (
         "--config",
         "What is saved for the domain, as one YAML file: cputune.yaml(5). Only for persistent domains. "
-        "`cputune apply` puts it into force; it changes nothing that is in force already, so it can be called after "
-        "each start of the container, or from a timer.",
+        "`cputune guard` puts it into force at each start of the domain, `cputune apply` at any time; it changes "
+        "nothing that is in force already.",
     ),
     (
         "--current",
@@ -236,7 +265,8 @@ YAML_SUMMARY = "saved CPU limits of one domain"
 
 YAML_INTRODUCTION = (
     "One file for each domain that limits are saved for. `cputune set` *DOMAIN* --config writes it, "
-    "`cputune schedinfo` *DOMAIN* --config shows it, `cputune apply` puts it into force. It may as well be written by "
+    "`cputune schedinfo` *DOMAIN* --config shows it, `cputune guard` puts it into force at each start, `cputune apply` "
+    "at any time. It may as well be written by "
     "hand, or by configuration management.",
     "A file is replaced as a whole: readers see the old one or the new one, also after a power failure. It belongs to "
     "root, mode 0644. The directory is another one with --config-dir, or `CPUTUNE_CONFIG_DIR`.",

@@ -28,10 +28,12 @@ def overview(notice: str, top: Command, commands: list[Command]) -> str:
         roff.section(
             "LIVE AND CONFIG",
             roff.items((roff.bold(name), text) for name, text in manual.LIVE_AND_CONFIG),
+            roff.subsection("Patterns", roff.paragraphs(manual.PATTERNS)),
             roff.subsection("Cgroups that systemd owns", roff.paragraphs(manual.OWNERS)),
             roff.subsection("What runtimes remember", roff.paragraphs(manual.MEMORY)),
         ),
         roff.section("PARAMETERS", roff.block(_knob_table()), ".PP", roff.paragraphs(manual.PARAMETERS)),
+        roff.section("THE GUARD", roff.paragraphs(manual.GUARD)),
         roff.section("TRANSACTIONS", roff.paragraphs(manual.TRANSACTIONS)),
         roff.section(
             "RIGHTS",

@@ -47,6 +47,8 @@ _RECOGNIZED = 3.0
 """Seconds for which a new cgroup is looked at, until its runtime has to be asked for a list."""
 _STARTING = 5.0
 """Seconds for which what a runtime writes is a part of the start: it sets its own values last."""
+_LAST_LOOK = 4.5
+"""Seconds after which one that starts is looked at in any case."""
 _SETTLED = 0.05
 """Seconds after a write: whoever changes several knobs has done so by then."""
 _REMEMBERED = 1.0
@@ -351,6 +353,7 @@ class Keeper:
         name = domain.qualified
         self._started[name] = now
         self._applied[name] = self.tuner.tools.state.applied(domain)
+        self._suspects[name] = now + _LAST_LOOK
         self.fights.forget(name)
         self._keep(domain)
         values = " ".join(f"{key}={words(key, value)}" for key, value in change.named().items())
@@ -417,8 +420,13 @@ class Keeper:
         except Busy:
             self._suspects[name] = now + 1
             return
-        except CpuTuneError:  # it is on its way out: its end is an event, too
+        except CpuTuneError:
+            if self.site.exists(domain.limit or ""):  # else its end is an event, too
+                self._suspects[name] = now + _LAST_LOOK
             return
+        last_look = self._started.get(name, -_STARTING) + _LAST_LOOK
+        if now < last_look:
+            self._suspects[name] = last_look
         if not found:
             self._reported.pop(name, None)
             return
