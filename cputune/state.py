@@ -55,12 +55,15 @@ class State:
 
         What root put there counts for everybody, and what somebody did later: the newest record is the one in force.
         """
-        if not self.others:
-            found = self._read(self.path(domain))
-            return found[1] if found else None
-        read = [self._read(os.path.join(folder, _place(domain))) for folder in (self.directory, *self.others)]
-        newest = max(filter(None, read), key=lambda found: found[0], default=None)
+        newest = self.newest(domain)
         return newest[1] if newest else None
+
+    def newest(self, domain: Domain) -> tuple[int, Applied | None] | None:
+        """When it was last put into force, in nanoseconds of the file system's clock, and what; None for no record."""
+        if not self.others:
+            return self._read(self.path(domain))
+        read = [self._read(os.path.join(folder, _place(domain))) for folder in (self.directory, *self.others)]
+        return max(filter(None, read), key=lambda found: found[0], default=None)
 
     def _read(self, path: str) -> tuple[int, Applied | None] | None:
         """A record, and when it was written."""

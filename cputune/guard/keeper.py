@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from cputune.drift import Difference
     from cputune.guard.service import Log
     from cputune.guard.tree import Seen
-    from cputune.state import Applied
     from cputune.tune import Tuner
 
 _KNOB_FILES = frozenset(
@@ -88,8 +87,8 @@ class Keeper:
         self._late: set[str] = set()
         self._known: dict[str, Domain] = {}
         """What is kept, by each of its cgroups."""
-        self._applied: dict[str, Applied | None] = {}
-        """What cputune put into force in a domain, as far as the guard knows, by its name."""
+        self._records: dict[str, object] = {}
+        """The newest record of a domain that the guard knows of, by its name: another one is somebody else's doing."""
         self._started: dict[str, float] = {}
         self._untold: deque[Domain] = deque()
         self._suspects: dict[str, float] = {}
@@ -241,7 +240,7 @@ class Keeper:
             self._renew()
             for runtime, file in self.tuner.tools.state.recorded():  # those in a folder that was just made
                 own_name = name_of(file)
-                if own_name is not None and f"{runtime}:{own_name}" not in self._applied:
+                if own_name is not None and f"{runtime}:{own_name}" not in self._records:
                     self._recorded(runtime, own_name)
 
     def _recorded(self, runtime: str, name: str) -> None:
@@ -249,13 +248,13 @@ class Keeper:
         qualified = f"{runtime}:{name}"
         domain = next((domain for domain in self._known.values() if domain.qualified == qualified), None)
         domain = domain or self._found(runtime, name)
-        applied = self.tuner.tools.state.applied(domain) if domain else None
-        if applied == self._applied.get(qualified):
+        record = self.tuner.tools.state.newest(domain) if domain else None
+        if record == self._records.get(qualified):
             return
         self.fights.forget(qualified)
         self._reported.pop(qualified, None)
-        self._applied[qualified] = applied
-        if applied is None:
+        self._records[qualified] = record
+        if record is None:
             for cgroup in [cgroup for cgroup, known in self._known.items() if known.qualified == qualified]:
                 self._forget(cgroup)
         elif domain and domain.running:
@@ -279,7 +278,7 @@ class Keeper:
         self._late.discard(cgroup)
         domain = self._known.pop(cgroup, None)
         if domain and not any(known.qualified == domain.qualified for known in self._known.values()):
-            for kept in (self._started, self._suspects, self._reported, self._applied):
+            for kept in (self._started, self._suspects, self._reported, self._records):
                 kept.pop(domain.qualified, None)
             self._doubtful.discard(domain.qualified)
             self.fights.forget(domain.qualified)
@@ -325,7 +324,7 @@ class Keeper:
         jobs = []
         for domain in domains:
             if self.tuner.has_put(domain):
-                self._applied[domain.qualified] = self.tuner.tools.state.applied(domain)
+                self._note(domain)
                 self._keep(domain)
                 self._suspects.setdefault(domain.qualified, now)
             elif (change := self._saved.of(domain)).named():
@@ -352,7 +351,7 @@ class Keeper:
     def _has_started(self, domain: Domain, change: Change, now: float) -> None:
         name = domain.qualified
         self._started[name] = now
-        self._applied[name] = self.tuner.tools.state.applied(domain)
+        self._note(domain)
         self._suspects[name] = now + _LAST_LOOK
         self.fights.forget(name)
         self._keep(domain)
@@ -382,6 +381,10 @@ class Keeper:
             action="failed",
         )
 
+    def _note(self, domain: Domain) -> None:
+        """Know the record that is there now."""
+        self._records[domain.qualified] = self.tuner.tools.state.newest(domain)
+
     def _keep(self, domain: Domain) -> None:
         self._known.update(dict.fromkeys((seat.cgroup for seat in domain.seats()), domain))
 
@@ -403,7 +406,7 @@ class Keeper:
             return False
         if starting:
             self._has_started(domain, change, time.monotonic())
-        self._applied[domain.qualified] = self.tuner.tools.state.applied(domain)
+        self._note(domain)
         return True
 
     # --- kept ---------------------------------------------------------------------------------------------------------
@@ -478,7 +481,7 @@ class Keeper:
             if self.site.exists(domain.limit or ""):
                 self._complain(domain, f"{writer}; not put back", error)
             return
-        self._applied[domain.qualified] = self.tuner.tools.state.applied(domain)
+        self._note(domain)
         self._reported.pop(domain.qualified, None)
         self._tell_drift(domain, found, "put back", "repaired", priority)
 

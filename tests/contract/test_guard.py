@@ -299,10 +299,10 @@ def test_it_does_not_fight(guarded: Guarded) -> None:
     guarded.until(lambda: guarded.actions()[-1] == "left-alone")
     assert guarded.quota(cgroup) == 90000
     assert guarded.told[-1][0].endswith("left alone, being changed back again and again: cputune apply docker:web")
-    guarded.set("docker:web", "live", quota=60000)  # begins anew
+    guarded.set("docker:web", "live", quota=50000)  # the same again, and yet it begins anew
     guarded.calm()
     guarded.lab.put(cgroup, quota=90000)
-    guarded.until(lambda: guarded.quota(cgroup) == 60000)
+    guarded.until(lambda: guarded.quota(cgroup) == 50000)
 
 
 def test_drift_from_before_it_began_is_found(guarded: Guarded) -> None:
