@@ -52,7 +52,7 @@ _SETTLED = 0.05
 """Seconds after a write: whoever changes several knobs has done so by then."""
 _REMEMBERED = 1.0
 """Seconds after which a runtime has taken down what it changed."""
-_FIRST_NAP, _LATER = 0.005, 3
+_FIRST_NAP, _LONGEST_NAP = 0.005, 0.2
 _BLIND = 10.0
 """Seconds between two looks at the whole tree, where the kernel has no watches left for us."""
 _AT_ONCE = 16
@@ -216,6 +216,8 @@ class Keeper:
         for cgroup in seen.made:
             self._unknown[cgroup] = Unknown(now, now, _FIRST_NAP)
         for cgroup, file in seen.written:
+            if cgroup in self._unknown:  # its runtime is at work there
+                self._unknown[cgroup] = self._unknown[cgroup]._replace(due=now, nap=_FIRST_NAP)
             if file in _KNOB_FILES and (domain := self._known.get(cgroup)):
                 starting = now - self._started.get(domain.qualified, -_STARTING) < _STARTING
                 self._suspects[domain.qualified] = now + (0.0 if starting else _SETTLED)
@@ -301,7 +303,7 @@ class Keeper:
                 del self._unknown[cgroup]
                 self._late.add(cgroup)
             else:
-                self._unknown[cgroup] = Unknown(since, now + nap, nap * _LATER)
+                self._unknown[cgroup] = Unknown(since, now + nap, min(nap * 2, _LONGEST_NAP))
             if len(found) == _AT_ONCE:  # so that the first need not wait for the last
                 self._start(list(found.values()), now)
                 found.clear()

@@ -56,13 +56,13 @@ def domains(site: Cgroups) -> Iterator[Domain]:
 
 def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
     """The container whose cgroup this is, by those that are called as it is; once its record is there."""
-    last = oci_place.outer(cgroup).rpartition("/")[2].removesuffix(".scope")
+    words = oci_place.outer(cgroup).rpartition("/")[2].removesuffix(".scope").split("-")
+    ids = ["-".join(words[at:]) for at in range(len(words))]  # a prefix and a dash may be before it
     for root in _roots(site):
-        for id_ in site.host.children(root.folder):
-            if last == id_ or last.endswith(f"-{id_}"):
-                domain = running(_domain(site, root, id_))
-                if domain and cgroup in (domain.limit, domain.weight):
-                    return domain
+        for id_ in filter(is_component, ids):
+            domain = running(_domain(site, root, id_))
+            if domain and cgroup in (domain.limit, domain.weight):
+                return domain
     return None
 
 

@@ -86,8 +86,14 @@ def main() -> None:
             guard.save("web-%2A")
             process = guard.start()
             print(line(f"{options.starts} one after the other", starts(guard, 0, options.starts, 0.02)))
-            print(line(f"{options.starts} at once", starts(guard, options.starts, options.starts, 0)))
-            first = 2 * options.starts
+            print(
+                line(
+                    f"{options.starts} within a second",
+                    starts(guard, options.starts, options.starts, 1 / options.starts),
+                )
+            )
+            print(line(f"{options.starts} at once", starts(guard, 2 * options.starts, options.starts, 0)))
+            first = 3 * options.starts
             for number in range(first, options.domains):
                 guard.lab.make(guard.define(f"web-{number}", number))
             guard.until(lambda: guard.limited(f"docker/{options.domains - 1:064x}"))
