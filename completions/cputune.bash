@@ -5,7 +5,7 @@
 # or how many arguments stand before. All of it is fixed, except the names of domains.
 _cputune_fitting() {
     case $1:$2 in
-        :0) printf '%s\n' set schedinfo status run apply diff guard forget export import history undo recover ;;
+        :0) printf '%s\n' set schedinfo status run apply diff guard hook forget export import history undo recover ;;
         :options) printf '%s\n' --root --config-dir --state-dir --data-dir --version -h --help ;;
         set:options) printf '%s\n' --shares --weight --period --quota --burst --cpus --idle --no-idle --live --config --current --native --dry-run --atomic --keep-going --json -h --help ;;
         set:--quota) printf '%s\n' unlimited ;;
@@ -26,6 +26,9 @@ _cputune_fitting() {
         diff:[0-9]*) _cputune_domains ;;
         guard:options) printf '%s\n' --enforce --timer -h --help ;;
         guard:0) printf '%s\n' run install remove ;;
+        hook:options) printf '%s\n' -h --help ;;
+        hook:0) printf '%s\n' install remove show run ;;
+        hook:1) printf '%s\n' podman runc crun lxc libvirt systemd ;;
         forget:options) printf '%s\n' --live --dry-run --json -h --help ;;
         forget:[0-9]*) _cputune_domains ;;
         export:options) printf '%s\n' -h --help ;;

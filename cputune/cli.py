@@ -13,7 +13,7 @@ from cputune import __version__
 from cputune.errors import CpuTuneError, Exit, Interrupted, UsageError
 
 COMMANDS = (
-    "set", "schedinfo", "status", "run", "apply", "diff", "guard", "forget", "export", "import",
+    "set", "schedinfo", "status", "run", "apply", "diff", "guard", "hook", "forget", "export", "import",
     "history", "undo", "recover",
 )  # fmt: skip
 

@@ -6,12 +6,13 @@ The unit files are beside this module (and in the wheel's share/cputune); what i
 from __future__ import annotations
 
 import os
-import sys
+import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 
 from cputune.errors import CpuTuneError, Refused, Unsupported, from_os_error
 from cputune.files import sync_folder, write_atomically
+from cputune.hooks.installing import program
 from cputune.host import Host
 
 FOLDER = "/etc/systemd/system"
@@ -20,19 +21,11 @@ TIMER = "cputune-apply.timer"
 _FILES = {GUARD: (GUARD,), TIMER: (TIMER, "cputune-apply.service")}
 
 
-def program() -> str:
-    """This very cputune, as systemd starts it."""
-    path = os.path.abspath(sys.argv[0])
-    if os.path.basename(path) == "cputune" and os.access(path, os.X_OK):
-        return path
-    return f"{sys.executable} -m cputune"
-
-
-def text_of(name: str, program: str, *, enforce: bool = False) -> str:
-    """A unit file that starts `program`."""
+def text_of(name: str, call: str, *, enforce: bool = False) -> str:
+    """A unit file that calls cputune so."""
     with open(os.path.join(os.path.dirname(__file__), "units", name), encoding="utf-8") as file:
         text = file.read()
-    text = text.replace("ExecStart=cputune", f"ExecStart={program}")
+    text = text.replace("ExecStart=cputune", f"ExecStart={call}")
     return text.replace(" guard\n", " guard --enforce\n") if enforce else text
 
 
@@ -47,7 +40,7 @@ def install(host: Host, *, enforce: bool, timer: bool) -> Iterator[str]:
     for name in _FILES[wanted]:
         path = f"{FOLDER}/{name}"
         try:
-            write_atomically(path, text_of(name, program(), enforce=enforce), sync=True)
+            write_atomically(path, text_of(name, shlex.join(program()), enforce=enforce), sync=True)
         except OSError as error:
             raise from_os_error(error, f"write {path}") from error
         yield f"wrote {path}"

@@ -66,6 +66,17 @@ def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
     return None
 
 
+def starting(site: Cgroups, program: str, id_: str, pid: int, cgroup: str) -> Domain | None:
+    """Root's container whose init `pid`, in this cgroup, waits to be let go; its record may not be there so far."""
+    crun = program == "crun"
+    place = oci_place.at(site, pid, oci_place.outer(cgroup), crun=crun, user=None)
+    limit, weight, mirrored, obstacle = place or oci_place.Place(None, None)
+    scale, guess = oci_scale.scale_of(site, program)
+    return running(
+        Domain("oci", f"{program}/{id_}", True, True, limit, weight, scale, tuple(guess), mirrored, obstacle)
+    )
+
+
 def _roots(site: Cgroups) -> list[_Root]:
     found = [_Root(program, f"/run/{program}", None) for program in _PROGRAMS]
     return found + [_Root(program, f"{user.run}/{program}", user) for user in active(site) for program in _PROGRAMS]

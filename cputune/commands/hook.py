@@ -1,0 +1,62 @@
+"""`cputune hook`: limits in force before a container's first instruction, by the hooks that runtimes have."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from cputune import hooks
+from cputune.errors import CpuTuneError, UsageError
+from cputune.params import make_tuner
+
+EPILOG = """\b
+Try: cputune hook install podman
+     cputune hook install systemd nginx.service
+     cputune hook install crun /srv/bundles/web
+     cputune hook show
+     cputune hook remove lxc"""
+
+
+@click.command(epilog=EPILOG, short_help="Have runtimes call cputune before a container's first instruction.")
+@click.argument("action", type=click.Choice(("install", "remove", "show", "run")), metavar="ACTION")
+@click.argument("runtime", type=click.Choice(hooks.RUNTIMES), required=False, metavar="[RUNTIME]")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.pass_context
+def command(ctx: click.Context, action: str, runtime: str | None, names: tuple[str, ...]) -> None:
+    """Have a runtime put what is saved for a container into force when it starts it: earlier than the guard, which
+    hears of a start when it happens. A container starts whatever comes of it.
+
+    ACTION is install, remove, show (which hooks are installed, or with a RUNTIME the files that installing one would
+    write), or run, which is what the runtimes call. RUNTIME is podman (a hook for all its containers), libvirt (the
+    same), lxc (a line in the configuration of the named containers, or of all and of new ones), systemd (a drop-in of
+    the named services), runc or crun (an entry in the config.json of the named bundles).
+    """
+    if action == "run":
+        _run(ctx, runtime or "", names)
+        return
+    from cputune.hooks import installing
+
+    host = make_tuner(ctx).host
+    if runtime is None:
+        if action != "show":
+            raise UsageError(f"cputune hook {action} needs a RUNTIME", f"one of: {', '.join(hooks.RUNTIMES)}")
+        for line in installing.overview(host):
+            click.echo(line)
+        return
+    work = {"install": installing.install, "remove": installing.remove, "show": installing.show}[action]
+    for line in work(host, runtime, names):
+        click.echo(line)
+
+
+def _run(ctx: click.Context, runtime: str, arguments: tuple[str, ...]) -> None:
+    from cputune.guard.service import ERROR, Log
+    from cputune.hooks.starting import own_environment, started
+
+    log = Log()
+    tuner = make_tuner(ctx)
+    tuner.tools.say = lambda _: None
+    try:
+        started(tuner, runtime, arguments, own_environment(), lambda: sys.stdin.read(1 << 20))
+    except CpuTuneError as error:  # the container starts all the same
+        log(ERROR, f"hook of {runtime}: {error.message}", action="failed")
