@@ -6,13 +6,16 @@ No hook ever keeps a container from starting: what cannot be is told, and that i
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cputune import runtimes
-from cputune.errors import UsageError
+from cputune.errors import CpuTuneError, UsageError
 from cputune.model import Domain, Request
 from cputune.planner import Job
+from cputune.runtimes import libvirt
 from cputune.runtimes.records import number, parsed, text
 
 if TYPE_CHECKING:
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 
 _PATIENCE = 5.0
 """Seconds for which another cputune is waited for: somebody waits for the container."""
+_LONGEST, _SOON = 30.0, 3.0
+_SHORT, _LONG = 0.001, 0.02
+"""Seconds between two looks whether a domain of libvirt's has its cgroup: at first, and later."""
 
 
 def started(
@@ -28,11 +34,15 @@ def started(
     """Put what is saved into force; the domain, where anything is saved for it. Raises CpuTuneError."""
     tuner.patience = _PATIENCE
     domain = _domain(tuner, runtime, arguments, environment, stdin)
-    change = tuner.store().effective(domain).change if domain else None
-    if domain is None or change is None or not change.named():
-        return None
-    tuner.change([Job(domain, Request(change), "live")], enter=False)
-    return domain
+    return domain if domain and put(tuner, domain) else None
+
+
+def put(tuner: Tuner, domain: Domain) -> bool:
+    """Put what is saved for a domain into force; whether anything is. Raises CpuTuneError."""
+    change = tuner.store().effective(domain).change
+    if change.named():
+        tuner.change([Job(domain, Request(change), "live")], enter=False)
+    return bool(change.named())
 
 
 def _domain(
@@ -54,9 +64,38 @@ def _domain(
         return tuner.find(f"lxc:{name}")
     if len(arguments) < 1:
         raise UsageError(f"{runtime} gives its hook the name of the domain", "cputune hook show")
+    name = f"{runtime}:{arguments[0]}"
+    if runtime == "libvirt" and arguments[1:3] == ("start", "begin"):
+        _await(tuner, name)
+        return None
     if runtime == "libvirt" and arguments[1:3] != ("started", "begin"):
         return None
-    return tuner.find(f"{runtime}:{arguments[0]}")
+    return tuner.find(name)
+
+
+def _await(tuner: Tuner, name: str) -> None:
+    """Have a process of our own put what is saved into force as soon as the domain has its cgroup.
+
+    libvirt's hook `start` is called before it makes the cgroup, and `started` when the first instruction has run: in
+    between, its controller sets up the container. (https://libvirt.org/hooks.html)
+    """
+    domain = tuner.find(name)
+    if not tuner.store().effective(domain).change.named() or os.fork() != 0:
+        return
+    try:
+        os.setsid()
+        nothing = os.open("/dev/null", os.O_RDWR)  # libvirt waits until nobody has what it gave us any more
+        for number in range(3):
+            os.dup2(nothing, number)
+        begun = time.monotonic()
+        while (passed := time.monotonic() - begun) < _LONGEST:
+            with suppress(CpuTuneError):
+                if (domain := tuner.find(name)).running and libvirt.is_ready(domain):
+                    put(tuner, domain)
+                    break
+            time.sleep(_SHORT if passed < _SOON else _LONG)
+    finally:
+        os._exit(0)
 
 
 def _of_oci(tuner: Tuner, runtime: str, id_: str, pid: int) -> Domain | None:

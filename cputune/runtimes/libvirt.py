@@ -45,10 +45,18 @@ def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
         if match := _OWN.fullmatch(part):
             name = unescape(match[1] or match[2])
             domain = running(_named(site, name)) if is_component(name) else None
-            # Without the child in its scope it is on its way.
-            ready = domain and not (domain.limit == domain.weight and str(domain.limit).endswith(".scope"))
-            return domain if domain and ready and cgroup in (domain.limit, domain.weight) else None
+            ready = domain and is_ready(domain) and cgroup in (domain.limit, domain.weight)
+            return domain if ready else None
     return None
+
+
+def is_ready(domain: Domain) -> bool:
+    """Whether a domain that runs has all its cgroups: without the child in its scope it is on its way."""
+    return not (domain.limit == domain.weight and str(domain.limit).endswith(".scope")) and _is_own(domain.limit)
+
+
+def _is_own(cgroup: str | None) -> bool:
+    return any(map(_OWN.fullmatch, (cgroup or "").split("/")))
 
 
 def domains(site: Cgroups) -> Iterator[Domain]:
