@@ -138,6 +138,11 @@ class Host:
         except (OSError, ValueError):
             return None
 
+    def in_first_user_namespace(self) -> bool:
+        """Whether our user ids are the host's: user_namespaces(7). Where that cannot be read, they are."""
+        text = self.read_or_none("/proc/self/uid_map")
+        return text is None or text.split() == ["0", "0", "4294967295"]
+
     def children(self, path: str) -> list[str]:
         """The names of the directories in a directory, sorted; empty where it cannot be read."""
         try:

@@ -56,7 +56,9 @@ def places(host: Host, runtime: str, names: tuple[str, ...], program: tuple[str,
     if runtime == "podman":
         return [_own(_of_podman(host), _podman(call))]
     if runtime == "libvirt":
-        return [_own(LIBVIRT, _script(call), mode=0o755, then=("systemctl", "try-restart", "libvirtd.service"))]
+        return [
+            _own(LIBVIRT, _script(call), mode=0o755, then=("systemctl", "try-reload-or-restart", "libvirtd.service"))
+        ]
     if runtime == "lxc":
         return [_line(path, f"lxc.hook.start-host = {' '.join(call)}") for path in _of_lxc(host, names)]
     if runtime == "systemd":
@@ -147,6 +149,8 @@ def _entry(path: str, call: tuple[str, ...]) -> Place:
         try:
             config = json.loads(text or "")
             hooks = config.setdefault("hooks", {}).setdefault("createRuntime", [])
+            if not isinstance(hooks, list):
+                raise TypeError
             rest = [hook for hook in hooks if _MARK.split() != list(hook.get("args", ()))[-3:-1]]
         except (ValueError, AttributeError, TypeError) as error:
             raise WrongState(f"{path} is not the configuration of a bundle", f"head -c 300 {path}") from error

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _PATIENCE = 5.0
 """Seconds for which another cputune is waited for: somebody waits for the container."""
 _LONGEST, _SOON = 30.0, 3.0
+_OWN = 1.0
+"""Seconds within which libvirt has written its own values, after it made the cgroup."""
 _SHORT, _LONG = 0.001, 0.02
 """Seconds between two looks whether a domain of libvirt's has its cgroup: at first, and later."""
 
@@ -87,19 +89,25 @@ def _await(tuner: Tuner, name: str) -> None:
         nothing = os.open("/dev/null", os.O_RDWR)  # libvirt waits until nobody has what it gave us any more
         for number in range(3):
             os.dup2(nothing, number)
-        begun = time.monotonic()
-        while (passed := time.monotonic() - begun) < _LONGEST:
-            with suppress(CpuTuneError):
-                if (domain := tuner.find(name)).running and libvirt.is_ready(domain):
-                    put(tuner, domain)
-                    break
-            time.sleep(_SHORT if passed < _SOON else _LONG)
+        _put_soon(tuner, name)
     finally:
         os._exit(0)
 
 
+def _put_soon(tuner: Tuner, name: str) -> None:
+    """Put what is saved into force once the domain is there, and again where libvirt writes its own after it."""
+    end, last = time.monotonic() + _LONGEST, 0.0
+    while time.monotonic() < (last or end):
+        with suppress(CpuTuneError):
+            if (domain := tuner.find(name)).running and libvirt.is_ready(domain) and put(tuner, domain):
+                last = last or time.monotonic() + _OWN
+        time.sleep(_SHORT if end - time.monotonic() > _LONGEST - _SOON else _LONG)
+
+
 def _of_oci(tuner: Tuner, runtime: str, id_: str, pid: int) -> Domain | None:
     """The container whose init, which waits for us, is this process: it is in its cgroup already, and in no list."""
+    if not tuner.site.host.in_first_user_namespace():
+        return None  # rootless: nothing here is what it seems, root neither; the guard knows the container by its user
     cgroup = tuner.site.of_pid(pid)
     if runtime == "podman":
         owners = runtimes.of_cgroup(tuner.site, cgroup, ("podman",))
