@@ -28,7 +28,7 @@ FILES = docgen.render()
 PAGES = [path for path in FILES if path.startswith("man/")]
 SECTIONS = [
     "NAME", "SYNOPSIS", "DESCRIPTION", "DOMAINS", "OPTIONS", "COMMANDS", "LIVE AND CONFIG", "PARAMETERS",
-    "TRANSACTIONS", "RIGHTS", "EXIT STATUS", "FILES", "ENVIRONMENT", "EXAMPLES", "SEE ALSO",
+    "THE GUARD", "TRANSACTIONS", "RIGHTS", "EXIT STATUS", "FILES", "ENVIRONMENT", "EXAMPLES", "SEE ALSO",
 ]  # fmt: skip
 REQUESTS = {
     '.\\"', ".TH", ".nh", ".ad", ".SH", ".SS", ".PP", ".TP", ".SY", ".YS", ".RS", ".RE", ".EX", ".EE",
