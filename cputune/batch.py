@@ -10,7 +10,7 @@ from cputune.locks import Keys, keys_of
 from cputune.transaction.signals import all_done
 
 if TYPE_CHECKING:
-    from cputune.planner import Job, Plan
+    from cputune.drafts import Job, Plan
     from cputune.tune import Tuner
 
 

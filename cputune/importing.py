@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cputune.drafts import Moved, Outcome, Plan
 from cputune.errors import WrongState
 from cputune.model import Change, Domain
-from cputune.planner import Moved, Outcome, Plan
 from cputune.transaction.tasks import Save
 
 if TYPE_CHECKING:

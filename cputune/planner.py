@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 from cputune.cgroup.order import Limit, limit_of
 from cputune.cgroup.plan import writes
 from cputune.cgroup.support import require, support
 from cputune.cgroup.turns import in_order
+from cputune.drafts import Draft, Job, Place, Plan
 from cputune.errors import NoSuchDomain, Unsupported, UsageError, WrongState
-from cputune.goal import Where, goal_of, merged, refuse_not_running, targets, touched
+from cputune.goal import goal_of, merged, refuse_not_running, touched
 from cputune.model import (
     BANDWIDTH,
     DEFAULT_PERIOD,
@@ -20,8 +21,6 @@ from cputune.model import (
     Domain,
     Request,
     Seat,
-    Source,
-    Value,
 )
 from cputune.state import Applied
 from cputune.systemd import Properties, Unit, Unreachable, differs, enables, rounding, unit_of, wanted
@@ -35,106 +34,6 @@ if TYPE_CHECKING:
 
 _WHOLE_PERCENT = 10_000
 """In microseconds per second: what every systemd keeps exactly, so that it need not be asked."""
-
-
-class Moved(NamedTuple):
-    """One knob before and after: in the terms of the kernel (live), as it is saved (config), or remembered (native)."""
-
-    source: Source | Literal["native"]
-    key: str
-    before: Value
-    after: Value
-    shares: int | None = None
-    """What was given, where the kernel counts in weight."""
-
-
-class Job(NamedTuple):
-    """What is wanted of one domain."""
-
-    domain: Domain
-    request: Request
-    where: Where = "current"
-    forget: bool = False
-    """Whether cputune is to have nothing to do with it from then on: no record, and with config no file."""
-
-
-class Outcome(NamedTuple):
-    """What a change did, or with --dry-run would do, to one domain."""
-
-    domain: Domain
-    moved: tuple[Moved, ...]
-    tasks: tuple[Task, ...]
-    notes: tuple[str, ...]
-
-
-class Plan(NamedTuple):
-    """What a change of some domains takes."""
-
-    outcomes: tuple[Outcome, ...]
-    """One a domain."""
-    tasks: tuple[Task, ...]
-    """All of theirs, in the order in which the kernel takes them."""
-
-
-class Draft:
-    """An outcome in the making."""
-
-    def __init__(self, job: Job) -> None:
-        self.domain = job.domain
-        self.request = job.request
-        self.forget = job.forget
-        self.live, self.config = targets(job.where, job.domain)
-        self.moved: list[Moved] = []
-        self.tunes: list[Tune] = []
-        self.records: list[Record] = []
-        self.saves: list[Save] = []
-        self.natives: list[Task] = []
-        self.now = CpuTune()
-        """What is in force, where that is concerned."""
-        self.saved = Change()
-        """The configuration afterwards, where it is concerned."""
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        """Something to tell the user."""
-        self.notes.append(f"{self.domain.qualified}: {text}")
-
-    def move(
-        self,
-        source: Source | Literal["native"],
-        before: tuple[Value, ...],
-        after: tuple[Value, ...],
-        shares: int | None = None,
-    ) -> None:
-        """Take down the knobs that differ between two states, two configurations or two memories."""
-        for key, old, new in zip(Change._fields, before, after, strict=True):
-            if old != new and (source != "live" or new is not None):
-                self.moved.append(Moved(source, key, old, new, shares if key == "weight" else None))
-
-    def tasks(self) -> tuple[Task, ...]:
-        """All there is to do for it."""
-        return (*self.tunes, *self.records, *self.saves, *self.natives)
-
-    def outcome(self) -> Outcome:
-        """The finished outcome."""
-        return Outcome(self.domain, tuple(self.moved), self.tasks(), tuple(self.notes))
-
-
-class Place(NamedTuple):
-    """One cgroup that is to change."""
-
-    draft: Draft
-    seat: Seat
-    keys: frozenset[str]
-    """The knobs that were named, of those it carries."""
-    now: CpuTune
-    goal: CpuTune
-    """Of bandwidth and weight it gets the whole of what any knob was named of: both levels of crun's are to agree."""
-
-    @property
-    def cgroup(self) -> str:
-        """Where it is."""
-        return self.seat.cgroup
 
 
 class Planner:
@@ -371,7 +270,7 @@ class Planner:
                 f"cannot change persistent config of a transient domain: {domain.qualified}",
                 f"change it while it runs: cputune set {domain.qualified} ... --live",
             )
-        from cputune.store import check, edited
+        from cputune.form import check, edited
 
         saved = self.store().load(domain)
         pattern = None if saved.text else self.store().pattern_of(domain)

@@ -9,8 +9,8 @@ from cputune.names import printable
 from cputune.units import nearest_weight, shares_of_weight
 
 if TYPE_CHECKING:
+    from cputune.drafts import Moved, Outcome
     from cputune.drift import Difference
-    from cputune.planner import Moved, Outcome
     from cputune.transaction.history import Past
     from cputune.transaction.tasks import Task, Tell
     from cputune.tune import SchedInfo

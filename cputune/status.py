@@ -149,7 +149,8 @@ class Observer:
         for name, path in self.store.names():
             runtime, _, own = name.partition(":")
             if not wanted or runtime in wanted:
-                from cputune.store import parse, read
+                from cputune.form import parse
+                from cputune.store import read
 
                 try:
                     change, problem = parse(path, read(path) or "").change, None

@@ -37,7 +37,7 @@ from cputune.units import nearest_weight, shares_of_weight
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from cputune.planner import Job, Plan
+    from cputune.drafts import Job, Plan
     from cputune.store import Store
     from cputune.transaction.history import Past
 
@@ -261,7 +261,7 @@ class Tuner:
 
         Raises WrongState where there is nothing to forget.
         """
-        from cputune.planner import Job
+        from cputune.drafts import Job
 
         applied = self.tools.state.applied(domain) if live and self.has_put(domain) else None
         saved = self.store().load(domain)
@@ -301,7 +301,7 @@ class Tuner:
 
     def saved_job(self, domain: Domain) -> Job:
         """What the saved configuration wants of a domain. Raises WrongState where there is none."""
-        from cputune.planner import Job
+        from cputune.drafts import Job
 
         saved = self.store().effective(domain)
         if not saved.change.named():

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from cputune.cgroup.order import Limit, limit_of
 from cputune.cgroup.plan import writes
 from cputune.cgroup.turns import in_order
+from cputune.drafts import Moved, Outcome, Plan
 from cputune.errors import CpuTuneError, Gone, WrongState
 from cputune.memory import Orders, require
 from cputune.model import Change, CpuTune, Domain, Value
-from cputune.planner import Moved, Outcome, Plan
 from cputune.transaction.codec import Undecodable, tasked
 from cputune.transaction.history import History, Past, boot_of
 from cputune.transaction.native import Native, stands_for
@@ -142,7 +142,8 @@ class Undoing:
         return Record(task.of, task.before, self.tools.state.applied(task.of))
 
     def _save(self, task: Save) -> Save:
-        from cputune.store import parse, read
+        from cputune.form import parse
+        from cputune.store import read
 
         actual = read(task.path)
         if actual != task.text:

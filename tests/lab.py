@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from cputune.cgroup import Cgroups
+from cputune.drafts import Job, Outcome, Plan
 from cputune.errors import CpuTuneError
 from cputune.goal import Where
 from cputune.host import Host
 from cputune.model import Change, CpuTune, Domain, Request
-from cputune.planner import Job, Outcome, Plan
 from cputune.tune import SchedInfo, Tuner
 from tests.fakekernel import FakeKernel, Kernel
 

@@ -15,9 +15,9 @@ from cputune.params import DOMAIN, json_option, make_tuner, where_of, where_opti
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cputune.drafts import Job
     from cputune.goal import Where
     from cputune.model import Domain
-    from cputune.planner import Job
     from cputune.tune import Tuner
 
 EPILOG = """\b
@@ -126,8 +126,8 @@ def _saved(tuner: Tuner, name: str, path: str) -> Job | None:
 
 
 def _from_file(tuner: Tuner, failures: Failures, path: str, where: Where) -> Iterator[Job]:
-    from cputune.planner import Job
-    from cputune.store import read_many
+    from cputune.documents import read_many
+    from cputune.drafts import Job
 
     known: dict[str, str] = {}
     for name, change in read_many(path):

@@ -20,7 +20,9 @@ def command(ctx: click.Context, domains: tuple[str, ...]) -> None:
 
     Comments are kept. Domains need not be there.
     """
-    from cputune.store import documents, parse, read
+    from cputune.documents import documents
+    from cputune.form import parse
+    from cputune.store import read
 
     tuner = make_tuner(ctx)
     files = dict(tuner.store().names())

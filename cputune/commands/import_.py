@@ -24,7 +24,7 @@ def command(ctx: click.Context, path: str, replace: bool, dry_run: bool, as_json
     All or none, as one transaction. The domains need not be there: what is saved goes into force at their start, or
     with cputune apply. What is saved for others stays.
     """
-    from cputune.store import read_documents
+    from cputune.documents import read_documents
 
     tuner = make_tuner(ctx)
     plan = tuner.save_all(read_documents(path), replace=replace, dry_run=dry_run)

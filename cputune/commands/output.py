@@ -11,7 +11,7 @@ from cputune.errors import CpuTuneError
 from cputune.names import printable
 
 if TYPE_CHECKING:
-    from cputune.planner import Plan
+    from cputune.drafts import Plan
 
 Item = TypeVar("Item")
 T = TypeVar("T")

@@ -102,7 +102,7 @@ def _enter(tuner: Tuner, name: str, process: Command) -> tuple[Place, str]:
 
 def _limit(tuner: Tuner, name: str, request: Request) -> None:
     if request.change.named() or request.microcpus is not None:
-        from cputune.planner import Job
+        from cputune.drafts import Job
         from cputune.transaction.signals import all_done
 
         tuner.change([Job(tuner.find(f"run:{name}"), request, "live")], enter=False)  # it ends with its command

@@ -55,7 +55,7 @@ def command(
     tuner = make_tuner(ctx)
     request = assignments_of((*assigned, *assignments))
     if request is not None:
-        from cputune.planner import Job
+        from cputune.drafts import Job
 
         tuner.change([Job(tuner.find(domain), request, where)])
         where = "live" if where == "both" else where

@@ -63,7 +63,7 @@ def command(
     config it removes the key.
     """
     from cputune.batch import carry_out
-    from cputune.planner import Job
+    from cputune.drafts import Job
 
     request = need_something(request_of(values))
     where = where_of(live, config, current)

@@ -14,6 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from cputune import memory, runtimes
+from cputune.drafts import Job
 from cputune.drift import SOMEBODY, Facts, explain, text
 from cputune.errors import CpuTuneError, Gone, NoSuchDomain, Unsupported, WrongState
 from cputune.guard import service
@@ -24,7 +25,6 @@ from cputune.guard.tree import Tree
 from cputune.locks import Busy, keys_of
 from cputune.model import Change, Domain, Request
 from cputune.names import name_of
-from cputune.planner import Job
 from cputune.reasons import facts_of
 from cputune.report import words
 from cputune.systemd import unit_of

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from cputune.errors import CpuTuneError
+from cputune.form import parse
 from cputune.model import Change, Domain
 from cputune.names import by_precedence, fits, is_pattern
-from cputune.store import Store, parse, read
+from cputune.store import Store, read
 
 _Stamp = tuple[int, ...]
 

@@ -12,9 +12,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cputune import runtimes
+from cputune.drafts import Job
 from cputune.errors import CpuTuneError, UsageError
 from cputune.model import Domain, Request
-from cputune.planner import Job
 from cputune.runtimes import libvirt
 from cputune.runtimes.records import number, parsed, text
 

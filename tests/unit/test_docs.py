@@ -17,10 +17,11 @@ from cputune import docgen
 from cputune.cli import COMMANDS, cli
 from cputune.docgen import manual, roff, tree
 from cputune.errors import Exit, UsageError
+from cputune.form import parse
 from cputune.host import CONFIG_DIR, STATE_DIR, Host
 from cputune.model import KNOBS, Change, Domain, Knob
 from cputune.runtimes import RUNTIMES, module
-from cputune.store import Store, parse
+from cputune.store import Store
 from tests.conftest import give_up
 
 SOURCES = Path(__file__).resolve().parents[2]

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from cputune.errors import UsageError
+from cputune.form import edited, parse
 from cputune.host import Host
 from cputune.model import Change
-from cputune.store import Store, edited, parse
+from cputune.store import Store
 from tests.conftest import CommandLine
 from tests.unit.conftest import containers
 from tests.unit.test_cli import save

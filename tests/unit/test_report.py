@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from cputune import report
+from cputune.drafts import Moved, Outcome
 from cputune.model import UNLIMITED, CpuTune, Domain, Write
-from cputune.planner import Moved, Outcome
 from cputune.systemd import INFINITY, Unit
 from cputune.transaction.tasks import Record, Save, Tell, Tune
 from cputune.tune import SchedInfo

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from cputune import names as names_of_domains
 from cputune.errors import CpuTuneError, NoPermission, UsageError
+from cputune.form import Saved, check, edited, parse
 from cputune.host import Host
 from cputune.model import KNOB, MAX_QUOTA, UNLIMITED, Change, Domain
-from cputune.store import Saved, Store, check, edited, parse
+from cputune.store import Store
 
 WEB = Domain("lxc", "web", running=True, persistent=True)
 HEAD = "version: 1\ndomain: lxc:web\n"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from cputune.drafts import Job
 from cputune.host import Completed, Host
 from cputune.model import Change, Request
-from cputune.planner import Job
 from cputune.systemd import INFINITY
 from cputune.tune import Tuner
 from tests.conftest import CommandLine
