@@ -19,6 +19,8 @@ from cputune.model import WEIGHT, CpuTune
 
 INFINITY = (1 << 64) - 1
 _SUFFIXES = ("service", "scope", "slice", "socket", "mount", "swap")
+_SECONDS, _SECONDS_OF_A_USER = 30.0, 5.0
+"""For which a manager is waited for."""
 _MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
 _NOT_LABEL = re.compile(rb"[^A-Za-z0-9]|^[0-9]")
 _UNIT_CHAR = re.compile(rb"[A-Za-z0-9:_.@-]")
@@ -235,7 +237,8 @@ class Systemd:
 
     def _run(self, unit: Unit, argv: tuple[str, ...], other: int | None) -> Completed:
         try:
-            done = self.host.run(list(argv), user=other)
+            # A user's bus is his own: it need not answer at all.
+            done = self.host.run(list(argv), user=other, timeout=_SECONDS if other is None else _SECONDS_OF_A_USER)
         except PermissionError as error:
             raise NoPermission(
                 f"cannot tell the manager of user {other} of {unit.name}: {error.strerror or error}",

@@ -9,9 +9,11 @@ import signal
 import time
 from types import FrameType
 
+from cputune.errors import CpuTuneError
 from cputune.guard import service
 from cputune.guard.keeper import Keeper
 from cputune.locks import Keys
+from cputune.transaction import signals
 
 _KEYS = Keys(frozenset(("guard",)))
 
@@ -29,6 +31,7 @@ class Loop:
     def run(self) -> None:
         """Until it is ended. Raises Busy where there is another guard, CpuTuneError where it cannot begin."""
         self._catch_signals()
+        signals.keep_pending()
         # The command line lives too short for it; this does not.
         gc.enable()
         with self.keeper.tuner.tools.locks.hold(_KEYS, 0):
@@ -39,6 +42,10 @@ class Loop:
             while not self._ended:
                 self._turn()
             service.notify("STOPPING=1")
+
+    def _go_on(self, message: str) -> None:
+        self.keeper.log(service.ERROR, f"{message}; looking at everything", action="failed")
+        self.keeper.look_again()
 
     def _catch_signals(self) -> None:
         signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
@@ -61,9 +68,14 @@ class Loop:
         if self._reload:
             self._reload = False
             service.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-            self.keeper.begin()
+            self.keeper.reload()
             service.notify("READY=1")
-        self.keeper.step()
+        try:
+            self.keeper.step()
+        except CpuTuneError as error:
+            self._go_on(error.message)
+        except Exception as error:  # a mistake of ours, or something odd: a guard that goes on is better than none
+            self._go_on(f"{type(error).__name__}: {error}")
         summary = self.keeper.summary()
         states = [
             *(["WATCHDOG=1"] if beat is not None else []),

@@ -13,6 +13,8 @@ from typing import NamedTuple
 from cputune.cgroup import Cgroups
 from cputune.guard.inotify import CREATE, DELETE, IGNORED, ISDIR, MODIFY, OVERFLOW, Inotify
 
+_BUFFERS = 32
+"""Read at once."""
 _MASK = CREATE | DELETE | MODIFY
 
 
@@ -22,6 +24,7 @@ class Seen(NamedTuple):
     made: list[str]
     """Cgroups, each after those above it."""
     gone: list[str]
+    """Those that went away; one by the same name may be among the others."""
     written: list[tuple[str, str]]
     """Cgroup and file."""
     lost: bool = False
@@ -77,7 +80,10 @@ class Tree:
         written: dict[tuple[str, str], None] = {}
         others: dict[tuple[str, str], None] = {}
         lost = False
-        while events := self.queue.read():
+        for _ in range(_BUFFERS):  # others have their turn, too
+            events = self.queue.read()
+            if not events:
+                break
             for watch, mask, name in events:
                 if mask & OVERFLOW:
                     lost = True
@@ -93,7 +99,6 @@ class Tree:
                     top, parent = self._watched[watch]
                     cgroup = f"{parent}/{name}"
                     if mask & CREATE:
-                        gone.pop(cgroup, None)
                         made.update(dict.fromkeys(self._enter(top, cgroup, own=True)))
                     elif mask & DELETE:
                         made.pop(cgroup, None)
@@ -130,6 +135,8 @@ class Tree:
             if before != watch:  # of one that was there by that name
                 self._drop(before)
                 self.queue.remove(before)
+            if self._watched.get(watch) not in (None, (top, one)):
+                self._drop(watch)  # it has another name by now
             self._watched[watch] = (top, one)
             self._numbers[top, one] = watch
             if counts:
@@ -138,8 +145,8 @@ class Tree:
         return found
 
     def _drop(self, watch: int) -> None:
-        place = self._watched.pop(watch)
-        if self._numbers.get(place) == watch:
+        place = self._watched.pop(watch, None)
+        if place and self._numbers.get(place) == watch:
             del self._numbers[place]
 
     def _leave(self, top: str, cgroup: str) -> None:

@@ -81,6 +81,9 @@ def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
                 except Unreadable:
                     return None
                 container = Container(namespace, id_, spec or {})
+                path = str(field(container.spec, "linux", "cgroupsPath") or "")
+                if "/" in path and not oci_place.outer(cgroup).endswith(path):
+                    continue
                 if container.annotation("container-type") != "sandbox":
                     return running(_domain(site, folder, container, cgroup))
     return None

@@ -75,9 +75,9 @@ def domains(site: Cgroups) -> Iterator[Domain]:
 def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
     """The container whose cgroup this is, from the moment at which it is made: no record says yet that it runs."""
     id_ = oci_place.id_in(cgroup)
-    for daemon in daemons(site) if id_ else ():
+    for daemon in _daemons(site) if id_ else ():
         container = Container(daemon, id_)
-        if site.host.exists(container.folder):
+        if oci_place.is_theirs(site, oci_place.outer(cgroup), daemon.user) and site.host.exists(container.folder):
             try:
                 return running(_domain(site, container, cgroup))
             except Unreadable:
@@ -101,17 +101,24 @@ def of_domain(site: Cgroups, domain: Domain) -> Container | None:
 
 def daemons(site: Cgroups) -> list[Daemon]:
     """Root's daemon, those of the users, and those of root that run with a data root of their own."""
+    return list(_daemons(site))
+
+
+def _daemons(site: Cgroups) -> Iterator[Daemon]:
+    """The same, root's own first, since it takes less to find."""
     root = _configured(site, "/etc/docker/daemon.json") or DATA_ROOT
     found = {root: Daemon(root, "", "/run/docker.sock")}
+    yield found[root]
     for words in _running_daemons(site):
         data = _option(words, "--data-root", "-g") or _configured(site, _option(words, "--config-file")) or root
         if data not in found:
             found[data] = Daemon(data, f"{data}/", _socket(words))
+            yield found[data]
     for user in active(site):
         data = _configured(site, f"{user.home}/.config/docker/daemon.json") or f"{user.home}/.local/share/docker"
         if data not in found and site.host.is_dir(data) and is_theirs(site, data, user):
             found[data] = Daemon(data, user.prefix, f"{user.run}/docker.sock", user)
-    return list(found.values())
+            yield found[data]
 
 
 def _domains(site: Cgroups, name: str, wanted: Callable[[Container, str], bool]) -> Iterator[Domain]:

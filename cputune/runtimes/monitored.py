@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from cputune.cgroup import Cgroups
 from cputune.errors import NoSuchDomain
+from cputune.runtimes import oci_place
 
 _PAYLOAD = re.compile(r"(?:/.*)?/(?:lxc\.payload[./]|lxc/)(?=([^/]+))(?:(.+)-[0-9]+|[^/]+)")
 _SOCKET = re.compile(r" @(/.*)/([^/]+)/command$")
@@ -37,7 +38,20 @@ def place(site: Cgroups, lxcpath: str, name: str) -> tuple[int, str] | None:
     """The pid of a container's init, the child of its monitor, and the container's own cgroup."""
     init = _init(site, lxcpath, name)
     payload = _payload(site, init, name, lxcpath) if init else None
-    return (init, payload) if init and payload else None
+    return (init, payload) if init and payload and _may_be_theirs(site, payload, lxcpath) else None
+
+
+def _may_be_theirs(site: Cgroups, cgroup: str, lxcpath: str) -> bool:
+    """Whether a container of whoever has this directory can be in a cgroup: what a user says is believed of his own."""
+    owner = _owner(site, lxcpath)
+    return owner in (0, site.host.uid) or oci_place.is_of_user(site, cgroup, owner)
+
+
+def _owner(site: Cgroups, path: str) -> int:
+    """Who a directory belongs to, or who could make it."""
+    while (owner := site.host.owner(path)) is None and path not in ("", "/"):
+        path = path.rpartition("/")[0] or "/"
+    return owner or 0
 
 
 def _init(site: Cgroups, lxcpath: str, name: str) -> int | None:
@@ -67,7 +81,7 @@ def _is_monitor(site: Cgroups, pid: str, lxcpath: str, name: str) -> bool:
     if command.replace("\0", " ").rstrip() != f"[lxc monitor] {lxcpath} {name}":
         return False
     # Anybody can call his process so: it has to belong to whoever the containers there belong to.
-    return site.host.owner(lxcpath) in (None, site.host.owner(f"/proc/{pid}"))
+    return _owner(site, lxcpath) == site.host.owner(f"/proc/{pid}")
 
 
 def _parent(site: Cgroups, pid: str) -> str:

@@ -47,7 +47,7 @@ def at(site: Cgroups, pid: int, cgroup: str, *, crun: bool, user: User | None) -
         return None
     if not f"{path}/".startswith(f"{cgroup}/"):
         return _none_of_its_own(path)
-    if user and not _is_of(site, cgroup, user):
+    if user and not is_of_user(site, cgroup, user.uid):
         return Place(None, None, obstacle=f"its cgroup {cgroup} does not belong to user {user.uid}")
     inner = f"{cgroup}/{_INNER}"
     if crun and cgroup.endswith(".scope") and f"{path}/".startswith(f"{inner}/"):
@@ -63,7 +63,7 @@ def made(site: Cgroups, cgroup: str, names: tuple[str, ...], *, crun: bool, user
     cgroup = outer(cgroup)
     if cgroup.rpartition("/")[2] not in names:
         return None
-    if user and not _is_of(site, cgroup, user):
+    if not is_theirs(site, cgroup, user):
         return None
     if not (crun and cgroup.endswith(".scope")):
         return Place(cgroup, cgroup)
@@ -83,11 +83,16 @@ def id_in(cgroup: str) -> str:
     return match[1] if match else ""
 
 
-def _is_of(site: Cgroups, cgroup: str, user: User) -> bool:
+def is_theirs(site: Cgroups, cgroup: str, user: User | None) -> bool:
+    """Whether only a container's owner can have made its cgroup: else anybody could make one that is called so."""
+    if user:
+        return is_of_user(site, cgroup, user.uid)
+    return site.host.owner(site.directory(cgroup)) in (0, site.host.uid)
+
+
+def is_of_user(site: Cgroups, cgroup: str, uid: int) -> bool:
     """Whether only this user, or root, can have made the cgroup."""
-    return cgroup.startswith(f"/user.slice/user-{user.uid}.slice/") or (
-        site.host.owner(site.directory(cgroup)) == user.uid
-    )
+    return cgroup.startswith(f"/user.slice/user-{uid}.slice/") or site.host.owner(site.directory(cgroup)) == uid
 
 
 def _of_pid(site: Cgroups, pid: int) -> str | None:

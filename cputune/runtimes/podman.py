@@ -15,7 +15,7 @@ from cputune.model import Domain
 from cputune.runtimes import oci_place, oci_scale
 from cputune.runtimes.listing import paused, running
 from cputune.runtimes.oci_state import State, read_state
-from cputune.runtimes.records import Unreadable, load_list, text
+from cputune.runtimes.records import LARGEST, Unreadable, load_list, text
 from cputune.runtimes.users import MOST_OF_A_USER, User, active, is_theirs, meant
 from cputune.units import parse_integer
 
@@ -23,6 +23,7 @@ _SETTING = r'^\s*{}\s*=\s*"([^"]+)"'
 _ID = re.compile(r"[0-9a-f]{64}")
 _LISTS = ("containers.json", "volatile-containers.json")
 _MOST_LISTS_OF_A_USER = 8
+_LARGEST_OF_A_USER = 1 << 20
 _POD = re.compile(r"libpod_pod_([0-9a-f]{64})")
 
 
@@ -84,6 +85,8 @@ def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
     """The container whose cgroup this is, from the moment at which it is made: no record says yet that it runs."""
     id_ = oci_place.id_in(cgroup)
     for storage in storages(site) if id_ else ():
+        if not oci_place.is_theirs(site, oci_place.outer(cgroup), storage.user):
+            continue
         try:
             found = next((entry for entry in _entries(site, storage) if entry.id == id_), None)
         except Unreadable:
@@ -126,7 +129,8 @@ def _entries(site: Cgroups, storage: Storage) -> Iterator[Entry]:
     lists = [(driver, file) for driver in drivers for file in _LISTS]
     for driver, file in lists[: _MOST_LISTS_OF_A_USER if storage.user else None]:
         try:
-            items = load_list(site, f"{storage.graph}/{driver}/{file}")
+            largest = _LARGEST_OF_A_USER if storage.user else LARGEST
+            items = load_list(site, f"{storage.graph}/{driver}/{file}", largest)
         except Unreadable:
             if storage.user is None:
                 raise

@@ -22,9 +22,9 @@ def load(site: Cgroups, path: str) -> dict[str, Any] | None:
     raise _not_one(site, path, "an object")
 
 
-def load_list(site: Cgroups, path: str) -> list[dict[str, Any]]:
-    """The objects in the list in a file; none where there is no file. Raises Unreadable."""
-    found = _parsed(site, path)
+def load_list(site: Cgroups, path: str, largest: int = LARGEST) -> list[dict[str, Any]]:
+    """The objects in the list in a file of at most so many bytes; none where there is no file. Raises Unreadable."""
+    found = _parsed(site, path, largest)
     if found is None:
         return []
     if isinstance(found, list):
@@ -32,9 +32,9 @@ def load_list(site: Cgroups, path: str) -> list[dict[str, Any]]:
     raise _not_one(site, path, "a list")
 
 
-def _parsed(site: Cgroups, path: str) -> Any:
+def _parsed(site: Cgroups, path: str, largest: int = LARGEST) -> Any:
     try:
-        text = site.host.read_regular(path, LARGEST)
+        text = site.host.read_regular(path, largest)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     except OSError as error:

@@ -8,6 +8,13 @@ from contextlib import contextmanager
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _done = False
+_kept = False
+
+
+def keep_pending() -> None:
+    """From now on no signal is dropped: this process goes on after a transaction, and its handlers only take note."""
+    global _kept
+    _kept = True
 
 
 def all_done(done: bool) -> None:
@@ -39,5 +46,5 @@ def uninterrupted() -> Iterator[None]:
             yield
         finally:
             # What came meanwhile asks for what is happening already, and must not hide how it ended.
-            while pending := signal.sigpending() & set(_SIGNALS):
+            while not _kept and (pending := signal.sigpending() & set(_SIGNALS)):
                 signal.sigwait(pending)

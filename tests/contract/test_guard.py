@@ -108,13 +108,13 @@ class Guarded:
     def pass_time(self) -> None:
         """As if all domains had started long ago."""
         assert self.keeper
-        self.keeper._started.clear()
-        self.keeper._suspects.clear()
+        self.keeper.book.started.clear()
+        self.keeper.book.suspects.clear()
 
     def calm(self) -> None:
         """Let it look at all that seemed suspicious so far."""
         deadline = time.monotonic() + 0.2
-        self.until(lambda: time.monotonic() > deadline and not (self.keeper and self.keeper._suspects))
+        self.until(lambda: time.monotonic() > deadline and not (self.keeper and self.keeper.book.suspects))
 
 
 @pytest.fixture
@@ -171,11 +171,11 @@ def test_a_container_that_comes_back_under_its_name_and_one_that_a_pattern_fits(
     first = guarded.start("web", 1)
     guarded.until(lambda: guarded.quota(first) == 50000)
     guarded.lab.remove(first)
-    guarded.until(lambda: not guarded.keeper._known)  # type: ignore[union-attr]
+    guarded.until(lambda: not guarded.keeper.book.known)  # type: ignore[union-attr]
     again, other = guarded.start("web", 2), guarded.start("web-7", 3)
     guarded.until(lambda: (guarded.quota(again), guarded.quota(other)) == (50000, 20000))
     alien = guarded.start("cache", 4)
-    guarded.until(lambda: not guarded.keeper._unknown and not guarded.keeper._late)  # type: ignore[union-attr]
+    guarded.until(lambda: not guarded.keeper.starts.unknown and not guarded.keeper.starts.late)  # type: ignore[union-attr]
     assert guarded.lab.state(alien).cpus is None
 
 
@@ -183,7 +183,7 @@ def test_what_is_saved_while_the_guard_runs_counts_from_the_next_start(guarded: 
     cgroup = guarded.start("web", 1)
     guarded.has_started("web", cgroup)
     keeper = guarded.begin()  # there is no directory of configurations so far
-    guarded.until(lambda: not keeper._unknown)
+    guarded.until(lambda: not keeper.starts.unknown)
     guarded.save("docker:web", quota=50000)
     guarded.save("docker:db-*", quota=30000)
     other = guarded.start("db-1", 2)
@@ -280,7 +280,7 @@ def test_what_only_set_has_put_there_is_kept_too(guarded: Guarded) -> None:
     guarded.has_started("web", cgroup)
     guarded.begin(enforce=True)
     guarded.set("docker:web", "live", quota=70000)
-    guarded.until(lambda: guarded.keeper._known)  # type: ignore[union-attr]
+    guarded.until(lambda: guarded.keeper.book.known)  # type: ignore[union-attr]
     guarded.lab.put(cgroup, quota=90000)
     guarded.until(lambda: guarded.quota(cgroup) == 70000)
 
@@ -326,7 +326,7 @@ def test_while_another_cputune_works_on_a_domain_it_is_no_drift(guarded: Guarded
             guarded.lab.put(cgroup, quota=90000)
             time.sleep(1000)
     try:
-        guarded.until(lambda: guarded.keeper._suspects)  # type: ignore[union-attr]
+        guarded.until(lambda: guarded.keeper.book.suspects)  # type: ignore[union-attr]
         deadline = time.monotonic() + 1
         guarded.until(lambda: time.monotonic() > deadline)
         assert guarded.quota(cgroup) == 90000

@@ -1,0 +1,70 @@
+"""What the guard knows of the domains that it keeps. Nothing here is read from anywhere or written."""
+
+from __future__ import annotations
+
+from cputune.guard.fights import Fights
+from cputune.model import Domain
+
+STARTING = 5.0
+"""Seconds for which what a runtime writes is a part of the start: it sets its own values last."""
+
+
+class Book:
+    """By domain, RUNTIME:NAME; what went away is forgotten. Times are seconds of the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Domain] = {}
+        """What is kept, by each of its cgroups."""
+        self.records: dict[str, object] = {}
+        """The newest record of what cputune put into force that the guard knows of: another one is somebody else's."""
+        self.started: dict[str, float] = {}
+        self.suspects: dict[str, float] = {}
+        """What is to be compared, and when."""
+        self.doubtful: set[str] = set()
+        """What a runtime may have changed which has not taken it down so far."""
+        self.reported: dict[str, list[str]] = {}
+        self.fights = Fights()
+
+    def keep(self, domain: Domain) -> None:
+        """Know the domain's cgroups as its own."""
+        for seat in domain.seats():
+            before = self.known.get(seat.cgroup)
+            self.known[seat.cgroup] = domain
+            if before and before.qualified != domain.qualified:
+                self._leave(before)
+
+    def domain(self, name: str) -> Domain | None:
+        """A domain that is kept."""
+        return next((domain for domain in self.known.values() if domain.qualified == name), None)
+
+    def names(self) -> set[str]:
+        """All that are kept."""
+        return {domain.qualified for domain in self.known.values()}
+
+    def forget(self, cgroup: str) -> Domain | None:
+        """A cgroup is gone; the domain, where that was its last one."""
+        domain = self.known.pop(cgroup, None)
+        return domain if domain and self._leave(domain) else None
+
+    def _leave(self, domain: Domain) -> bool:
+        name = domain.qualified
+        if any(known.qualified == name for known in self.known.values()):
+            return False
+        for memory in (self.records, self.started, self.suspects, self.reported):
+            memory.pop(name, None)
+        self.doubtful.discard(name)
+        self.fights.forget(name)
+        return True
+
+    def is_starting(self, name: str, now: float) -> bool:
+        """Whether it started so recently that its runtime may still be at work."""
+        return now - self.started.get(name, -STARTING) < STARTING
+
+    def peace(self) -> None:
+        """Begin anew with all: what was left alone, and what was reported."""
+        self.fights = Fights()
+        self.reported.clear()
+
+    def suspect_all(self, now: float) -> None:
+        """Let all be compared."""
+        self.suspects.update(dict.fromkeys(self.names(), now))

@@ -1,0 +1,148 @@
+"""What the guard does where something else is in force than cputune put there: reports it, or puts it back."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from cputune import memory
+from cputune.drafts import Job
+from cputune.drift import SOMEBODY, Facts, explain, text
+from cputune.errors import CpuTuneError
+from cputune.guard import service
+from cputune.guard.starts import LAST_LOOK
+from cputune.locks import Busy, keys_of
+from cputune.model import Change, Domain, Request
+from cputune.reasons import facts_of
+from cputune.report import words
+
+if TYPE_CHECKING:
+    from cputune.drift import Difference
+    from cputune.guard.book import Book
+    from cputune.guard.service import Log
+    from cputune.guard.starts import Starts
+    from cputune.tune import Tuner
+
+KNOB_FILES = frozenset(
+    (
+        "cpu.max", "cpu.max.burst", "cpu.weight", "cpu.weight.nice", "cpu.idle",
+        "cpu.shares", "cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.cfs_burst_us",
+    )
+)  # fmt: skip
+_SETTLED = 0.05
+"""Seconds after a write: whoever changes several knobs has done so by then."""
+_REMEMBERED = 1.0
+"""Seconds after which a runtime has taken down what it changed."""
+_BUSY = 1.0
+"""Seconds until one that another cputune works on is looked at again."""
+
+
+class Drifts:
+    """Of all domains in the book; with `enforce` they are put back."""
+
+    def __init__(self, tuner: Tuner, starts: Starts, book: Book, log: Log, *, enforce: bool) -> None:
+        self.tuner = tuner
+        self.site = tuner.site
+        self.starts = starts
+        self.book = book
+        self.log = log
+        self.enforce = enforce
+
+    def written(self, cgroup: str, file: str) -> None:
+        """Somebody, perhaps cputune itself, has written a file of a cgroup."""
+        domain = self.book.known.get(cgroup) if file in KNOB_FILES else None
+        if domain:
+            now = time.monotonic()
+            wait = 0.0 if self.book.is_starting(domain.qualified, now) else _SETTLED
+            self.book.suspects[domain.qualified] = now + wait
+
+    def go_on(self) -> None:
+        """Compare those that are due, until one takes longer or all are done."""
+        begun = time.monotonic()
+        for name in [name for name, due in self.book.suspects.items() if due <= begun]:
+            self._examine(name)
+            if time.monotonic() - begun > _SETTLED:
+                return  # new ones may have started: they come first
+
+    def _examine(self, name: str) -> None:
+        """Compare a domain with what cputune put there, while no other cputune works on it."""
+        self.book.suspects.pop(name, None)
+        domain, now = self.book.domain(name), time.monotonic()
+        if domain is None:
+            return
+        try:
+            with self.tuner.serialised(lambda _: keys_of(self.site, [domain])):
+                found, change = self._differences(domain)
+        except CpuTuneError as error:
+            if self.site.exists(domain.limit or ""):  # else its end is an event, too
+                self.book.suspects[name] = now + (_BUSY if isinstance(error, Busy) else LAST_LOOK)
+            return
+        last_look = self.book.started.get(name, now - LAST_LOOK) + LAST_LOOK
+        if now < last_look:
+            self.book.suspects[name] = last_look
+        if not found:
+            self.book.reported.pop(name, None)
+            self.book.doubtful.discard(name)
+        elif self.book.is_starting(name, now):
+            self._put_back(domain, change, found, service.INFO)
+        else:
+            self._judge(domain, change, found)
+
+    def _differences(self, domain: Domain) -> tuple[list[Difference], Change]:
+        """What differs from what cputune put into force in this very cgroup, and that."""
+        applied = self.tuner.tools.state.applied(domain) if self.tuner.has_put(domain) else None
+        if applied is None:
+            return [], Change()
+        state = self.tuner.read(domain)
+        version = self.site.hierarchy.version
+        if not any(one.drift for one in explain(Facts(domain, version, state, applied=applied.change))):
+            return [], applied.change
+        facts = facts_of(self.tuner, domain, state, Change(), self.tuner.remembered(domain))
+        return [one for one in explain(facts) if one.drift], applied.change
+
+    def _judge(self, domain: Domain, change: Change, found: list[Difference]) -> None:
+        """Report what somebody else has changed, or put it back."""
+        name, writer, now = domain.qualified, found[0].cause, time.monotonic()
+        if writer.startswith(SOMEBODY) and memory.of(domain) and name not in self.book.doubtful:
+            # A runtime writes to the kernel first, and what it remembers a moment later.
+            self.book.doubtful.add(name)
+            self.book.suspects[name] = now + _REMEMBERED
+            return
+        self.book.doubtful.discard(name)
+        lines = [text(one) for one in found]
+        if self.enforce and self.book.fights.may_go_on(name, writer, now):
+            self._put_back(domain, change, found, service.WARNING)
+        elif lines != self.book.reported.get(name):
+            self.book.reported[name] = lines
+            if self.enforce and self.book.fights.is_over(name):
+                why = f"left alone, being changed back again and again: cputune apply {name}"
+                self._report(domain, found, why, "left-alone", service.ERROR)
+            else:
+                self._report(domain, found, "not put back", "reported", service.WARNING)
+
+    def _put_back(self, domain: Domain, change: Change, found: list[Difference], priority: int) -> None:
+        try:
+            self.tuner.change([Job(domain, Request(change), "live")], enter=False)
+        except Busy:
+            self.book.suspects[domain.qualified] = time.monotonic() + _BUSY
+            return
+        except CpuTuneError as error:
+            if self.site.exists(domain.limit or ""):
+                self.starts.complain(domain, f"{found[0].cause}; not put back", error)
+            return
+        self.starts.note(domain)
+        self.book.reported.pop(domain.qualified, None)
+        self._report(domain, found, "put back", "repaired", priority)
+
+    def _report(self, domain: Domain, found: list[Difference], what: str, action: str, priority: int) -> None:
+        for one in found:
+            self.log(
+                priority,
+                f"{domain.qualified}: {text(one)}: {what}",
+                domain=domain.qualified,
+                action=action,
+                key=one.key,
+                applied=words(one.key, one.applied),
+                live=words(one.key, one.live),
+                cause=one.cause,
+            )

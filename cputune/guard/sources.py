@@ -1,0 +1,98 @@
+"""Where the guard learns of domains: the saved configurations, the records of what is in force, the runtimes' lists."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from cputune import runtimes
+from cputune.errors import CpuTuneError
+from cputune.guard import service
+from cputune.guard.inotify import CREATE, DELETE, MODIFY, MOVED_TO
+from cputune.guard.saved import Configurations
+from cputune.model import Domain
+from cputune.names import name_of
+from cputune.runtimes import libvirt
+from cputune.systemd import unit_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cputune.guard.service import Log
+    from cputune.guard.tree import Tree
+    from cputune.tune import Tuner
+
+_FILES = CREATE | MOVED_TO | DELETE | MODIFY
+
+
+class Sources:
+    """Of one host."""
+
+    def __init__(self, tuner: Tuner, tree: Tree, log: Log) -> None:
+        self.tuner = tuner
+        self.tree = tree
+        self.log = log
+        self.saved = Configurations(self._complain)
+        self.wanted: tuple[str, ...] = ()
+        """The runtimes that anything is saved for."""
+        self._folders: set[str] = set()
+
+    @property
+    def records(self) -> str:
+        """The folder of the records."""
+        return self.tuner.tools.state.records
+
+    def renew(self) -> set[str]:
+        """Read what was saved since, and watch what folders there are; those that are new."""
+        store = self.tuner.store()
+        there = set()
+        for folder in (store.directory, self.records):
+            self.tree.watch(folder, _FILES)
+            own = (os.path.join(folder, runtime) for runtime in runtimes.RUNTIMES)
+            there |= {path for path in own if os.path.isdir(path)}
+        for path in there:
+            self.tree.watch(path, _FILES)
+        new, self._folders = there - self._folders, there
+        self.saved.renew(store)
+        self.wanted = tuple(runtime for runtime in runtimes.PERSISTENT if runtime in self.saved.runtimes)
+        return new
+
+    def _complain(self, what: str, error: CpuTuneError) -> None:
+        """A configuration that cannot be read counts as none."""
+        self.log(service.ERROR, f"{what}: {error.message}", domain=what, action="unreadable")
+
+    def owner(self, cgroup: str) -> Domain | None:
+        """The domain whose own cgroup this is; of several, the first that something is saved for."""
+        owners = runtimes.of_cgroup(self.tuner.site, cgroup, self.wanted)
+        return next((domain for domain in owners if self.saved.of(domain).named()), None)
+
+    def find(self, runtime: str, name: str) -> Domain | None:
+        """A domain that runs, with its cgroup to itself by now."""
+        try:
+            domain = self.tuner.find(f"{runtime}:{name}")
+        except CpuTuneError:
+            return None
+        return domain if _is_settled(domain) else None
+
+    def listed(self) -> Iterator[Domain]:
+        """All running domains that something is saved for or in force in, as far as lists and records tell."""
+        recorded = self.tuner.tools.state.recorded()
+        of = {runtime for runtime, _ in recorded} | set(self.wanted)
+        listing = tuple(runtime for runtime in runtimes.RUNTIMES if runtime in of)
+        try:
+            yield from filter(_is_settled, runtimes.domains(self.tuner.site, listing) if listing else ())
+        except CpuTuneError as error:
+            self.log(service.ERROR, error.message)
+        for runtime, file in recorded:
+            name = name_of(file)
+            if runtime in runtimes.BY_PREFIX_ONLY and name is not None and (domain := self.find(runtime, name)):
+                yield domain
+
+
+def _is_settled(domain: Domain) -> bool:
+    """Whether a domain runs in a cgroup of its own: at first, its processes are where whoever starts them is."""
+    if not domain.running or domain.limit is None:
+        return False
+    if domain.runtime == "libvirt":
+        return libvirt.is_ready(domain)
+    return domain.runtime not in ("lxc", "incus", "lxd") or unit_of(domain.limit) is None
