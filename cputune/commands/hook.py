@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+from types import FrameType
 
 import click
 
 from cputune import hooks
-from cputune.errors import CpuTuneError, UsageError
+from cputune.errors import CpuTuneError, Interrupted, UsageError
 from cputune.params import make_tuner
 
+_SECONDS = 10.0
 EPILOG = """\b
 Try: cputune hook install podman
      cputune hook install systemd nginx.service
@@ -18,10 +22,14 @@ Try: cputune hook install podman
      cputune hook remove lxc"""
 
 
-@click.command(epilog=EPILOG, short_help="Have runtimes call cputune before a container's first instruction.")
+@click.command(
+    epilog=EPILOG,
+    context_settings={"ignore_unknown_options": True},  # a runtime may call a domain anything
+    short_help="Have runtimes call cputune before a container's first instruction.",
+)
 @click.argument("action", type=click.Choice(("install", "remove", "show", "run")), metavar="ACTION")
 @click.argument("runtime", type=click.Choice(hooks.RUNTIMES), required=False, metavar="[RUNTIME]")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, type=click.UNPROCESSED, metavar="[NAME]...")
 @click.pass_context
 def command(ctx: click.Context, action: str, runtime: str | None, names: tuple[str, ...]) -> None:
     """Have a runtime put what is saved for a container into force when it starts it: earlier than the guard, which
@@ -56,7 +64,27 @@ def _run(ctx: click.Context, runtime: str, arguments: tuple[str, ...]) -> None:
     log = Log()
     tuner = make_tuner(ctx)
     tuner.tools.say = lambda _: None
+    _hurry()
     try:
-        started(tuner, runtime, arguments, own_environment(), lambda: sys.stdin.read(1 << 20))
+        started(tuner, runtime, arguments, own_environment(), _stdin)
     except CpuTuneError as error:  # the container starts all the same
         log(ERROR, f"hook of {runtime}: {error.message}", action="failed")
+    except (Exception, Interrupted) as error:
+        log(ERROR, f"hook of {runtime}: {type(error).__name__}: {error}", action="failed")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _stdin() -> str:
+    return sys.stdin.buffer.read(1 << 20).decode("utf-8", "surrogateescape")
+
+
+def _hurry() -> None:
+    """The container waits for us: what takes too long is put back, and what takes longer still is left to others."""
+
+    def too_long(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+        raise Interrupted(number)
+
+    signal.signal(signal.SIGALRM, too_long)
+    signal.setitimer(signal.ITIMER_REAL, _SECONDS, _SECONDS)

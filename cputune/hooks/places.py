@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -47,7 +48,7 @@ def places(host: Host, runtime: str, names: tuple[str, ...], program: tuple[str,
 
     Raises UsageError where names are missing, or there are too many.
     """
-    call = (*program, *_MARK.split(), runtime)
+    call = _shell((*program, *_MARK.split(), runtime))
     if runtime in ("podman", "libvirt") and names:
         raise UsageError(f"the hook of {runtime} is for all its containers", f"cputune hook install {runtime}")
     if runtime in ("runc", "crun", "systemd") and not names:
@@ -60,10 +61,16 @@ def places(host: Host, runtime: str, names: tuple[str, ...], program: tuple[str,
             _own(LIBVIRT, _script(call), mode=0o755, then=("systemctl", "try-reload-or-restart", "libvirtd.service"))
         ]
     if runtime == "lxc":
-        return [_line(path, f"lxc.hook.start-host = {' '.join(call)}") for path in _of_lxc(host, names)]
+        # LXC has a shell run the line, with words of its own behind it.
+        return [_line(path, f"lxc.hook.start-host = {call}; true") for path in _of_lxc(host, names)]
     if runtime == "systemd":
-        return [_drop_in(name, call) for name in names]
+        return [_drop_in(name, shlex.join((*program, *_MARK.split(), runtime))) for name in names]
     return [_entry(os.path.join(os.path.abspath(name), "config.json"), call) for name in names]
+
+
+def _shell(call: tuple[str, ...]) -> str:
+    """A line for a shell that is always true: a container starts whether cputune is there or not, whatever it says."""
+    return f"[ ! -x {shlex.quote(call[0])} ] || {shlex.join(call)} || :"
 
 
 def installed(host: Host, runtime: str) -> Iterator[str]:
@@ -75,7 +82,7 @@ def installed(host: Host, runtime: str) -> Iterator[str]:
         "systemd": [f"{UNITS}/{folder}/{DROP_IN}" for folder in host.names(UNITS) if folder.endswith(".d")],
     }
     for path in candidates.get(runtime, ()):
-        if f"{_MARK}{runtime}" in (host.read_regular_or_none(path) or "").replace('", "', " "):
+        if f"{_MARK}{runtime}" in (host.read_regular_or_none(path) or ""):
             yield path
 
 
@@ -91,17 +98,23 @@ def _of_podman(host: Host) -> str:
     return f"{found[1] if found else PODMAN}/cputune.json"
 
 
-def _podman(call: tuple[str, ...]) -> str:
+def _oci(call: str) -> dict[str, Any]:
+    """A hook as OCI runtimes have it."""
+    return {"path": "/bin/sh", "args": ["sh", "-c", call]}
+
+
+def _podman(call: str) -> str:
     """oci-hooks(5)."""
     import json
 
-    hook = {"path": call[0], "args": list(call)}
+    hook = _oci(call)
     return json.dumps({"version": "1.0.0", "hook": hook, "when": {"always": True}, "stages": ["createRuntime"]}) + "\n"
 
 
-def _script(call: tuple[str, ...]) -> str:
+def _script(call: str) -> str:
     """https://libvirt.org/hooks.html"""
-    return f'#!/bin/sh\n# Installed by cputune hook install libvirt.\nexec {" ".join(call)} "$@"\n'
+    with_words = call.replace(" || :", ' -- "$@" || :')
+    return f"#!/bin/sh\n# Installed by cputune hook install libvirt.\n{with_words}\n"
 
 
 def _of_lxc(host: Host, names: tuple[str, ...]) -> Iterator[str]:
@@ -129,18 +142,18 @@ def _line(path: str, line: str) -> Place:
     return Place(path, lambda text: f"{_MARK}lxc" in (text or ""), with_it, without)
 
 
-def _drop_in(unit: str, call: tuple[str, ...]) -> Place:
+def _drop_in(unit: str, call: str) -> Place:
     """A drop-in of a service's: systemd.unit(5). It runs in the unit's own cgroup, before its first command."""
     if not is_unit_name(unit):
         unit += ".service"
     if not is_component(unit) or not unit.endswith(".service"):
         raise UsageError(f"{printable(unit)} is not the name of a service", "systemctl list-units --type service")
     # +: as root, whoever the service runs as; -: a limit that cannot be is no reason not to start.
-    text = f"[Service]\nExecStartPre=-+{' '.join(call)} %n\n"
+    text = f"[Service]\nExecStartPre=-+{call} %n\n"
     return _own(f"{UNITS}/{unit}.d/{DROP_IN}", text, then=("systemctl", "daemon-reload"))
 
 
-def _entry(path: str, call: tuple[str, ...]) -> Place:
+def _entry(path: str, call: str) -> Place:
     """An entry in the configuration of an OCI bundle: the runtime specification's config.md, "POSIX-platform Hooks"."""
 
     def parsed(text: str | None) -> tuple[dict[str, Any], list[Any]]:
@@ -151,7 +164,7 @@ def _entry(path: str, call: tuple[str, ...]) -> Place:
             hooks = config.setdefault("hooks", {}).setdefault("createRuntime", [])
             if not isinstance(hooks, list):
                 raise TypeError
-            rest = [hook for hook in hooks if _MARK.split() != list(hook.get("args", ()))[-3:-1]]
+            rest = [hook for hook in hooks if _MARK not in str(hook.get("args"))]
         except (ValueError, AttributeError, TypeError) as error:
             raise WrongState(f"{path} is not the configuration of a bundle", f"head -c 300 {path}") from error
         return config, rest
@@ -162,7 +175,7 @@ def _entry(path: str, call: tuple[str, ...]) -> Place:
         if text is None:
             raise from_os_error(FileNotFoundError(2, os.strerror(2)), f"read {path}")
         config, rest = parsed(text)
-        config["hooks"]["createRuntime"] = [*rest, {"path": call[0], "args": list(call)}]
+        config["hooks"]["createRuntime"] = [*rest, _oci(call)]
         return json.dumps(config, indent=4) + "\n"
 
     def without(text: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from cputune.hooks.places import Place, installed, places
 from cputune.hooks.starting import started
 from cputune.tune import Tuner
 from tests.conftest import CommandLine
-from tests.fakekernel import FakeKernel
+from tests.fakekernel import FakeKernel, Kernel
 from tests.unit.test_cli import save
 
 CALL = ("/usr/bin/cputune",)
@@ -22,12 +24,17 @@ def place(host: FakeKernel, runtime: str, *names: str) -> Place:
     return places(host, runtime, names, CALL)[0]
 
 
+def called(runtime: str) -> str:
+    """What a shell is to run: true, whatever comes of it."""
+    return f"[ ! -x /usr/bin/cputune ] || /usr/bin/cputune hook run {runtime} || :"
+
+
 def test_podmans_hook_is_a_file_that_podman_reads(v2: FakeKernel) -> None:
     hook = place(v2, "podman")
     assert hook.path == "/usr/share/containers/oci/hooks.d/cputune.json"
     assert json.loads(hook.installed(None)) == {
         "version": "1.0.0",
-        "hook": {"path": "/usr/bin/cputune", "args": ["/usr/bin/cputune", "hook", "run", "podman"]},
+        "hook": {"path": "/bin/sh", "args": ["sh", "-c", called("podman")]},
         "when": {"always": True},
         "stages": ["createRuntime"],
     }
@@ -39,7 +46,9 @@ def test_podmans_hook_is_a_file_that_podman_reads(v2: FakeKernel) -> None:
 def test_libvirts_hook_is_a_program(v2: FakeKernel) -> None:
     hook = place(v2, "libvirt")
     assert (hook.path, hook.mode) == ("/etc/libvirt/hooks/lxc.d/cputune", 0o755)
-    assert hook.installed(None).endswith('\nexec /usr/bin/cputune hook run libvirt "$@"\n')
+    assert hook.installed(None).endswith(
+        '\n[ ! -x /usr/bin/cputune ] || /usr/bin/cputune hook run libvirt -- "$@" || :\n'
+    )
 
 
 def test_a_services_hook_is_a_drop_in(v2: FakeKernel) -> None:
@@ -57,7 +66,7 @@ def test_a_line_in_lxcs_configuration_comes_and_goes(v2: FakeKernel, text: str) 
     hook = place(v2, "lxc", "web")
     assert hook.path == "/var/lib/lxc/web/config"
     with_it = hook.installed(text)
-    assert with_it.endswith("\nlxc.hook.start-host = /usr/bin/cputune hook run lxc\n"[0 if text else 1 :])
+    assert with_it.endswith(f"\nlxc.hook.start-host = {called('lxc')}; true\n"[0 if text else 1 :])
     assert with_it.startswith(text)
     assert hook.installed(with_it) == with_it
     assert (hook.has(text), hook.has(with_it), hook.has(None)) == (False, True, False)
@@ -85,8 +94,8 @@ def test_an_entry_in_a_bundle_comes_and_goes(v2: FakeKernel, runtime: str, confi
     text = json.dumps(config)
     with_it = hook.installed(text)
     assert json.loads(with_it)["hooks"]["createRuntime"][-1] == {
-        "path": "/usr/bin/cputune",
-        "args": ["/usr/bin/cputune", "hook", "run", runtime],
+        "path": "/bin/sh",
+        "args": ["sh", "-c", called(runtime)],
     }
     assert json.loads(hook.installed(with_it)) == json.loads(with_it)
     assert (hook.has(text), hook.has(with_it)) == (False, True)
@@ -153,6 +162,36 @@ def test_a_hook_ends_with_0_whatever_comes_of_it(v2: FakeKernel, cputune: Comman
     assert (status, out) == (0, "")
     assert err == "cputune: hook of systemd: systemd gives its hook the name of the domain\n"
     assert cputune(v2, "hook", "run", "systemd", "x.service").status == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "libvirt", "-x", "start", "begin", "-"),
+        ("run", "libvirt", "--", "--help", "started", "begin", "-"),
+        ("run", "crun"),
+        ("run", "lxc", "web", "lxc", "start-host"),
+        ("run",),
+    ],
+)
+def test_a_hook_takes_any_words(v2: FakeKernel, words: tuple[str, ...]) -> None:
+    lines = [sys.executable, "-m", "cputune", "--root", v2.root, "hook", *words]
+    for text in (b"", b"\xff\xfe{", b'{"id": "\xff", "pid": 1}'):
+        assert subprocess.run(lines, input=text, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_what_a_runtime_runs_is_true_whatever_cputune_says(tmp_path: Path, *, installed: bool) -> None:
+    program = tmp_path / "a path" / "cputune"
+    program.parent.mkdir()
+    if installed:
+        program.write_text('#!/bin/sh\necho "$@" >"$0.called"; exit 3\n')
+        program.chmod(0o755)
+    hook = json.loads(
+        places(FakeKernel(tmp_path / "host", Kernel(2)), "podman", (), (str(program),))[0].installed(None)
+    )
+    assert subprocess.run(hook["hook"]["args"], check=False).returncode == 0
+    assert Path(f"{program}.called").exists() is installed
 
 
 def test_hooks_are_not_for_a_host_elsewhere_and_need_a_runtime(v2: FakeKernel, cputune: CommandLine) -> None:
