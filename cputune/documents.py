@@ -75,13 +75,21 @@ def read_documents(path: str) -> list[tuple[str, str, Change]]:
     return found
 
 
+def _stands_alone(name: str, text: str, change: Change) -> bool:
+    """Whether a text between two lines --- is this configuration."""
+    if re.search(r"^(---|\.\.\.|%)", text, re.MULTILINE) or OTHER_BREAKS.search(text):
+        return False
+    try:
+        found = parse(name, text)
+    except CpuTuneError:
+        return False
+    return (found.domain, found.change) == (name, change)
+
+
 def documents(saved: list[tuple[str, Saved]]) -> str:
     """Configurations by RUNTIME:NAME as one text that `read_documents` reads."""
     texts = []
     for name, (_, text, change, domain) in saved:
-        alone = not re.search(r"^(---|\.\.\.|%)", text, re.MULTILINE) and not OTHER_BREAKS.search(text)
-        if not alone:
-            texts.append(written(name, change))
-        else:
-            texts.append((text if domain else f"domain: {quoted(name)}\n{text}").rstrip("\n") + "\n")
+        piece = (text if domain else f"domain: {quoted(name)}\n{text}").rstrip("\n") + "\n"
+        texts.append(piece if _stands_alone(name, piece, change) else written(name, change))
     return "---\n".join(texts)

@@ -72,12 +72,12 @@ def _cause(facts: Facts, key: str, put: Value, has: Value) -> tuple[str, bool]:
     if put is None:
         return "restarted since" if facts.restarted else "not put into force since it started, or was saved", True
     remembered, _ = wish(facts.remembered, comparable(facts.live), facts.domain, facts.version)
-    if getattr(remembered, key) == has:
+    if has is not None and getattr(remembered, key) == has:
         return f"{facts.domain.runtime} put back what it remembers", True
     for held in facts.held:
         if key == "quota" and _is_rounded(facts, put, has, held):
             return f"systemd rounded it, as it keeps it for {held.unit}", True
-        if getattr(held.state, key) == has:
+        if has is not None and getattr(held.state, key) == has:
             return f"systemd put back what it holds for {held.unit}", True
     if has is UNLIMITED or _DEFAULTS.get(key) == has:
         return f"{SOMEBODY} put back the kernel's default", True
@@ -103,10 +103,15 @@ def wish(change: Change, live: CpuTune, domain: Domain, version: int) -> tuple[C
     """What a change means for a domain, None for the knobs that it does not name; and what is wrong with it, if so."""
     if change.idle and live.idle:
         change = change._replace(shares=None, weight=None)  # an idle group has none
+    if live.idle and change.idle is None and (change.shares or change.weight):
+        change = change._replace(idle=False)  # to have a weight is not to be idle
+    if change.quota == MAX_QUOTA:
+        change = change._replace(quota=UNLIMITED)
     if not change.named():
         return CpuTune(), None
+    weighed = live._replace(idle=False) if change.idle is False else live
     try:
-        goal = goal_of(live, Request(change._replace(idle=None)), version, domain.scale, None, Change._fields)
+        goal = goal_of(weighed, Request(change._replace(idle=None)), version, domain.scale, None, Change._fields)
     except CpuTuneError as error:
         return CpuTune(idle=change.idle), error.message
     named = set(change.named()) | ({"shares", "weight"} if change.shares or change.weight else set())
@@ -155,7 +160,7 @@ def differences(what: str, wanted: Change, state: CpuTune, domain: Domain, versi
 
 def _moot(key: str, wanted: CpuTune, live: CpuTune) -> bool:
     """Without a limit the period means nothing, and systemd resets it."""
-    return key == "period" and live.quota is UNLIMITED and wanted.quota is UNLIMITED
+    return key == "period" and live.quota is UNLIMITED and wanted.quota in (UNLIMITED, None)
 
 
 def _word(value: object) -> str:

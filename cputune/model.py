@@ -172,6 +172,8 @@ class Domain(NamedTuple):
         if self.limit is None or self.weight is None:
             return CpuTune()
         limit = states[self.limit]
+        if self.mirrored and (outer := states[self.weight].cpus) is not None and outer < (limit.cpus or outer + 1):
+            limit = states[self.weight]  # both are to have the same: the tighter one counts
         return states[self.weight]._replace(**{key: getattr(limit, key) for key in BANDWIDTH})
 
     def seats(self) -> tuple[Seat, ...]:

@@ -133,7 +133,9 @@ class Planner:
             draft.note(f"shares are converted {guess}")
         applied = self.tools.state.applied(domain)
         if draft.forget:
-            draft.records += [Record(domain, None, applied)] if applied else []
+            # With nothing in it, it says that cputune was here: what a pattern has for it waits for its next start.
+            left = Applied(Change(), self.site.inode(domain.limit)) if domain.limit else None
+            draft.records += [Record(domain, left, applied)] if applied else []
         elif draft.tunes:
             kept = self._same_cgroup(domain, applied)
             draft.records.append(Record(domain, self._to_record(draft, kept), applied))
@@ -282,6 +284,11 @@ class Planner:
         change = merged(saved.change, draft.request, self._live_period(domain, draft.request))
         check(change, domain.qualified)
         draft.saved = change
+        if pattern and not change.named():
+            raise WrongState(
+                f"what is saved for {domain.qualified} is {domain.runtime}:{pattern}'s, and can be removed there alone",
+                f"cputune forget '{domain.runtime}:{pattern}'",
+            )
         if change != saved.change:
             text = edited(saved, domain.qualified, change) if change.named() else None
             draft.saves.append(Save(domain.qualified, saved.path, text, saved.text or None))

@@ -28,7 +28,7 @@ def facts_of(
         tuner.site.hierarchy.version,
         state,
         saved,
-        applied.change if applied and same else None,
+        applied.change if applied and same and applied.change.named() else None,
         applied is not None and not same,
         remembered,
     )

@@ -26,7 +26,7 @@ class Store:
 
     def path(self, domain: Domain) -> str:
         """The file of a domain."""
-        return os.path.join(self.directory, domain.runtime, file_name(domain.name) + SUFFIX)
+        return self.place(domain.qualified)
 
     def load(self, domain: Domain) -> Saved:
         """The configuration of a domain; an empty one where there is no file.
@@ -91,6 +91,11 @@ class Store:
                 sync_folder(os.path.dirname(path))
         except OSError as error:
             raise from_os_error(error, f"save {path}") from error
+
+    def place(self, name: str) -> str:
+        """The file of a domain by RUNTIME:NAME: of another one that says it is, the name is wrong."""
+        runtime, _, own = name.partition(":")
+        return os.path.join(self.directory, runtime, file_name(own) + SUFFIX)
 
     def names(self) -> Iterator[tuple[str, str]]:
         """RUNTIME:NAME and path of every file, sorted; a name too long for a file name is in the file itself."""

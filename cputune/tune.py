@@ -30,7 +30,8 @@ from cputune.model import (
     Request,
     Source,
 )
-from cputune.names import check, printable
+from cputune.names import check, is_pattern, printable
+from cputune.systemd import is_unit_name
 from cputune.transaction import Tools, perform
 from cputune.units import nearest_weight, shares_of_weight
 
@@ -265,7 +266,7 @@ class Tuner:
 
         applied = self.tools.state.applied(domain) if live and self.has_put(domain) else None
         saved = self.store().load(domain)
-        if not saved.text and applied is None:
+        if not saved.text and not (applied and applied.change.named()):
             what = "saved or in force" if live else "saved"
             raise WrongState(f"nothing is {what} for {domain.qualified}", "cputune status --config")
         before = without_us(applied.found, self.remembered(domain)) if applied else Change()
@@ -276,9 +277,14 @@ class Tuner:
 
         Raises UsageError for what is no such name, WrongState where something else is saved and not to be replaced.
         """
+        from cputune.form import written
         from cputune.importing import planned
 
         domains = [named_domain(name) for name, _, _ in wanted]
+        wanted = [
+            (domain.qualified, text if name == domain.qualified else written(domain.qualified, change), change)
+            for domain, (name, text, change) in zip(domains, wanted, strict=True)
+        ]
         keys = keys_of(self.site, domains)
         if dry_run:
             return planned(self.store(), domains, wanted, replace=replace)
@@ -319,6 +325,8 @@ def named_domain(name: str) -> Domain:
             f"{printable(name)} is no domain that something can be saved for",
             f"write RUNTIME:NAME; runtimes: {', '.join(runtimes.PERSISTENT)}",
         )
+    if runtime == "systemd" and not is_unit_name(own) and not is_pattern(own):
+        own += ".service"  # as `find` takes it
     return Domain(runtime, own, running=False, persistent=True)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
+from cputune.errors import Exit
 from cputune.goal import refuse_not_running
+from cputune.model import CpuTune
 from cputune.names import printable
 from cputune.params import DOMAIN, json_option, make_tuner, say
 
@@ -22,8 +24,8 @@ def command(ctx: click.Context, domains: tuple[str, ...], as_json: bool) -> None
     """Compare, for the named domains or for all that run, what is saved, what cputune last put into force, and what the
     kernel has now. A line a difference, with its likely cause.
 
-    The exit status is that of diff(1): 0 where nobody but cputune has changed anything, 1 where there is drift, more
-    for an error. What was set through cputune itself is shown, and is no drift.
+    The exit status is that of diff(1): 0 where nobody but cputune has changed anything, 1 where there is drift, 2 or
+    more where something could not be compared. What was set through cputune itself is shown, and is no drift.
     """
     from cputune import report
     from cputune.drift import text
@@ -35,13 +37,14 @@ def command(ctx: click.Context, domains: tuple[str, ...], as_json: bool) -> None
         refuse_not_running(tuner.find(name))
     observer = Observer(tuner)
     rows = observer.rows(domains, (), None)
-    for problem in (observer.problem, *(row.problem and f"{row.domain.qualified}: {row.problem}" for row in rows)):
-        if problem:
-            say(problem)
+    problems = [*([observer.problem] if observer.problem else [])]
+    problems += [f"{row.domain.qualified}: {row.problem}" for row in rows if row.problem and row.tune != CpuTune()]
+    for problem in problems:
+        say(problem)
     found = [(row.domain.qualified, difference) for row in rows for difference in row.differences]
     if as_json:
         click.echo(report.to_json([report.difference_data(name, difference) for name, difference in found]))
     else:
         for name, difference in found:
             click.echo(printable(f"{name}: {text(difference)}"))
-    ctx.exit(1 if any(difference.drift for _, difference in found) else 0)
+    ctx.exit(Exit.USAGE if problems else 1 if any(difference.drift for _, difference in found) else 0)

@@ -25,7 +25,8 @@ def command(ctx: click.Context, domains: tuple[str, ...]) -> None:
     from cputune.store import read
 
     tuner = make_tuner(ctx)
-    files = dict(tuner.store().names())
+    store = tuner.store()
+    files = {name: path for name, path in store.names() if path == store.place(name)}
     wanted = [tuner.known_or_saved(name).qualified for name in domains] or list(files)
     for name in wanted:
         if name not in files:

@@ -121,6 +121,8 @@ class Drifts:
                 self._report(domain, found, "not put back", "reported", service.WARNING)
 
     def _put_back(self, domain: Domain, change: Change, found: list[Difference], priority: int) -> None:
+        if any(one.key == "idle" and one.applied is False for one in found):
+            change = change._replace(idle=False)  # it has a weight to get back
         try:
             self.tuner.change([Job(domain, Request(change), "live")], enter=False)
         except Busy:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from cputune.errors import CpuTuneError
+from cputune.errors import CpuTuneError, UsageError
 from cputune.form import parse
 from cputune.model import Change, Domain
 from cputune.names import by_precedence, fits, is_pattern
@@ -47,7 +47,10 @@ class Configurations:
             stamp = _stamp(path)
             known = self._files.get(path)
             files[path] = known if known and known.stamp == stamp else _File(stamp, self._read(name, path))
-            names[name] = files[path].change
+            if path == store.place(name):
+                names[name] = files[path].change
+            elif path not in self._files:
+                self._complain(name, UsageError(f"{path}: not the file of {name}, which is {store.place(name)}"))
         patterns: dict[str, list[str]] = {}
         for name in names:
             runtime, _, own = name.partition(":")

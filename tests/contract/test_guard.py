@@ -5,6 +5,7 @@ The domains are containers of docker's, whose records are below a root of the te
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -15,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from cputune.drafts import Plan
+from cputune.errors import Refused
 from cputune.goal import Where
 from cputune.guard.fights import MOST
 from cputune.guard.inotify import OVERFLOW, Event
@@ -353,3 +356,128 @@ def test_lost_events_are_made_up_for(guarded: Guarded, monkeypatch: pytest.Monke
     assert "rescan" in guarded.actions()
     third = guarded.start("web-3", 3)
     guarded.until(lambda: guarded.quota(third) == 50000)
+
+
+def test_a_cgroup_that_somebody_else_called_like_roots_container_is_not_its(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guarded.save("docker:web", quota=50000)
+    keeper = guarded.begin()
+    own = guarded.start("web", 1)
+    guarded.until(lambda: guarded.quota(own) == 50000)
+    fake = f"user/docker-{1:064x}.scope"
+    really = guarded.host.owner
+    monkeypatch.setattr(guarded.host, "owner", lambda path: 1000 if "/user/" in path else really(path))
+    guarded.lab.make(fake)
+    guarded.until(lambda: not keeper.starts.unknown and not keeper.starts.late)
+    assert guarded.lab.state(fake).cpus is None
+    assert set(keeper.book.known) == {guarded.lab.path(own)}
+
+
+def test_without_a_watch_for_every_cgroup_it_looks_itself(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cputune.guard.keeper._BLIND", 0.3)
+    guarded.save("docker:web-*", quota=50000)
+    keeper = guarded.begin()
+    really = keeper.tree.queue.add
+
+    def full(directory: str, mask: int) -> int:
+        if "/docker/" in directory and "cgroup" in directory:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return really(directory, mask)
+
+    monkeypatch.setattr(keeper.tree.queue, "add", full)
+    inner = guarded.start("web-1", 1)
+    guarded.until(lambda: guarded.quota(inner) == 50000)
+    guarded.until(lambda: guarded.actions().count("blind") == 1)
+    guarded.lab.put(inner, quota=90000)
+    keeper.book.started.clear()
+    guarded.until(lambda: "reported" in guarded.actions())  # and no event told of it
+    monkeypatch.setattr(keeper.tree.queue, "add", really)
+    guarded.until(lambda: not keeper._blind)
+
+
+def test_what_was_refused_is_tried_again_and_told_once(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cputune.guard.starts._REFUSED_NAP", 0.2)
+    guarded.save("docker:web", quota=50000)
+    guarded.begin()
+    really = guarded.tuner.change
+
+    def refused(*_: object, **__: object) -> Plan:
+        raise Refused("no room")
+
+    monkeypatch.setattr(guarded.tuner, "change", refused)
+    cgroup = guarded.start("web", 1)
+    guarded.until(lambda: "failed" in guarded.actions())
+    deadline = time.monotonic() + 1
+    guarded.until(lambda: time.monotonic() > deadline)
+    assert guarded.actions() == ["failed"]
+    monkeypatch.setattr(guarded.tuner, "change", really)
+    guarded.until(lambda: guarded.quota(cgroup) == 50000)
+
+
+def test_what_another_cputune_works_on_when_the_guard_begins_has_its_turn_later(guarded: Guarded) -> None:
+    cgroup = guarded.start("web", 1)
+    guarded.has_started("web", cgroup)
+    guarded.save("docker:web", quota=50000)
+    pid = os.fork()
+    if pid == 0:
+        with Tuner(guarded.host).tools.locks.hold(Keys(frozenset(("docker:web",)))):
+            time.sleep(1)
+        os._exit(0)
+    time.sleep(0.2)
+    guarded.begin()
+    assert guarded.lab.state(cgroup).cpus is None
+    guarded.until(lambda: guarded.quota(cgroup) == 50000)
+    os.waitpid(pid, 0)
+
+
+def test_a_group_that_somebody_made_idle_is_put_right(guarded: Guarded) -> None:
+    guarded.save("docker:web", quota=50000, weight=300)
+    guarded.begin(enforce=True)
+    cgroup = guarded.start("web", 1)
+    guarded.until(lambda: guarded.quota(cgroup) == 50000)
+    before = guarded.lab.state(cgroup)
+    guarded.pass_time()
+    guarded.lab.write("idle", "1", cgroup)
+    guarded.until(lambda: guarded.lab.state(cgroup) == before)
+
+
+def test_the_name_that_was_used_last_counts_where_a_cgroup_has_two(guarded: Guarded) -> None:
+    cgroup = guarded.start("web", 1)
+    guarded.has_started("web", cgroup)
+    guarded.set(guarded.lab.name(cgroup), "live", quota=30000)
+    guarded.set("docker:web", "live", quota=70000)
+    guarded.begin(enforce=True)
+    guarded.calm()
+    assert guarded.quota(cgroup) == 70000
+
+
+def test_nothing_is_left_of_what_went_away(guarded: Guarded) -> None:
+    guarded.save("docker:web-*", quota=50000)
+    keeper = guarded.begin()
+    cgroups = [guarded.start(f"web-{number}", number) for number in range(3)]
+    guarded.until(lambda: all(guarded.quota(cgroup) == 50000 for cgroup in cgroups))
+    assert len(guarded.tuner.tools.state.recorded()) == 3
+    for cgroup in cgroups:
+        guarded.lab.remove(cgroup)
+    guarded.until(lambda: not guarded.tuner.tools.state.recorded())
+    book = keeper.book
+    guarded.until(lambda: not any((book.known, book.records, book.started, book.suspects, book.reported)))
+    assert not {guarded.lab.path(cgroup) for cgroup in cgroups} & set(keeper.starts.unknown)
+
+
+def test_lost_events_end_no_truce(guarded: Guarded) -> None:
+    guarded.save("docker:web", quota=50000)
+    keeper = guarded.begin(enforce=True)
+    cgroup = guarded.start("web", 1)
+    guarded.until(lambda: guarded.quota(cgroup) == 50000)
+    for turn in range(MOST + 1):
+        guarded.pass_time()
+        guarded.lab.put(cgroup, quota=90000)
+        guarded.until(lambda turn=turn: len(guarded.told) == turn + 2)  # type: ignore[misc]
+    assert guarded.actions()[-1] == "left-alone"
+    keeper.begin()
+    guarded.calm()
+    assert guarded.quota(cgroup) == 90000
+    keeper.reload()
+    guarded.until(lambda: guarded.quota(cgroup) == 50000)

@@ -80,10 +80,14 @@ def test_each_knob_has_its_own_cause() -> None:
     ]
 
 
-def test_a_configuration_that_cannot_be_in_force() -> None:
+def test_a_group_that_somebody_made_idle_has_lost_its_weight() -> None:
     idle = LIVE._replace(idle=True, weight=1)
-    assert told(idle, saved=Change(weight=50)) == [
-        "config: the group is idle (cpu.idle is 1), and the kernel refuses shares and weight then"
+    assert told(idle, saved=Change(weight=50, quota=90000), applied=Change(weight=50)) == [
+        "weight: config 50, applied 50, live 1 (somebody else changed it)",
+        "idle: config false, applied false, live true (somebody else changed it)",
+    ]
+    assert told(LIVE, saved=Change(weight=50), applied=Change(idle=False)) == [
+        "weight: config 50, live 100 (not put into force since it started, or was saved)"
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -140,7 +141,8 @@ def test_forget_live_leaves_nothing_of_cputune(host: FakeKernel, cputune: Comman
     assert cputune(host, "forget", "web", "--live").status == 0
     assert limits(host) == before
     left = snapshot(host)
-    assert not [path for path in left if path.endswith(("domains/lxc/web.yaml", "applied/lxc/web"))]
+    assert not [path for path in left if path.endswith("domains/lxc/web.yaml")]
+    assert re.fullmatch(r"inode \d+\n", left["/run/cputune/applied/lxc/web"])  # it was here, and left nothing
     assert cputune(host, "forget", "web", "--live") == (
         6,
         "",
@@ -158,6 +160,20 @@ def test_forget_without_live_leaves_what_is_in_force(v2: FakeKernel, cputune: Co
     assert snapshot(v2) == before
     assert cputune(v2, "forget", "web") == (0, "lxc:web: config: quota 50000 -> unset\n", "")
     assert "vcpu_quota     : 50000\n" in cputune(v2, "schedinfo", "web").out
+
+
+def test_what_was_forgotten_waits_for_the_next_start(v2: FakeKernel, cputune: CommandLine) -> None:
+    cputune(v2, "set", "lxc:w*", "--quota", "50000", "--config")
+    cputune(v2, "apply")
+    assert cputune(v2, "forget", "web", "--live").out == "lxc:web: live: quota 50000 -> unlimited\n"
+    assert cputune(v2, "apply", "--started", "--quiet") == (0, "", "")
+
+
+def test_nothing_of_a_pattern_can_be_removed_for_one_domain(v2: FakeKernel, cputune: CommandLine) -> None:
+    cputune(v2, "set", "lxc:w*", "--quota", "50000", "--config")
+    done = cputune(v2, "set", "web", "--quota", "0", "--config")
+    assert (done.status, done.out) == (6, "")
+    assert "is lxc:w*'s, and can be removed there alone" in done.err
 
 
 def test_forget_what_is_not_there_any_more_and_say_where_a_pattern_counts(v2: FakeKernel, cputune: CommandLine) -> None:
@@ -258,6 +274,7 @@ def test_what_cannot_be_imported(v2: FakeKernel, cputune: CommandLine, tmp_path:
     [
         '---\nversion: 1\ndomain: "lxc:web"\nquota: 50000\n...\n---\nversion: 1\ndomain: "lxc:db"\nquota: 60000\n',
         '{version: 1, domain: "lxc:web", quota: 50000}\n---\n{version: 1, domain: "lxc:db", quota: 60000}\n',
+        '  version: 1\n  domain: "lxc:web"\n  quota: 50000\n---\n  version: 1\n  domain: lxc:db\n  quota: 60000\n',
         '--- {version: 1, domain: "lxc:web", quota: 50000}\n--- {version: 1, domain: "lxc:db", quota: 60000}\n',
     ],
 )
@@ -269,3 +286,30 @@ def test_documents_of_any_form_are_imported(v2: FakeKernel, cputune: CommandLine
     assert "vcpu_quota     : 60000\n" in cputune(v2, "schedinfo", "db", "--config").out
     file.write_text(cputune(v2, "export").out)
     assert cputune(v2, "import", str(file)).err.count("this is saved already") == 2
+
+
+@pytest.mark.parametrize("text", ["{version: 1, quota: 50000}\n", "  version: 1\n  quota: 50000\n"])
+def test_a_file_of_any_form_that_says_itself_nowhere_whose_it_is_is_exported(
+    v2: FakeKernel, cputune: CommandLine, tmp_path: Path, text: str
+) -> None:
+    save(v2, "web", text)
+    file = tmp_path / "limits.yaml"
+    file.write_text(cputune(v2, "export").out)
+    assert cputune(v2, "import", str(file)).err == "cputune: lxc:web: nothing to do: this is saved already\n"
+
+
+def test_a_copy_beside_a_file_is_not_exported(v2: FakeKernel, cputune: CommandLine) -> None:
+    save(v2, "web", "version: 1\nquota: 50000\n")
+    save(v2, "web~1", 'version: 1\ndomain: "lxc:web"\nquota: 9000\n')
+    assert "9000" not in cputune(v2, "export").out
+
+
+def test_a_unit_is_imported_by_the_name_that_it_is_found_by(
+    v2: FakeKernel, cputune: CommandLine, tmp_path: Path
+) -> None:
+    file = tmp_path / "limits.yaml"
+    file.write_text("version: 1\ndomain: systemd:nginx\nquota: 50000\n")
+    assert cputune(v2, "import", str(file)).out == "systemd:nginx.service: config: quota unset -> 50000\n"
+    assert (
+        cputune(v2, "import", str(file)).err == "cputune: systemd:nginx.service: nothing to do: this is saved already\n"
+    )

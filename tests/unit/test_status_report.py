@@ -224,7 +224,8 @@ def test_differences_in_words() -> None:
     idle = state._replace(idle=True, weight=1)
     assert differences("config", Change(weight=50, idle=True), idle, WEB, 2) == []
     assert differences("set", Change(weight=50), idle, WEB, 2) == [
-        "set: the group is idle (cpu.idle is 1), and the kernel refuses shares and weight then"
+        "weight: set 50, live 1",
+        "idle: set false, live true",
     ]
 
 
