@@ -1,16 +1,22 @@
-"""Configurations of another host -> the tasks that save them."""
+"""Configurations of another host, and of domains that are not there: known by their names alone."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cputune import runtimes
 from cputune.drafts import Moved, Outcome, Plan
-from cputune.errors import WrongState
+from cputune.errors import Ambiguous, NoSuchDomain, UsageError, WrongState
+from cputune.form import written
+from cputune.locks import keys_of
 from cputune.model import Change, Domain
+from cputune.names import check, is_pattern, printable
+from cputune.systemd import is_unit_name
 from cputune.transaction.tasks import Save
 
 if TYPE_CHECKING:
     from cputune.store import Store
+    from cputune.tune import Tuner
 
 
 def planned(store: Store, domains: list[Domain], wanted: list[tuple[str, str, Change]], *, replace: bool) -> Plan:
@@ -31,3 +37,48 @@ def planned(store: Store, domains: list[Domain], wanted: list[tuple[str, str, Ch
     if others and not replace:
         raise WrongState(f"something else is saved for {', '.join(others)}", "cputune import --replace ...")
     return Plan(tuple(outcomes), tuple(task for outcome in outcomes for task in outcome.tasks))
+
+
+def save_all(tuner: Tuner, wanted: list[tuple[str, str, Change]], *, replace: bool, dry_run: bool) -> Plan:
+    """Save the text of a file for each domain (RUNTIME:NAME, there or not), as one transaction.
+
+    Raises UsageError for what is no such name, WrongState where something else is saved and not to be replaced.
+    """
+    domains = [named_domain(name) for name, _, _ in wanted]
+    wanted = [
+        (domain.qualified, text if name == domain.qualified else written(domain.qualified, change), change)
+        for domain, (name, text, change) in zip(domains, wanted, strict=True)
+    ]
+    keys = keys_of(tuner.site, domains)
+    if dry_run:
+        return planned(tuner.store(), domains, wanted, replace=replace)
+    with tuner.serialised(lambda _: keys):
+        plan = tuner.announced(planned(tuner.store(), domains, wanted, replace=replace))
+        tuner.perform(plan)
+    return plan
+
+
+def known_or_saved(tuner: Tuner, name: str) -> Domain:
+    """The domain; or, where there is none any more, that of a configuration that is left. Raises NoSuchDomain."""
+    try:
+        return tuner.find(name)
+    except Ambiguous:
+        raise
+    except NoSuchDomain:
+        saved = [known for known, _ in tuner.store().names() if name in (known, known.partition(":")[2])]
+        if len(saved) != 1:
+            raise
+        return named_domain(saved[0])
+
+
+def named_domain(name: str) -> Domain:
+    """The domain of a configuration, by RUNTIME:NAME alone: nobody is asked. Raises UsageError. Pure."""
+    runtime, own = runtimes.split(check(name))
+    if runtime not in runtimes.PERSISTENT or not own:
+        raise UsageError(
+            f"{printable(name)} is no domain that something can be saved for",
+            f"write RUNTIME:NAME; runtimes: {', '.join(runtimes.PERSISTENT)}",
+        )
+    if runtime == "systemd" and not is_unit_name(own) and not is_pattern(own):
+        own += ".service"  # as `find` takes it
+    return Domain(runtime, own, running=False, persistent=True)

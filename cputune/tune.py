@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cputune import runtimes
 from cputune.cgroup import Cgroups
 from cputune.cgroup.support import require, support
-from cputune.errors import Ambiguous, CpuTuneError, NoSuchDomain, UsageError, WrongState
+from cputune.errors import Ambiguous, CpuTuneError, NoSuchDomain, WrongState
 from cputune.goal import Where, saved_tune, source_of
 from cputune.host import Host
 from cputune.locks import LOCK_SECONDS, Busy, Keys, keys_of
@@ -30,8 +30,6 @@ from cputune.model import (
     Request,
     Source,
 )
-from cputune.names import check, is_pattern, printable
-from cputune.systemd import is_unit_name
 from cputune.transaction import Tools, perform
 from cputune.units import nearest_weight, shares_of_weight
 
@@ -124,7 +122,7 @@ class Tuner:
         jobs = list({job.domain.qualified: job for job in jobs}.values())
         if dry_run:
             self._mention_pending()
-            return self._announced(Planner(self.tools, native=native).plan(jobs))
+            return self.announced(Planner(self.tools, native=native).plan(jobs))
 
         def keys(again: bool) -> Keys:
             if again:  # another cputune may have changed what there is
@@ -132,11 +130,12 @@ class Tuner:
             return keys_of(self.site, [job.domain for job in jobs])
 
         with self.serialised(keys):
-            plan = self._announced(Planner(self.tools, native=native, tell=tell).plan(jobs))
+            plan = self.announced(Planner(self.tools, native=native, tell=tell).plan(jobs))
             self.perform(plan, enter=enter)
         return plan
 
-    def _announced(self, plan: Plan) -> Plan:
+    def announced(self, plan: Plan) -> Plan:
+        """The plan, when what should be known of it has been said."""
         for outcome in plan.outcomes:
             for note in outcome.notes:
                 self.tools.say(note)
@@ -257,54 +256,6 @@ class Tuner:
         applied = self.tools.state.applied(domain)
         return applied is not None and domain.limit is not None and applied.inode == self.site.inode(domain.limit)
 
-    def forget_job(self, domain: Domain, *, live: bool) -> Job:
-        """Remove what is saved for a domain; with `live` also what cputune put into force, for what was there before.
-
-        Raises WrongState where there is nothing to forget.
-        """
-        from cputune.drafts import Job
-
-        applied = self.tools.state.applied(domain) if live and self.has_put(domain) else None
-        saved = self.store().load(domain)
-        if not saved.text and not (applied and applied.change.named()):
-            what = "saved or in force" if live else "saved"
-            raise WrongState(f"nothing is {what} for {domain.qualified}", "cputune status --config")
-        before = without_us(applied.found, self.remembered(domain)) if applied else Change()
-        return Job(domain, Request(before), "both" if applied else "config", forget=True)
-
-    def save_all(self, wanted: list[tuple[str, str, Change]], *, replace: bool, dry_run: bool) -> Plan:
-        """Save the text of a file for each domain (RUNTIME:NAME, there or not), as one transaction.
-
-        Raises UsageError for what is no such name, WrongState where something else is saved and not to be replaced.
-        """
-        from cputune.form import written
-        from cputune.importing import planned
-
-        domains = [named_domain(name) for name, _, _ in wanted]
-        wanted = [
-            (domain.qualified, text if name == domain.qualified else written(domain.qualified, change), change)
-            for domain, (name, text, change) in zip(domains, wanted, strict=True)
-        ]
-        keys = keys_of(self.site, domains)
-        if dry_run:
-            return planned(self.store(), domains, wanted, replace=replace)
-        with self.serialised(lambda _: keys):
-            plan = self._announced(planned(self.store(), domains, wanted, replace=replace))
-            self.perform(plan)
-        return plan
-
-    def known_or_saved(self, name: str) -> Domain:
-        """The domain; or, where there is none any more, that of a configuration that is left. Raises NoSuchDomain."""
-        try:
-            return self.find(name)
-        except Ambiguous:
-            raise
-        except NoSuchDomain:
-            saved = [known for known, _ in self.store().names() if name in (known, known.partition(":")[2])]
-            if len(saved) != 1:
-                raise
-            return named_domain(saved[0])
-
     def saved_job(self, domain: Domain) -> Job:
         """What the saved configuration wants of a domain. Raises WrongState where there is none."""
         from cputune.drafts import Job
@@ -315,28 +266,6 @@ class Tuner:
                 f"nothing is saved for {domain.qualified}", f"cputune set {domain.qualified} --cpus 1 --config"
             )
         return Job(domain, Request(saved.change), "live")
-
-
-def named_domain(name: str) -> Domain:
-    """The domain of a configuration, by RUNTIME:NAME alone: nobody is asked. Raises UsageError. Pure."""
-    runtime, own = runtimes.split(check(name))
-    if runtime not in runtimes.PERSISTENT or not own:
-        raise UsageError(
-            f"{printable(name)} is no domain that something can be saved for",
-            f"write RUNTIME:NAME; runtimes: {', '.join(runtimes.PERSISTENT)}",
-        )
-    if runtime == "systemd" and not is_unit_name(own) and not is_pattern(own):
-        own += ".service"  # as `find` takes it
-    return Domain(runtime, own, running=False, persistent=True)
-
-
-def without_us(found: Change, remembered: Change) -> Change:
-    """What a domain would have without cputune: what was found there, or what its runtime has set since. Pure."""
-    keys = set(found.named())
-    weighed = remembered.shares is not None or remembered.weight is not None
-    theirs = remembered.only(tuple(keys | ({"shares", "weight"} if keys & {"shares", "weight"} else set())))
-    rest = found._replace(shares=None, weight=None) if weighed else found
-    return Change(**{**rest._asdict(), **theirs.named()})
 
 
 def shown(domain: Domain, state: CpuTune, given: Iterable[int | None]) -> CpuTune:

@@ -22,12 +22,13 @@ def command(ctx: click.Context, domains: tuple[str, ...]) -> None:
     """
     from cputune.documents import documents
     from cputune.form import parse
+    from cputune.importing import known_or_saved
     from cputune.store import read
 
     tuner = make_tuner(ctx)
     store = tuner.store()
     files = {name: path for name, path in store.names() if path == store.place(name)}
-    wanted = [tuner.known_or_saved(name).qualified for name in domains] or list(files)
+    wanted = [known_or_saved(tuner, name).qualified for name in domains] or list(files)
     for name in wanted:
         if name not in files:
             raise WrongState(f"nothing is saved for {name}", "cputune status --config")

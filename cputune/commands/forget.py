@@ -29,8 +29,10 @@ def command(ctx: click.Context, domains: tuple[str, ...], live: bool, dry_run: b
     What is in force stays in force until the domain ends, unless --live is given. cputune undo takes it back.
     """
     from cputune.batch import carry_out
+    from cputune.importing import known_or_saved
+    from cputune.leaving import forget_job
 
     tuner = make_tuner(ctx)
     failures = Failures(keep_going=False)
-    jobs = [tuner.forget_job(tuner.known_or_saved(name), live=live) for name in domains]
+    jobs = [forget_job(tuner, known_or_saved(tuner, name), live=live) for name in domains]
     show(carry_out(tuner, jobs, failures.tell, dry_run=dry_run), dry_run=dry_run, as_json=as_json)

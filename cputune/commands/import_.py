@@ -25,7 +25,8 @@ def command(ctx: click.Context, path: str, replace: bool, dry_run: bool, as_json
     with cputune apply. What is saved for others stays.
     """
     from cputune.documents import read_documents
+    from cputune.importing import save_all
 
     tuner = make_tuner(ctx)
-    plan = tuner.save_all(read_documents(path), replace=replace, dry_run=dry_run)
+    plan = save_all(tuner, read_documents(path), replace=replace, dry_run=dry_run)
     show([plan], dry_run=dry_run, as_json=as_json)

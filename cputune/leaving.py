@@ -1,0 +1,35 @@
+"""Having nothing to do with a domain any more: what is saved goes, and what cputune put into force."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cputune.drafts import Job
+from cputune.errors import WrongState
+from cputune.model import Change, Domain, Request
+
+if TYPE_CHECKING:
+    from cputune.tune import Tuner
+
+
+def forget_job(tuner: Tuner, domain: Domain, *, live: bool) -> Job:
+    """Remove what is saved for a domain; with `live` also what cputune put into force, for what was there before.
+
+    Raises WrongState where there is nothing to forget.
+    """
+    applied = tuner.tools.state.applied(domain) if live and tuner.has_put(domain) else None
+    saved = tuner.store().load(domain)
+    if not saved.text and not (applied and applied.change.named()):
+        what = "saved or in force" if live else "saved"
+        raise WrongState(f"nothing is {what} for {domain.qualified}", "cputune status --config")
+    before = without_us(applied.found, tuner.remembered(domain)) if applied else Change()
+    return Job(domain, Request(before), "both" if applied else "config", forget=True)
+
+
+def without_us(found: Change, remembered: Change) -> Change:
+    """What a domain would have without cputune: what was found there, or what its runtime has set since. Pure."""
+    keys = set(found.named())
+    weighed = remembered.shares is not None or remembered.weight is not None
+    theirs = remembered.only(tuple(keys | ({"shares", "weight"} if keys & {"shares", "weight"} else set())))
+    rest = found._replace(shares=None, weight=None) if weighed else found
+    return Change(**{**rest._asdict(), **theirs.named()})
