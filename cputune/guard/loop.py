@@ -15,6 +15,8 @@ from cputune.guard.keeper import Keeper
 from cputune.locks import Keys
 from cputune.transaction import signals
 
+_ODD = 1.0
+"""Seconds after an error that should not have been."""
 _KEYS = Keys(frozenset(("guard",)))
 
 
@@ -46,6 +48,7 @@ class Loop:
     def _go_on(self, message: str) -> None:
         self.keeper.log(service.ERROR, f"{message}; looking at everything", action="failed")
         self.keeper.look_again()
+        time.sleep(_ODD)  # it may come again at once
 
     def _catch_signals(self) -> None:
         signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)

@@ -20,6 +20,7 @@ from cputune.runtimes.oci_state import State, read_state
 from cputune.runtimes.users import MOST_OF_A_USER, User, active, meant
 
 _PROGRAMS = ("runc", "crun")
+_HEX_ID = re.compile(r"[0-9a-f]{64}")
 _RECORDS = {"runc": "state.json", "crun": "status"}
 _PODMANS = re.compile(r"/[a-z0-9]+-containers/[0-9a-f]{64}/userdata/?$")
 
@@ -60,10 +61,24 @@ def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
     ids = ["-".join(words[at:]) for at in range(len(words))]  # a prefix and a dash may be before it
     for root in _roots(site):
         for id_ in filter(is_component, ids):
-            domain = running(_domain(site, root, id_))
+            domain = running(_domain(site, root, id_) or _being_made(site, root, id_, cgroup))
             if domain and cgroup in (domain.limit, domain.weight):
                 return domain
     return None
+
+
+def _being_made(site: Cgroups, root: _Root, id_: str, cgroup: str) -> Domain | None:
+    """The container that has its directory, and this cgroup, and still no record of its own; not one of podman's."""
+    folder = f"{root.folder}/{id_}"
+    if _HEX_ID.fullmatch(id_) or not site.host.is_dir(folder) or site.host.exists(f"{folder}/{_RECORDS[root.program]}"):
+        return None
+    names = (oci_place.outer(cgroup).rpartition("/")[2],)
+    place = oci_place.made(site, cgroup, names, crun=root.program == "crun", user=root.user)
+    if place is None:
+        return None
+    scale, guess = oci_scale.scale_of(site, root.program)
+    limit, weight, mirrored, _ = place
+    return Domain("oci", root.prefix + id_, True, True, limit, weight, scale, tuple(guess), mirrored)
 
 
 def starting(site: Cgroups, program: str, id_: str, pid: int, cgroup: str) -> Domain | None:

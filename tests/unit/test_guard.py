@@ -16,7 +16,7 @@ from cputune.guard.fights import Fights
 from cputune.guard.saved import Configurations
 from cputune.guard.tree import Tree
 from cputune.model import Change, Domain
-from cputune.runtimes import find
+from cputune.runtimes import find, of_cgroup
 from cputune.store import Store
 from tests.conftest import CommandLine
 from tests.fakekernel import FakeKernel
@@ -214,3 +214,25 @@ def test_a_user_cannot_say_where_his_container_is(v2: FakeKernel, monkeypatch: p
         assert find(Cgroups(v2), "lxc:evil").limit == "/user.slice"
     else:
         assert not find(Cgroups(v2), "lxc:evil").running
+
+
+@pytest.mark.parametrize(
+    ("program", "id_", "cgroup", "found"),
+    [
+        ("crun", "box", "/box", "oci:crun/box"),
+        ("runc", "box", "/some/lab-box.scope", "oci:runc/box"),
+        ("crun", "a-b", "/lab-a-b", "oci:crun/a-b"),
+        ("crun", "box", "/boxes", None),
+        ("crun", "a" * 64, f"/{'a' * 64}", None),  # podman's, most likely
+    ],
+)
+def test_a_bare_container_is_known_before_its_record_is_there(
+    v2: FakeKernel, program: str, id_: str, cgroup: str, found: str | None
+) -> None:
+    v2.put_file(f"/run/{program}/{id_}/exec.fifo", "")
+    for part in range(1, cgroup.count("/") + 1):
+        v2.mkdir("/sys/fs/cgroup" + "/".join(cgroup.split("/")[: part + 1]))
+    (domain,) = list(of_cgroup(Cgroups(v2), cgroup, ("oci",))) or [None]
+    assert (domain.qualified if domain else None) == found
+    if domain:
+        assert (domain.limit, domain.running) == (cgroup, True)
