@@ -61,8 +61,9 @@ def places(host: Host, runtime: str, names: tuple[str, ...], program: tuple[str,
             _own(LIBVIRT, _script(call), mode=0o755, then=("systemctl", "try-reload-or-restart", "libvirtd.service"))
         ]
     if runtime == "lxc":
-        # LXC has a shell run the line, with words of its own behind it.
-        return [_line(path, f"lxc.hook.start-host = {call}; true") for path in _of_lxc(host, names)]
+        # LXC has a shell run "exec", this, and words of its own behind it.
+        line = f"lxc.hook.start-host = {shlex.join(('/bin/sh', '-c', call))}"
+        return [_line(path, line) for path in _of_lxc(host, names)]
     if runtime == "systemd":
         return [_drop_in(name, shlex.join((*program, *_MARK.split(), runtime))) for name in names]
     return [_entry(os.path.join(os.path.abspath(name), "config.json"), call) for name in names]

@@ -232,7 +232,7 @@ def test_a_bare_container_is_known_before_its_record_is_there(
     v2.put_file(f"/run/{program}/{id_}/exec.fifo", "")
     for part in range(1, cgroup.count("/") + 1):
         v2.mkdir("/sys/fs/cgroup" + "/".join(cgroup.split("/")[: part + 1]))
-    (domain,) = list(of_cgroup(Cgroups(v2), cgroup, ("oci",))) or [None]
+    domain = next(of_cgroup(Cgroups(v2), cgroup, ("oci",)), None)
     assert (domain.qualified if domain else None) == found
     if domain:
         assert (domain.limit, domain.running) == (cgroup, True)

@@ -66,7 +66,7 @@ def test_a_line_in_lxcs_configuration_comes_and_goes(v2: FakeKernel, text: str) 
     hook = place(v2, "lxc", "web")
     assert hook.path == "/var/lib/lxc/web/config"
     with_it = hook.installed(text)
-    assert with_it.endswith(f"\nlxc.hook.start-host = {called('lxc')}; true\n"[0 if text else 1 :])
+    assert with_it.endswith(f"\nlxc.hook.start-host = /bin/sh -c '{called('lxc')}'\n"[0 if text else 1 :])
     assert with_it.startswith(text)
     assert hook.installed(with_it) == with_it
     assert (hook.has(text), hook.has(with_it), hook.has(None)) == (False, True, False)

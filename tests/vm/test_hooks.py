@@ -96,10 +96,19 @@ def test_of_a_service(vm: Vm) -> None:
 
 
 def test_no_hook_keeps_a_container_from_starting(vm: Vm) -> None:
-    vm.check("cputune hook install podman; mkdir -p /etc/cputune/domains/podman; cd /etc/cputune/domains/podman; "
-             "echo 'version: 1\nquota: 5' >first-1.yaml")  # fmt: skip
+    """Neither one that fails nor one whose cputune is not there any more."""
+    vm.check(
+        "cputune hook install podman; cputune hook install lxc mydom; cputune hook install crun /srv/oci/crun/mydom"
+    )
+    folders = " ".join(f"/etc/cputune/domains/{runtime}" for runtime in ("podman", "lxc", "oci"))
+    vm.check(f"mkdir -p {folders}; cd /etc/cputune/domains; printf 'version: 1\\nquota: 5\\n' | "
+             "tee podman/first-1.yaml lxc/mydom.yaml oci/crun%2Fmydom.yaml")  # fmt: skip
+    run = "podman run --rm --network none --name first-1 domain echo runs"
     try:
-        run = "podman run --rm --network none --name first-1 domain echo runs"
-        assert vm.check(run) == "runs\n"
+        for missing in ("true", "mv /usr/local/bin/cputune /usr/local/bin/cputune.kept"):
+            vm.check(missing)
+            assert vm.check(run) == "runs\n"
+            vm.check("/root/domains.sh down lxc crun; /root/domains.sh up lxc crun")
     finally:
-        vm.check("cputune hook remove podman")
+        vm.check("[ ! -e /usr/local/bin/cputune.kept ] || mv /usr/local/bin/cputune.kept /usr/local/bin/cputune")
+        vm.check("cputune hook remove podman; cputune hook remove lxc; cputune hook remove crun /srv/oci/crun/mydom")
