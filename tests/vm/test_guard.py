@@ -24,8 +24,10 @@ def _guard(vm: Vm) -> Iterator[None]:
     yield
     vm.check("cputune guard remove; rm -rf /etc/cputune")
     # What the traps have left in the memory of runtimes would surprise other tests.
-    names = " ".join(domain for domain in TRAPS if not domain.startswith("oci:"))
-    vm.check(f"cputune set {names} --quota unlimited --period 100000 --live --config --native; rm -rf /etc/cputune")
+    vm.check("docker rm -f mydom; podman rm -f -t 0 mydom; incus config unset mydom limits.cpu.allowance")
+    vm.check("virsh -q -c lxc:/// destroy mydom; virsh -q -c lxc:/// undefine mydom")
+    vm.check("/root/domains.sh up docker podman libvirt", timeout=900)
+    vm.check(f"cputune set {' '.join(DOMAINS.values())} --quota unlimited --period 100000 --weight 100 --live")
 
 
 def until(vm: Vm, path: str, quota: str) -> None:

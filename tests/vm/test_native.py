@@ -161,7 +161,8 @@ def test_live_alone_leaves_the_memory_alone_and_status_shows_the_difference(vm: 
     for key, runtime in REMEMBERING.items():
         if runtime.forgets:
             assert found[key] == found[key]._replace(quota="37000")  # type: ignore[union-attr]
-            assert "quota: set 41000, live 37000" in shown[key], key  # type: ignore[operator]
+            cause = f"{names[key].partition(':')[0]} put back what it remembers"
+            assert f"quota: applied 41000, live 37000 ({cause})" in shown[key], key  # type: ignore[operator]
     vm.check(f"cputune set {everyone} --quota unlimited {NATIVE}", timeout=600)
 
 
