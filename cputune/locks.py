@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS = 30
 _SHORTEST_NAP, _LONGEST_NAP = 0.002, 0.05
+_PATIENT = 10
+"""One that has waited this many seconds looks once a second."""
 
 
 class Keys(NamedTuple):
@@ -110,7 +112,7 @@ class Locks:
             raise from_os_error(error, f"lock {self.path}") from error
 
     def _take(self, byte: int, kind: int, key: str, deadline: float) -> bool:
-        nap = _SHORTEST_NAP
+        nap, begun = _SHORTEST_NAP, time.monotonic()
         while True:
             try:
                 fcntl.lockf(self._fd, kind | fcntl.LOCK_NB, 1, byte)
@@ -121,7 +123,8 @@ class Locks:
             if time.monotonic() >= deadline:
                 raise self._busy(byte, key)
             time.sleep(nap)
-            nap = min(nap * 2, _LONGEST_NAP)
+            # Who has waited for long can wait longer: hundreds that look all the time leave no CPU to the holder.
+            nap = min(nap * 2, max(_LONGEST_NAP, (time.monotonic() - begun) / _PATIENT))
 
     def _busy(self, byte: int, key: str) -> Busy:
         pid = self._holder(byte)

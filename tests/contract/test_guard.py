@@ -446,6 +446,7 @@ def test_the_name_that_was_used_last_counts_where_a_cgroup_has_two(guarded: Guar
     cgroup = guarded.start("web", 1)
     guarded.has_started("web", cgroup)
     guarded.set(guarded.lab.name(cgroup), "live", quota=30000)
+    time.sleep(0.05)  # more than a tick of the file system's clock, by which the last one is known
     guarded.set("docker:web", "live", quota=70000)
     guarded.begin(enforce=True)
     guarded.calm()
