@@ -57,8 +57,8 @@ class Tuner:
         self.host = host
         self.site = Cgroups(host)
         self.tools = Tools(self.site, say, command)
-        self.patience = float(LOCK_SECONDS)
-        """How many seconds to wait for another cputune that works on the same domains."""
+        self.patience: float | None = None
+        """How many seconds to wait for another cputune that works on the same domains; None: LOCK_SECONDS."""
 
     def find(self, name: str) -> Domain:
         """The domain. Raises NoSuchDomain, UsageError, Unsupported."""
@@ -163,7 +163,7 @@ class Tuner:
         from cputune.transaction.recovery import Stuck, in_the_way, recover
 
         stuck, wanted = Stuck(), keys(False)
-        deadline = time.monotonic() + self.patience
+        deadline = time.monotonic() + (LOCK_SECONDS if self.patience is None else self.patience)
         while True:
             with self.tools.locks.hold(wanted, self.patience) as waited:
                 before, wanted = wanted, keys(True) if waited else wanted
