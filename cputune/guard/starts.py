@@ -223,5 +223,6 @@ class Starts:
             return False
         if starting:
             self._has_started(domain, change)
-        self.note(domain)
+        else:
+            self.note(domain)
         return True

@@ -61,9 +61,7 @@ def made(site: Cgroups, cgroup: str, names: tuple[str, ...], *, crun: bool, user
     None for another's, and where crun has still to make the inner one.
     """
     cgroup = outer(cgroup)
-    if cgroup.rpartition("/")[2] not in names:
-        return None
-    if not is_theirs(site, cgroup, user):
+    if cgroup.rpartition("/")[2] not in names or not is_theirs(site, cgroup, user):
         return None
     if not (crun and cgroup.endswith(".scope")):
         return Place(cgroup, cgroup)
