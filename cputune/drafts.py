@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from cputune.goal import Where, targets
 from cputune.model import Change, CpuTune, Domain, Request, Seat, Source, Value
+from cputune.state import Applied
 
 if TYPE_CHECKING:
     from cputune.transaction.tasks import Record, Save, Task, Tune
@@ -65,6 +66,10 @@ class Draft:
         self.natives: list[Task] = []
         self.now = CpuTune()
         """What is in force, where that is concerned."""
+        self.applied: Applied | None = None
+        """The record of what cputune put into force."""
+        self.kept = Applied(Change())
+        """The same, as far as the cgroup is the one that it tells of."""
         self.saved = Change()
         """The configuration afterwards, where it is concerned."""
         self.notes: list[str] = []

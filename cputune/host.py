@@ -15,6 +15,8 @@ CONFIG_DIR = "/etc/cputune"
 STATE_DIR = "/run/cputune"
 DATA_DIR = "/var/lib/cputune"
 _READ_LIMIT = 1 << 20
+_PIECE = 65536
+"""Bytes read at once."""
 
 
 _OF_A_BUS = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
@@ -63,10 +65,10 @@ class Host:
         """The text of a file, at most `limit` bytes; bytes that are not UTF-8 survive as surrogates. Raises OSError."""
         fd = _open(self.root + path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            data = os.read(fd, 65536)
-            if len(data) == 65536 or path.startswith("/proc/"):
+            data = os.read(fd, _PIECE)
+            if len(data) == _PIECE or path.startswith("/proc/"):
                 # Regular and proc files may come in pieces; cgroup files never do, and are the hot path.
-                while len(data) < limit and (more := os.read(fd, 65536)):
+                while len(data) < limit and (more := os.read(fd, _PIECE)):
                     data += more
         finally:
             os.close(fd)
@@ -92,8 +94,12 @@ class Host:
             fd = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC)
         finally:
             os.close(handle)
-        with open(fd, "rb") as file:
-            data = file.read(limit + 1)
+        data = bytearray()
+        try:
+            while len(data) <= limit and (more := os.read(fd, _PIECE)):
+                data += more
+        finally:
+            os.close(fd)
         if len(data) > limit:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         return data.decode("utf-8", "surrogateescape")

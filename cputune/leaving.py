@@ -17,7 +17,7 @@ def forget_job(tuner: Tuner, domain: Domain, *, live: bool) -> Job:
 
     Raises WrongState where there is nothing to forget.
     """
-    applied = tuner.tools.state.applied(domain) if live and tuner.has_put(domain) else None
+    applied = tuner.put(domain) if live else None
     saved = tuner.store().load(domain)
     if not saved.text and not (applied and applied.change.named()):
         what = "saved or in force" if live else "saved"

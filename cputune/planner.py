@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cputune.cgroup.order import Limit, limit_of
+from cputune.cgroup import Limits
+from cputune.cgroup.order import limit_of
 from cputune.cgroup.plan import writes
 from cputune.cgroup.support import require, support
 from cputune.cgroup.turns import in_order
@@ -44,7 +45,7 @@ class Planner:
         self.site = tools.site
         self.native = native
         self.tell = tell
-        self.reached: dict[str, Limit | None] = {}
+        self.reached = Limits(self.site)
         """The limits that groups planned so far will have: what comes after them must fit."""
         self.planned: set[str] = set()
         """The cgroups that a task has been planned for."""
@@ -112,7 +113,8 @@ class Planner:
         refuse_not_running(domain)
         for key in sorted(request.zeros):
             draft.note(f"{KNOB[key].option} 0 means no value, and live changes nothing")
-        kept = self._same_cgroup(domain, self.tools.state.applied(domain))
+        draft.applied = self.tools.state.applied(domain)
+        draft.kept = kept = self._same_cgroup(domain, draft.applied)
         keys = frozenset(touched(request))
         states = {seat.cgroup: self._state(draft, seat, keys & set(seat.carries)) for seat in domain.seats()}
         now = draft.now = domain.state(states)
@@ -131,14 +133,12 @@ class Planner:
         domain, request = draft.domain, draft.request
         if request.change.shares is not None and (guess := dict(domain.facts).get("conversion")):
             draft.note(f"shares are converted {guess}")
-        applied = self.tools.state.applied(domain)
         if draft.forget:
             # With nothing in it, it says that cputune was here: what a pattern has for it waits for its next start.
-            left = Applied(Change(), self.site.inode(domain.limit)) if domain.limit else None
-            draft.records += [Record(domain, left, applied)] if applied else []
+            left = Applied(Change(), draft.kept.inode) if domain.limit else None
+            draft.records += [Record(domain, left, draft.applied)] if draft.applied else []
         elif draft.tunes:
-            kept = self._same_cgroup(domain, applied)
-            draft.records.append(Record(domain, self._to_record(draft, kept), applied))
+            draft.records.append(Record(domain, self._to_record(draft, draft.kept), draft.applied))
 
     def _state(self, draft: Draft, seat: Seat, keys: frozenset[str]) -> CpuTune:
         """What a cgroup has that is to get `keys`; the defaults where systemd will enable the controller for that."""

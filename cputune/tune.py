@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from cputune.drafts import Job, Plan
+    from cputune.state import Applied
     from cputune.store import Store
     from cputune.transaction.history import Past
 
@@ -251,10 +252,15 @@ class Tuner:
                 raise
             return fitting[0]
 
-    def has_put(self, domain: Domain) -> bool:
-        """Whether cputune has put anything into force in the very cgroup that the domain has now."""
+    def put(self, domain: Domain) -> Applied | None:
+        """What cputune has put into force in the very cgroup that the domain has now."""
         applied = self.tools.state.applied(domain)
-        return applied is not None and domain.limit is not None and applied.inode == self.site.inode(domain.limit)
+        there = applied is not None and domain.limit is not None and applied.inode == self.site.inode(domain.limit)
+        return applied if there else None
+
+    def has_put(self, domain: Domain) -> bool:
+        """Whether there is any such."""
+        return self.put(domain) is not None
 
     def saved_job(self, domain: Domain) -> Job:
         """What the saved configuration wants of a domain. Raises WrongState where there is none."""

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from cputune.cgroup.order import Limit, limit_of
+from cputune.cgroup import Limits
+from cputune.cgroup.order import limit_of
 from cputune.cgroup.plan import writes
 from cputune.cgroup.turns import in_order
 from cputune.drafts import Moved, Outcome, Plan
@@ -14,7 +15,7 @@ from cputune.errors import CpuTuneError, Gone, WrongState
 from cputune.memory import Orders, require
 from cputune.model import Change, CpuTune, Domain, Value
 from cputune.transaction.codec import Undecodable, tasked
-from cputune.transaction.history import History, Past, boot_of
+from cputune.transaction.history import History, Past
 from cputune.transaction.native import Native, stands_for
 from cputune.transaction.settle import value_text
 from cputune.transaction.tasks import Record, Save, Tell, Tune
@@ -115,7 +116,7 @@ class Undoing:
     def _actual(self, seat: Tune) -> CpuTune | None:
         """What a cgroup has now; None where that one is gone, with what was done to it."""
         try:
-            if self.past.entry.boot != boot_of(self.tools.site.host):
+            if self.past.entry.boot != self.tools.boot:
                 raise Gone("there was a reboot since")
             seat.refuse_another(self.tools)
             return self.tools.site.read_if_used(seat.cgroup)
@@ -131,7 +132,7 @@ class Undoing:
 
     def _written(self, tunes: list[Tune]) -> Iterator[Tune]:
         site = self.tools.site
-        reached: dict[str, Limit | None] = {}
+        reached = Limits(site)
         for tune in tunes:
             bounds = site.bounds(tune.cgroup, reached)
             plan = writes(site.backend, site.directory(tune.cgroup), tune.now, tune.goal, bounds)

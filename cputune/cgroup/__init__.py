@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -36,8 +36,16 @@ if TYPE_CHECKING:
         def parse_stats(self, text: str, usage: str | None) -> Stats: ...
 
 
-Planned = Mapping[str, Limit | None]
-"""Limits that cgroups will have when the turn of another one comes; None = no limit then."""
+class Limits(dict[str, "Limit | None"]):
+    """The limits that cgroups have, each read once, or will have when the turn of another one comes; None: no limit."""
+
+    def __init__(self, site: Cgroups, planned: Mapping[str, Limit | None] | None = None) -> None:
+        super().__init__(planned or {})
+        self._site = site
+
+    def __missing__(self, cgroup: str) -> Limit | None:
+        found = self[cgroup] = self._site.limit(cgroup)
+        return found
 
 
 class Cgroups:
@@ -147,33 +155,32 @@ class Cgroups:
             found.append(cgroup)
         return found
 
-    def tightest_limit(self, cgroup: str, planned: Planned | None = None) -> Limit | None:
+    def tightest_limit(self, cgroup: str, limits: Limits | None = None) -> Limit | None:
         """The ancestor with the smallest limit in CPUs: on v2 the one that binds."""
-        limits = filter(None, map(self._planned_limit(planned), self.ancestors(cgroup)))
-        return min(limits, key=lambda limit: limit.cpus, default=None)
+        limits = Limits(self) if limits is None else limits
+        above = filter(None, map(limits.__getitem__, self.ancestors(cgroup)))
+        return min(above, key=lambda limit: limit.cpus, default=None)
 
-    def bounds(self, cgroup: str, planned: Planned | None = None) -> Bounds:
+    def bounds(self, cgroup: str, limits: Limits | None = None) -> Bounds:
         """What other groups allow: v1's rule of the hierarchy; on v2 the kernel takes any value."""
         if self.backend.VERSION == 2:
             return Bounds()
-        return Bounds(self.limit_above(cgroup, planned), self._largest_below(cgroup, self._planned_limit(planned)))
+        limits = Limits(self) if limits is None else limits
+        return Bounds(self.limit_above(cgroup, limits), self._largest_below(cgroup, limits))
 
-    def limit_above(self, cgroup: str, planned: Planned | None = None) -> Limit | None:
+    def limit_above(self, cgroup: str, limits: Limits | None = None) -> Limit | None:
         """The nearest limited ancestor: on v1 the one that a limit has to fit."""
-        return next(filter(None, map(self._planned_limit(planned), self.ancestors(cgroup))), None)
+        limits = Limits(self) if limits is None else limits
+        return next(filter(None, map(limits.__getitem__, self.ancestors(cgroup))), None)
 
-    def _planned_limit(self, planned: Planned | None) -> Callable[[str], Limit | None]:
-        known = planned or {}
-        return lambda cgroup: known[cgroup] if cgroup in known else self.limit(cgroup)
-
-    def _largest_below(self, cgroup: str, limit: Callable[[str], Limit | None]) -> Limit | None:
+    def _largest_below(self, cgroup: str, limits: Limits) -> Limit | None:
         found: list[Limit] = []
         pending = [cgroup]
         while pending:
             parent = pending.pop()
             for name in self.children(parent):
                 child = f"{parent.rstrip('/')}/{name}"
-                if own := limit(child):
+                if own := limits[child]:
                     found.append(own)  # below a limited group nothing can be larger
                 else:
                     pending.append(child)

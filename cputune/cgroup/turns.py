@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from cputune.cgroup import Limits
 from cputune.cgroup.order import Limit, limit_of, ratio
 from cputune.model import DEFAULT_PERIOD, UNLIMITED, CpuTune
 
@@ -42,10 +43,10 @@ def in_order(site: Cgroups, moving: Sequence[M]) -> list[M]:
     if not nested or site.hierarchy.version == 2:
         return list(moving)
 
-    reached = {move.cgroup: limit_of(move.cgroup, move.goal) for move in moving}
+    has_now, reached = Limits(site), Limits(site, {move.cgroup: limit_of(move.cgroup, move.goal) for move in moving})
 
     def turn(move: M) -> tuple[bool, int]:
-        has = _ratio(move.now, site.limit_above(move.cgroup))
+        has = _ratio(move.now, site.limit_above(move.cgroup, has_now))
         gets = _ratio(move.goal, site.limit_above(move.cgroup, reached))
         depth = move.cgroup.count("/")
         return gets >= has, depth if gets >= has else -depth

@@ -15,6 +15,8 @@ class Book:
     def __init__(self) -> None:
         self.known: dict[str, Domain] = {}
         """What is kept, by each of its cgroups."""
+        self._cgroups: dict[str, dict[str, None]] = {}
+        """The cgroups of each, the newest last."""
         self.records: dict[str, object] = {}
         """The newest record of what cputune put into force that the guard knows of: another one is somebody else's."""
         self.started: dict[str, float] = {}
@@ -30,27 +32,34 @@ class Book:
         for seat in domain.seats():
             before = self.known.get(seat.cgroup)
             self.known[seat.cgroup] = domain
+            self._cgroups.setdefault(domain.qualified, {})[seat.cgroup] = None
             if before and before.qualified != domain.qualified:
-                self._leave(before)
+                self._leave(before, seat.cgroup)
 
     def domain(self, name: str) -> Domain | None:
         """A domain that is kept."""
-        return next((domain for domain in self.known.values() if domain.qualified == name), None)
+        cgroups = self.cgroups(name)
+        return self.known[cgroups[-1]] if cgroups else None
 
-    def names(self) -> set[str]:
+    def cgroups(self, name: str) -> list[str]:
+        """The cgroups of a domain that is kept."""
+        return list(self._cgroups.get(name, ()))
+
+    def names(self) -> list[str]:
         """All that are kept."""
-        return {domain.qualified for domain in self.known.values()}
+        return list(self._cgroups)
 
     def forget(self, cgroup: str) -> Domain | None:
         """A cgroup is gone; the domain, where that was its last one."""
         domain = self.known.pop(cgroup, None)
-        return domain if domain and self._leave(domain) else None
+        return domain if domain and self._leave(domain, cgroup) else None
 
-    def _leave(self, domain: Domain) -> bool:
+    def _leave(self, domain: Domain, cgroup: str) -> bool:
         name = domain.qualified
-        if any(known.qualified == name for known in self.known.values()):
+        self._cgroups[name].pop(cgroup, None)
+        if self._cgroups[name]:
             return False
-        for memory in (self.records, self.started, self.suspects, self.reported):
+        for memory in (self._cgroups, self.records, self.started, self.suspects, self.reported):
             memory.pop(name, None)
         self.doubtful.discard(name)
         self.fights.forget(name)

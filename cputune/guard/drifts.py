@@ -17,6 +17,8 @@ from cputune.reasons import facts_of
 from cputune.report import words
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cputune.drift import Difference
     from cputune.guard.book import Book
     from cputune.guard.service import Log
@@ -56,13 +58,13 @@ class Drifts:
             wait = 0.0 if self.book.is_starting(domain.qualified, now) else _SETTLED
             self.book.suspects[domain.qualified] = now + wait
 
-    def go_on(self) -> None:
-        """Compare those that are due, until one takes longer or all are done."""
+    def go_on(self, is_called: Callable[[], bool]) -> None:
+        """Compare those that are due, one at least, until one takes longer, or others come first: what starts."""
         begun = time.monotonic()
         for name in [name for name, due in self.book.suspects.items() if due <= begun]:
             self._examine(name)
-            if time.monotonic() - begun > _SETTLED:
-                return  # new ones may have started: they come first
+            if is_called() or time.monotonic() - begun > _SETTLED:
+                return
 
     def _examine(self, name: str) -> None:
         """Compare a domain with what cputune put there, while no other cputune works on it."""
@@ -90,7 +92,7 @@ class Drifts:
 
     def _differences(self, domain: Domain) -> tuple[list[Difference], Change]:
         """What differs from what cputune put into force in this very cgroup, and that."""
-        applied = self.tuner.tools.state.applied(domain) if self.tuner.has_put(domain) else None
+        applied = self.tuner.put(domain)
         if applied is None:
             return [], Change()
         state = self.tuner.read(domain)

@@ -50,10 +50,15 @@ class Keeper:
     @staticmethod
     def warm() -> None:
         """Load what the first start would have to wait for."""
+        import fnmatch
+        import json
+        import pwd
+
+        from cputune import planner
         from cputune.cgroup import v1, v2
         from cputune.transaction import codec, history, journal, recovery
 
-        del v1, v2, codec, history, journal, recovery
+        del fnmatch, json, pwd, planner, v1, v2, codec, history, journal, recovery
 
     def begin(self) -> None:
         """Look at everything: at first, and where events were lost. Nothing is missed, since watching began before."""
@@ -93,7 +98,7 @@ class Keeper:
         if self._rescan is not None and self._rescan <= time.monotonic():
             self.begin()
         self.starts.go_on()
-        self.drifts.go_on()
+        self.drifts.go_on(self.tree.has_more)
 
     def look_again(self) -> None:
         """Look at everything soon: something is not as the guard believes."""
@@ -143,7 +148,7 @@ class Keeper:
         self.book.fights.forget(qualified)
         self.book.reported.pop(qualified, None)
         if record is None or not self.tuner.has_put(domain):
-            for cgroup in [cgroup for cgroup, known in self.book.known.items() if known.qualified == qualified]:
+            for cgroup in self.book.cgroups(qualified):
                 self.book.forget(cgroup)
         else:
             self.book.keep(domain)

@@ -55,6 +55,7 @@ class Sources:
         new, self._folders = there - self._folders, there
         self.saved.renew(store)
         self.wanted = tuple(runtime for runtime in runtimes.PERSISTENT if runtime in self.saved.runtimes)
+        runtimes.prepare(self.tuner.site, self.wanted)
         return new
 
     def _complain(self, what: str, error: CpuTuneError) -> None:

@@ -191,7 +191,8 @@ class Starts:
             return
         passing = isinstance(error, (Busy, Unsupported, WrongState, NoSuchDomain, Gone))
         if passing and now - unknown.since < _RECOGNIZED:
-            self.unknown[cgroup] = unknown._replace(due=now + _PASSING_NAP)
+            nap = max(unknown.nap, _PASSING_NAP)
+            self.unknown[cgroup] = unknown._replace(due=now + nap, nap=min(nap * 2, _LONGEST_NAP))
             return
         if not unknown.refused:
             self.complain(domain, "not put into force", error)

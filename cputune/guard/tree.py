@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 from typing import NamedTuple
 
 from cputune.cgroup import Cgroups
@@ -107,6 +108,10 @@ class Tree:
                 elif mask & MODIFY:
                     written[self._watched[watch][1], name] = None
         return Seen(list(made), list(gone), list(written), lost, tuple(others))
+
+    def has_more(self) -> bool:
+        """Whether anything has happened that was not read so far."""
+        return bool(select.select([self.queue.fd], [], [], 0)[0])
 
     def close(self) -> None:
         """End watching."""

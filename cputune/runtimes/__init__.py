@@ -65,6 +65,8 @@ SOURCES = {
     "lxc": ("/var/lib/lxc",),
 }
 """Where root's domains are listed: what of it cannot be read is said where a name is not found."""
+_OCI = ("docker", "podman", "cri", "oci")
+"""Those whose containers runc or crun runs."""
 _ID = re.compile(r"[0-9a-f]+")
 _SHORTEST_BARE_ID = 12
 """A name without its runtime means an id only if it is as long as those that docker and podman show."""
@@ -103,6 +105,16 @@ def of_cgroup(site: Cgroups, cgroup: str, searched: Iterable[str]) -> Iterator[D
             continue
         if domain:
             yield domain
+
+
+def prepare(site: Cgroups, searched: Iterable[str]) -> None:
+    """Load and find out ahead what `of_cgroup` would otherwise need time for, the first time."""
+    for runtime in searched:
+        _recognizing(runtime)
+        if runtime in _OCI:
+            from cputune.runtimes import oci_scale
+
+            oci_scale.prepare(site)
 
 
 def split(name: str) -> tuple[str | None, str]:
@@ -150,7 +162,7 @@ def _pattern(site: Cgroups, runtime: str | None, name: str) -> Domain:
 
 
 def _scale(site: Cgroups, runtime: str) -> Scale:
-    if runtime in ("docker", "podman", "cri", "oci"):
+    if runtime in _OCI:
         from cputune.runtimes.oci_scale import scale_of
 
         return scale_of(site, "crun" if runtime == "podman" else "runc")[0]

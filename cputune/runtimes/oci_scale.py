@@ -28,13 +28,18 @@ def scale_of(site: Cgroups, program: str) -> tuple[Scale, tuple[tuple[str, str],
     return (Scale.OCI if version >= _SINCE[program] else Scale.OCI_LINEAR), ()
 
 
+def prepare(site: Cgroups) -> None:
+    """Ask both programs ahead, so that no container has to wait for the answer."""
+    for program in _SINCE:
+        scale_of(site, program)
+
+
 def parse(text: str) -> tuple[int, ...] | None:
     """The first line of `runc --version` or `crun --version`: "runc version 1.1.15+ds1" -> (1, 1, 15)."""
     match = re.search(r"version v?([0-9]+)\.([0-9]+)(?:\.([0-9]+))?", text.partition("\n")[0])
     return tuple(int(part or 0) for part in match.groups()) if match else None
 
 
-@lru_cache(maxsize=8)
 def _version(site: Cgroups, program: str) -> tuple[int, ...] | None:
     if site.host.root:
         return None  # a program of another system's cannot be run here
@@ -44,8 +49,13 @@ def _version(site: Cgroups, program: str) -> tuple[int, ...] | None:
         except OSError:
             continue
         stamp = f"{folder}/{program} {status.st_ino} {status.st_size} {status.st_mtime_ns}"
-        return _remembered(site, program, stamp) or _ask(site, f"{folder}/{program}", stamp)
+        return _version_of(site, program, f"{folder}/{program}", stamp)
     return None
+
+
+@lru_cache(maxsize=8)
+def _version_of(site: Cgroups, program: str, path: str, stamp: str) -> tuple[int, ...] | None:
+    return _remembered(site, program, stamp) or _ask(site, path, stamp)
 
 
 def _cache(site: Cgroups, program: str) -> str:

@@ -7,9 +7,11 @@ killed (`recovery`). A task holds the state from before, whole, so putting back 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from cputune.cgroup import Cgroups
@@ -40,6 +42,23 @@ class Tools:
         """Told what a person should know besides the result."""
         self.command = command
         """What was typed, for the history."""
+
+    @cached_property
+    def boot(self) -> str:
+        """What names this boot: random(4)."""
+        return (self.site.host.read_or_none("/proc/sys/kernel/random/boot_id") or "").strip()
+
+    @cached_property
+    def who(self) -> str:
+        """The name of the user who calls cputune; "USER as root" through sudo."""
+        import pwd
+
+        try:
+            name = pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
+            name = str(os.getuid())
+        sudo = os.environ.get("SUDO_USER")
+        return f"{sudo} as {name}" if sudo else name
 
 
 class PutBack(NamedTuple):

@@ -18,7 +18,6 @@ from cputune.model import Value
 from cputune.transaction.codec import Undecodable, decode, encode
 
 if TYPE_CHECKING:
-    from cputune.host import Host
     from cputune.transaction import Tools
 
 LARGEST = 4 << 20
@@ -188,27 +187,11 @@ def new_entry(tools: Tools, domains: Iterable[str], steps: Iterable[Step] = (), 
     return Entry(
         f"{time.time_ns():020d}-{pid}",
         int(time.time()),
-        boot_of(tools.site.host),
+        tools.boot,
         pid,
-        _who(),
+        tools.who,
         tools.command,
         tuple(dict.fromkeys(domains)),
         tuple(steps),
         undoes,
     )
-
-
-def boot_of(host: Host) -> str:
-    """What names this boot: random(4)."""
-    return (host.read_or_none("/proc/sys/kernel/random/boot_id") or "").strip()
-
-
-def _who() -> str:
-    import pwd
-
-    try:
-        name = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        name = str(os.getuid())
-    sudo = os.environ.get("SUDO_USER")
-    return f"{sudo} as {name}" if sudo else name

@@ -12,7 +12,7 @@ from cputune.errors import CpuTuneError, Gone, NotPutBack, SomebodyElses
 from cputune.locks import Busy, Keys, keys_for
 from cputune.transaction import put_back
 from cputune.transaction.codec import form
-from cputune.transaction.history import History, boot_of
+from cputune.transaction.history import History
 from cputune.transaction.journal import Begun, Journal, Page, Unreadable
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _go_back(tools: Tools, journal: Journal, page: Page, begun: Begun, *, discar
     entry = begun.entry
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.when))
     what = f"what process {entry.pid} ({shortened(entry.command)}) had begun at {when} and not finished"
-    tasks = begun.tasks if entry.boot == boot_of(tools.site.host) else tuple(_outliving(begun.tasks))
+    tasks = begun.tasks if entry.boot == tools.boot else tuple(_outliving(begun.tasks))
     result = put_back(tools, (task for task in tasks if _is_ours(tools, task)))
     for task in begun.tasks:
         _sweep(tools, task, entry.pid)

@@ -70,7 +70,7 @@ class Tune(NamedTuple):
         """Tell systemd, then write until the cgroup has the goal. Raises CpuTuneError."""
         if self.tell:
             tools.systemd.set(self.tell.unit, self.tell.properties)
-        settle(tools.site, self.cgroup, self.goal, self.now if self.plan and not self.tell else None)
+        settle(tools.site, self.cgroup, self.goal, () if self.tell else self.plan)
 
     def done(self, tools: Tools) -> Self:
         """The same."""

@@ -135,6 +135,20 @@ def test_signals(guard: Guard) -> None:
     assert guard.errors.read_text() == ""
 
 
+def test_the_first_start_waits_for_nothing_to_be_loaded(guard: Guard) -> None:
+    guard.environment["PYTHONPROFILEIMPORTTIME"] = "1"
+    guard.save("web-%2A")
+    guard.start()
+    ahead = guard.errors.read_text()
+    cgroup = guard.define("web-1", 1)
+    guard.lab.make(cgroup)
+    guard.until(lambda: "put into force" in guard.errors.read_text())
+    since = guard.errors.read_text()[len(ahead) :].partition("put into force")[0]
+    assert "import time" in ahead
+    assert "import time" not in since
+    assert guard.limited(cgroup)
+
+
 def test_the_watchdog_hears_of_it(guard: Guard) -> None:
     guard.environment["WATCHDOG_USEC"] = "200000"
     guard.start()

@@ -57,7 +57,7 @@ def test_of_what_is_forgotten_nothing_is_left() -> None:
     book.keep(WEB)
     book.suspects["lxc:web"] = 1.0
     book.keep(WEB._replace(runtime="cgroup", name="/web"))  # another name for the same
-    assert book.names() == {"cgroup:/web"}
+    assert book.names() == ["cgroup:/web"]
     assert not book.suspects
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cputune.cgroup import Cgroups, v1, v2
+from cputune.cgroup import Cgroups, Limits, v1, v2
 from cputune.cgroup.order import Limit
 from cputune.errors import WrongState
 from cputune.model import UNLIMITED, CpuTune, Stats
@@ -81,8 +81,11 @@ def test_what_the_hierarchy_allows_on_version_1(tree: Scratch) -> None:
 def test_limits_that_are_planned_count_as_if_they_were_there(tree: Scratch) -> None:
     site = Cgroups(tree.host)
     raised = Limit("/a", 90000, 100000)
-    assert site.bounds("/a/b", {"/a": raised, "/a/b/c": None}) == (raised, Limit("/a/b/c/d", 10000, 100000))
-    assert site.bounds("/a/b", {"/a": None}).ancestor is None
+    assert site.bounds("/a/b", Limits(site, {"/a": raised, "/a/b/c": None})) == (
+        raised,
+        Limit("/a/b/c/d", 10000, 100000),
+    )
+    assert site.bounds("/a/b", Limits(site, {"/a": None})).ancestor is None
 
 
 def test_the_tightest_limit_above(tree: Scratch) -> None:
