@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cputune.errors import CpuTuneError
 from cputune.goal import goal_of
-from cputune.model import MAX_QUOTA, UNLIMITED, Change, CpuTune, Domain, Request, Value
+from cputune.model import MAX_QUOTA, UNLIMITED, Change, CpuTune, Domain, Request, Scale, Value
 from cputune.systemd import INFINITY, Properties, kept
+from cputune.units import nearest_weight
+
+if TYPE_CHECKING:
+    from cputune.inforce import Put
 
 SOMEBODY = "somebody else"
 """How a cause begins that no fact tells of."""
@@ -37,6 +41,8 @@ class Facts(NamedTuple):
     remembered: Change = Change()
     """What the runtime itself remembers."""
     held: tuple[Held, ...] = ()
+    elsewhere: tuple[Put, ...] = ()
+    """What cputune put into force in the same cgroup under other names."""
 
 
 class Difference(NamedTuple):
@@ -69,6 +75,9 @@ def _cause(facts: Facts, key: str, put: Value, has: Value) -> tuple[str, bool]:
     """Who has likely made a knob what it is, and whether that is drift."""
     if put is not None and put == has:
         return "set so by cputune itself", False
+    for other in facts.elsewhere:
+        if _means(other.change, key, has):
+            return f"set so by cputune itself, as {other.name}", False
     if put is None:
         return "restarted since" if facts.restarted else "not put into force since it started, or was saved", True
     remembered, _ = wish(facts.remembered, comparable(facts.live), facts.domain, facts.version)
@@ -85,6 +94,13 @@ def _cause(facts: Facts, key: str, put: Value, has: Value) -> tuple[str, bool]:
 
 
 _DEFAULTS = {"shares": 1024, "weight": 100, "period": 100000, "burst": 0, "idle": False}
+
+
+def _means(change: Change, key: str, has: Value) -> bool:
+    """Whether this may have made the knob what it is: under another name, shares may be converted in another way."""
+    if key == "weight" and change.shares is not None:
+        return has in [nearest_weight(change.shares, scale) for scale in Scale]
+    return has is not None and getattr(change, key) == has
 
 
 def _is_rounded(facts: Facts, put: Value, has: Value, held: Held) -> bool:

@@ -10,27 +10,25 @@ from cputune.model import Change, CpuTune, Domain, Seat
 from cputune.systemd import differs, unit_of, wanted, word
 
 if TYPE_CHECKING:
+    from cputune.inforce import InForce
     from cputune.systemd import Properties, Unit
     from cputune.tune import Tuner
 
 
 def facts_of(
-    tuner: Tuner, domain: Domain, state: CpuTune, saved: Change, remembered: Change, *, recorded: bool = True
+    tuner: Tuner, domain: Domain, state: CpuTune, saved: Change, remembered: Change, in_force: InForce
 ) -> Facts:
-    """All that can be known of a domain; systemd is asked only where that could explain something.
-
-    Without `recorded`, cputune has put nothing into force since boot.
-    """
-    applied = tuner.tools.state.applied(domain) if recorded else None
-    same = applied is not None and tuner.has_put(domain)
+    """All that can be known of a domain; systemd is asked only where that could explain something."""
+    last = in_force.last(domain)
     facts = Facts(
         domain,
         tuner.site.hierarchy.version,
         state,
         saved,
-        applied.change if applied and same and applied.change.named() else None,
-        applied is not None and not same,
+        in_force.here(domain),
+        last is not None and last.inode != tuner.site.inode(domain.limit or ""),
         remembered,
+        elsewhere=tuple(in_force.elsewhere(domain)),
     )
     asked = any(difference.drift and difference.applied is not None for difference in explain(facts))
     return facts._replace(held=tuple(_held(tuner, domain))) if asked else facts

@@ -60,9 +60,14 @@ class State:
 
     def newest(self, domain: Domain) -> tuple[int, Applied | None] | None:
         """When it was last put into force, in nanoseconds of the file system's clock, and what; None for no record."""
+        return self.newest_in(domain.runtime, file_name(domain.name))
+
+    def newest_in(self, runtime: str, file: str) -> tuple[int, Applied | None] | None:
+        """The same by a runtime and the name of a file, as `recorded` lists them."""
+        place = os.path.join(_RECORDS, runtime, file)
         if not self.others:
-            return self._read(self.path(domain))
-        read = [self._read(os.path.join(folder, _place(domain))) for folder in (self.directory, *self.others)]
+            return self._read(os.path.join(self.directory, place))
+        read = [self._read(os.path.join(folder, place)) for folder in (self.directory, *self.others)]
         return max(filter(None, read), key=lambda found: found[0], default=None)
 
     def _read(self, path: str) -> tuple[int, Applied | None] | None:
@@ -77,10 +82,6 @@ class State:
             return None
         finally:
             os.close(fd)
-
-    def any_applied(self) -> bool:
-        """Whether there is any record: a list of many domains need not look for each one's then."""
-        return any(os.path.isdir(os.path.join(folder, _RECORDS)) for folder in (self.directory, *self.others))
 
     def record(self, domain: Domain, applied: Applied | None) -> None:
         """Remember, or forget with None. Raises Refused or NoPermission where the directory cannot be written."""

@@ -12,6 +12,7 @@ from cputune.cgroup.order import Limit
 from cputune.cgroup.support import Support, support
 from cputune.drift import Difference, Facts, differences, explain, text
 from cputune.errors import CpuTuneError, NoSuchDomain, Unsupported
+from cputune.inforce import InForce
 from cputune.model import Change, CpuTune, Domain, Stats
 from cputune.names import fits, is_pattern
 from cputune.reasons import facts_of, held_otherwise
@@ -95,7 +96,7 @@ class Observer:
                 self.saved = dict(self.store.names())
             except CpuTuneError as error:
                 self.problem = error.message
-        self.recorded = tuner.tools.state.any_applied()
+        self.in_force = InForce(tuner.tools)
         self._limits: dict[str, Limit | None] = {}
         self._stats: dict[str, Stats] = {}
 
@@ -127,6 +128,7 @@ class Observer:
         else:
             domains = list(runtimes.domains(self.site, wanted or runtimes.RUNTIMES))
             domains += self._saved_besides({domain.qualified for domain in domains}, wanted)
+            domains += self._limited_besides({seat.cgroup for domain in domains for seat in domain.seats()}, wanted)
         self.closely = bool(names)
         if interval is None:
             return [self.row(domain) for domain in domains]
@@ -135,6 +137,7 @@ class Observer:
         time.sleep(interval)
         self._stats.clear()
         passed = time.monotonic() - start
+        self.in_force = InForce(self.tuner.tools)  # what cputune has changed meanwhile is no drift
         rows = []
         for domain in domains:
             sample = sample_of(domain.limit, before[domain.qualified], self._counters(domain), passed)
@@ -181,6 +184,17 @@ class Observer:
                     found.append(self.tuner.find(name))
         return [domain for domain in found if domain.qualified not in listed]
 
+    def _limited_besides(self, listed: set[str], wanted: tuple[str, ...]) -> list[Domain]:
+        """Cgroups that cputune has put something into force in, and that no list has under any name."""
+        found: dict[str, Domain] = {}
+        for runtime, name in self.in_force.names():
+            if runtime in runtimes.BY_PREFIX_ONLY and (not wanted or runtime in wanted):
+                with suppress(CpuTuneError):
+                    domain = self.tuner.find(f"{runtime}:{name}")
+                    if domain.limit and domain.limit not in listed and self.in_force.here(domain):
+                        found.setdefault(domain.limit, domain)
+        return list(found.values())
+
     def row(self, domain: Domain) -> Row:
         """One row; what cannot be read is said in it, and does not end the others."""
         saved, problem = Change(), None
@@ -199,7 +213,7 @@ class Observer:
         except CpuTuneError as error:
             return Row(domain, None, saved=saved, problem=error.message)
         remembered = self.tuner.remembered(domain)
-        facts = facts_of(self.tuner, domain, state, saved, remembered, recorded=self.recorded)
+        facts = facts_of(self.tuner, domain, state, saved, remembered, self.in_force)
         above = self._tightest(domain.limit)
         own = state.cpus
         bound = above if above and (own is None or above.cpus < own) else None

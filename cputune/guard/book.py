@@ -32,8 +32,13 @@ class Book:
         for seat in domain.seats():
             before = self.known.get(seat.cgroup)
             self.known[seat.cgroup] = domain
-            self._cgroups.setdefault(domain.qualified, {})[seat.cgroup] = None
+            own = self._cgroups.setdefault(domain.qualified, {})
+            own.pop(seat.cgroup, None)
+            own[seat.cgroup] = None
             if before and before.qualified != domain.qualified:
+                for memory in (self.started, self.suspects):
+                    if before.qualified in memory:
+                        memory.setdefault(domain.qualified, memory[before.qualified])
                 self._leave(before, seat.cgroup)
 
     def domain(self, name: str) -> Domain | None:

@@ -11,6 +11,7 @@ from cputune.drift import SOMEBODY, Facts, explain, text
 from cputune.errors import CpuTuneError
 from cputune.guard import service
 from cputune.guard.starts import LAST_LOOK
+from cputune.inforce import InForce
 from cputune.locks import Busy, keys_of
 from cputune.model import Change, Domain, Request
 from cputune.reasons import facts_of
@@ -99,7 +100,7 @@ class Drifts:
         version = self.site.hierarchy.version
         if not any(one.drift for one in explain(Facts(domain, version, state, applied=applied.change))):
             return [], applied.change
-        facts = facts_of(self.tuner, domain, state, Change(), self.tuner.remembered(domain))
+        facts = facts_of(self.tuner, domain, state, Change(), self.tuner.remembered(domain), InForce(self.tuner.tools))
         return [one for one in explain(facts) if one.drift], applied.change
 
     def _judge(self, domain: Domain, change: Change, found: list[Difference]) -> None:

@@ -14,7 +14,7 @@ from cputune.guard.sources import Sources
 from cputune.guard.starts import Starts
 from cputune.guard.tree import Tree
 from cputune.locks import keys_of
-from cputune.names import name_of
+from cputune.names import file_name, name_of
 
 if TYPE_CHECKING:
     from cputune.guard.service import Log
@@ -139,11 +139,11 @@ class Keeper:
     def _recorded(self, runtime: str, name: str) -> None:
         """Somebody told cputune something else, unless it was the guard itself: so it is no drift."""
         qualified = f"{runtime}:{name}"
-        domain = self.book.domain(qualified) or self.sources.find(runtime, name)
-        if domain is None:
+        record = self.tuner.tools.state.newest_in(runtime, file_name(name))
+        if record is not None and record == self.book.records.get(qualified):
             return
-        record = self.tuner.tools.state.newest(domain)
-        if record == self.book.records.get(qualified):
+        domain = self.sources.find(runtime, name) or self.book.domain(qualified)
+        if domain is None:
             return
         self.book.fights.forget(qualified)
         self.book.reported.pop(qualified, None)

@@ -162,6 +162,7 @@ def _pattern(site: Cgroups, runtime: str | None, name: str) -> Domain:
 
 
 def _scale(site: Cgroups, runtime: str) -> Scale:
+    """How a runtime reads shares; of OCI runtimes, the one that it comes with."""
     if runtime in _OCI:
         from cputune.runtimes.oci_scale import scale_of
 

@@ -49,7 +49,10 @@ def _version(site: Cgroups, program: str) -> tuple[int, ...] | None:
         except OSError:
             continue
         stamp = f"{folder}/{program} {status.st_ino} {status.st_size} {status.st_mtime_ns}"
-        return _version_of(site, program, f"{folder}/{program}", stamp)
+        version = _version_of(site, program, f"{folder}/{program}", stamp)
+        if version is None:  # it may answer the next time
+            _version_of.cache_clear()
+        return version
     return None
 
 

@@ -42,11 +42,14 @@ class Tools:
         """Told what a person should know besides the result."""
         self.command = command
         """What was typed, for the history."""
+        self._boot = ""
 
-    @cached_property
+    @property
     def boot(self) -> str:
-        """What names this boot: random(4)."""
-        return (self.site.host.read_or_none("/proc/sys/kernel/random/boot_id") or "").strip()
+        """What names this boot: random(4); read until it is known."""
+        if not self._boot:
+            self._boot = (self.site.host.read_or_none("/proc/sys/kernel/random/boot_id") or "").strip()
+        return self._boot
 
     @cached_property
     def who(self) -> str:

@@ -21,7 +21,12 @@ def settle(site: Cgroups, cgroup: str, goal: CpuTune, first: Sequence[Write] = (
     On v2 before Linux 6.10 writing cpu.max divides cpu.max.burst by 1000 (mended by kernel commit 49217ea147df);
     systemd may write its own rounded value in between. Raises CpuTuneError.
     """
-    _write(site, first)
+    try:
+        _write(site, first)
+    except Refused:
+        # Where the groups above or below have changed since then, planning it says so.
+        writes(site.backend, site.directory(cgroup), site.read_if_used(cgroup), goal, site.bounds(cgroup))
+        raise
     for _ in range(_ROUNDS):
         now = site.read_if_used(cgroup)
         if same(site.backend, now, goal):

@@ -56,7 +56,7 @@ class Tune(NamedTuple):
     now: CpuTune
     goal: CpuTune
     plan: tuple[Write, ...] = ()
-    """What is expected to be written, for --dry-run; systemd may have done a part of it when the turn comes."""
+    """What is to be written; where systemd is told first, it may have done a part of it by then."""
     tell: Tell | None = None
     inode: int | None = None
     """Of the cgroup's directory: one with another number was made anew, and never had the state `now`."""

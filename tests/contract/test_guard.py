@@ -288,6 +288,36 @@ def test_what_only_set_has_put_there_is_kept_too(guarded: Guarded) -> None:
     guarded.until(lambda: guarded.quota(cgroup) == 70000)
 
 
+def test_of_a_cgroup_with_two_names_the_change_of_one_is_no_drift_of_the_other(guarded: Guarded) -> None:
+    cgroup = guarded.start("web", 1)
+    guarded.has_started("web", cgroup)
+    other = guarded.lab.name(cgroup)
+    guarded.set("docker:web", "live", quota=70000)
+    guarded.set(other, "live", quota=60000, shares=512)
+    guarded.set("docker:web", "live", burst=1000)  # its record is the newest, and has 70000
+    guarded.begin(enforce=True)
+    guarded.calm()
+    assert guarded.quota(cgroup) == 60000
+    guarded.set(other, "live", quota=50000)
+    guarded.calm()
+    assert guarded.quota(cgroup) == 50000
+    assert guarded.actions() == []
+    guarded.lab.put(cgroup, quota=90000)
+    guarded.until(lambda: guarded.quota(cgroup) == 50000)
+
+
+def test_what_was_suspected_under_one_name_is_compared_under_the_next_one(guarded: Guarded) -> None:
+    cgroup = guarded.start("web", 1)
+    guarded.has_started("web", cgroup)
+    guarded.set("docker:web", "live", quota=70000)
+    guarded.begin(enforce=True)
+    guarded.calm()
+    guarded.lab.put(cgroup, shares=2048)
+    guarded.set(guarded.lab.name(cgroup), "live", quota=60000)
+    guarded.lab.put(cgroup, quota=90000)
+    guarded.until(lambda: guarded.quota(cgroup) == 60000)
+
+
 def test_it_does_not_fight(guarded: Guarded) -> None:
     guarded.save("docker:web", quota=50000)
     guarded.begin(enforce=True)

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from cputune.drafts import Job
 from cputune.errors import Refused
 from cputune.model import KNOB, UNLIMITED
+from cputune.planner import Planner
 from tests.lab import Lab, change_domains, request
 
 V1, V2 = pytest.mark.cgroup(1), pytest.mark.cgroup(2)
@@ -43,6 +45,17 @@ def test_v1_refuses_a_limit_above_the_ancestors(lab: Lab) -> None:
     )
     lab.set("between/child", quota=20000, period=40000)
     assert lab.state("between/child").quota == 20000
+
+
+@V1
+def test_v1_names_the_ancestor_that_was_lowered_after_it_was_planned(lab: Lab) -> None:
+    lab.make("child")
+    plan = Planner(lab.tuner.tools).plan([Job(lab.tuner.find(lab.name("child")), request(quota=60000), "live")])
+    lab.put(quota=50000)
+    with pytest.raises(Refused) as caught:
+        lab.tuner.perform(plan)
+    assert f"is above the limit of its ancestor {lab.group}, 0.5 CPUs" in caught.value.message
+    assert lab.state("child").quota is UNLIMITED
 
 
 @V1

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cputune.drift import Facts, Held, explain, held_state, text
+from cputune.inforce import Put
 from cputune.model import MAX_QUOTA, UNLIMITED, Change, CpuTune, Domain, Scale
 from cputune.systemd import INFINITY
 from tests.conftest import CommandLine
@@ -152,3 +153,41 @@ def test_diff_ends_with_0_where_it_was_cputune_and_with_1_where_it_is_still_to_b
 def test_diff_of_one_that_does_not_run_or_is_not_there(v2: FakeKernel, cputune: CommandLine) -> None:
     assert cputune(v2, "diff", "old").status == 6
     assert cputune(v2, "diff", "nobody").status == 3
+
+
+def test_what_was_set_by_another_name_of_the_same_cgroup_is_no_drift(v2: FakeKernel, cputune: CommandLine) -> None:
+    other = "cgroup:/lxc.payload.web"
+    cputune(v2, "set", "web", "--cpus", "0.5", "--shares", "512", "--live", "--config")
+    cputune(v2, "set", other, "--cpus", "0.7", "--live")
+    line = (
+        "lxc:web: quota: config 50000, applied 50000, live 70000 (set so by cputune itself, as cgroup:/lxc.payload.web)"
+    )
+    assert cputune(v2, "diff") == (0, f"{line}\n", "")
+    assert cputune(v2, "diff", other) == (0, "", "")
+    cputune(v2, "set", "web", "--shares", "700", "--live")
+    assert cputune(v2, "diff").status == 0
+    v2.write("/sys/fs/cgroup/lxc.payload.web/cpu.max", "90000")
+    for name, applied in (("web", 50000), (other, 70000)):
+        status, out, _ = cputune(v2, "diff", name)
+        assert (status, f"applied {applied}, live 90000 (somebody else changed it)" in out) == (1, True)
+    cputune(v2, "set", "web", "--cpus", "0.5", "--live")
+    assert cputune(v2, "diff").status == 0
+    assert cputune(v2, "diff", other).status == 0
+
+
+@pytest.mark.parametrize("weight", [20, 50, 59])
+def test_shares_by_another_name_may_be_converted_in_another_way(weight: int) -> None:
+    put = (Put("oci:crun/web", Change(shares=512)),)
+    assert drifts(CpuTune(weight=weight), applied=Change(weight=300), elsewhere=put) == [False]
+    assert drifts(CpuTune(weight=weight + 1), applied=Change(weight=300), elsewhere=put) == [True]
+
+
+def test_a_plain_cgroup_that_cputune_has_limited_is_compared_too(v2: FakeKernel, cputune: CommandLine) -> None:
+    v2.mkdir("/sys/fs/cgroup/own")
+    cputune(v2, "set", "cgroup:/own", "--cpus", "0.5", "--live")
+    assert cputune(v2, "diff") == (0, "", "")
+    v2.write("/sys/fs/cgroup/own/cpu.max", "70000")
+    assert cputune(v2, "diff") == (1, "cgroup:/own: quota: applied 50000, live 70000 (somebody else changed it)\n", "")
+    assert "cgroup:/own" in cputune(v2, "status").out
+    v2.rmdir("/sys/fs/cgroup/own")
+    assert cputune(v2, "diff") == (0, "", "")

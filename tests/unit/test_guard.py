@@ -58,7 +58,7 @@ def test_of_what_is_forgotten_nothing_is_left() -> None:
     book.suspects["lxc:web"] = 1.0
     book.keep(WEB._replace(runtime="cgroup", name="/web"))  # another name for the same
     assert book.names() == ["cgroup:/web"]
-    assert not book.suspects
+    assert book.suspects == {"cgroup:/web": 1.0}  # handed on with the cgroup
 
 
 # --- what is saved ----------------------------------------------------------------------------------------------------
