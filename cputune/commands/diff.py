@@ -25,7 +25,8 @@ def command(ctx: click.Context, domains: tuple[str, ...], as_json: bool) -> None
     kernel has now. A line a difference, with its likely cause.
 
     The exit status is that of diff(1): 0 where nobody but cputune has changed anything, 1 where there is drift, 2 or
-    more where something could not be compared. What was set through cputune itself is shown, and is no drift.
+    more where something could not be compared. What was set through cputune itself, by any name of the cgroup, is
+    shown, and is no drift. Cgroups without another name are compared where cputune has limited them.
     """
     from cputune import report
     from cputune.drift import text
