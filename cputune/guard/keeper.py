@@ -63,6 +63,8 @@ class Keeper:
     def begin(self) -> None:
         """Look at everything: at first, and where events were lost. Nothing is missed, since watching began before."""
         self._rescan = None
+        # What a killed one had begun is put back first: its records say that it is in force, and go with it.
+        self.tuner.tidy()
         self.sources.renew()
         cgroups = self.tree.look()
         there = set(cgroups)

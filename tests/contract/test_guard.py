@@ -26,6 +26,7 @@ from cputune.host import Host
 from cputune.locks import Keys
 from cputune.model import Change, Domain
 from cputune.store import Store
+from cputune.transaction.journal import Page
 from cputune.tune import Tuner
 from tests.fakekernel import FakeKernel
 from tests.lab import Lab, change_domains, request
@@ -316,6 +317,24 @@ def test_what_was_suspected_under_one_name_is_compared_under_the_next_one(guarde
     guarded.set(guarded.lab.name(cgroup), "live", quota=60000)
     guarded.lab.put(cgroup, quota=90000)
     guarded.until(lambda: guarded.quota(cgroup) == 60000)
+
+
+def test_what_a_killed_guard_had_begun_is_put_back_and_then_begun_anew(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guarded.save("docker:web-*", quota=50000)
+    guarded.begin()
+    cgroups = [guarded.start(f"web-{number}", number) for number in (1, 2)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Page, "remove", lambda _: None)  # killed when all was done but that
+        guarded.until(lambda: all(guarded.quota(cgroup) == 50000 for cgroup in cgroups))
+    assert guarded.keeper
+    guarded.keeper.tree.close()
+    guarded.begin()
+    third = guarded.start("web-3", 3)  # with it, whatever is left would be put back
+    guarded.until(lambda: guarded.quota(third) == 50000)
+    guarded.calm()
+    assert [guarded.quota(cgroup) for cgroup in cgroups] == [50000, 50000]
 
 
 def test_it_does_not_fight(guarded: Guarded) -> None:
