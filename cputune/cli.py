@@ -111,7 +111,7 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "cputune"
-        return tell(UsageError(error.format_message().rstrip(".").replace("\n", " "), f"{command} --help"))
+        return tell(UsageError(" ".join(error.format_message().rstrip(".").split()), f"{command} --help"))
     except (KeyboardInterrupt, click.Abort):
         return _ended(Interrupted(signal.SIGINT))
     except BrokenPipeError:

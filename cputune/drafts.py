@@ -31,6 +31,8 @@ class Job(NamedTuple):
     where: Where = "current"
     forget: bool = False
     """Whether cputune is to have nothing to do with it from then on: no record, and with config no file."""
+    theirs: frozenset[str] = frozenset()
+    """Knobs that the runtime has set in the same start: what they have now is what was there before cputune."""
 
 
 class Outcome(NamedTuple):
@@ -58,6 +60,7 @@ class Draft:
         self.domain = job.domain
         self.request = job.request
         self.forget = job.forget
+        self.theirs = job.theirs
         self.live, self.config = targets(job.where, job.domain)
         self.moved: list[Moved] = []
         self.tunes: list[Tune] = []

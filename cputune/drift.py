@@ -38,6 +38,8 @@ class Facts(NamedTuple):
     """What cputune last put into force in this very cgroup; None for nothing."""
     restarted: bool = False
     """Whether cputune put something into force in a cgroup that this one replaced."""
+    given_back: bool = False
+    """Whether cputune has taken back what it had put into this very cgroup."""
     remembered: Change = Change()
     """What the runtime itself remembers."""
     held: tuple[Held, ...] = ()
@@ -78,6 +80,8 @@ def _cause(facts: Facts, key: str, put: Value, has: Value) -> tuple[str, bool]:
     for other in facts.elsewhere:
         if _means(other.change, key, has):
             return f"set so by cputune itself, as {other.name}", False
+    if put is None and facts.given_back:
+        return "taken back by cputune; from its next start on, or cputune apply", False
     if put is None:
         return "restarted since" if facts.restarted else "not put into force since it started, or was saved", True
     remembered, _ = wish(facts.remembered, comparable(facts.live), facts.domain, facts.version)

@@ -58,6 +58,20 @@ def save_all(tuner: Tuner, wanted: list[tuple[str, str, Change]], *, replace: bo
     return plan
 
 
+def known_or_to_be(tuner: Tuner, name: str) -> Domain:
+    """The domain; or, where there is none so far, the one that will have this RUNTIME:NAME. Raises NoSuchDomain."""
+    try:
+        return tuner.find(name)
+    except Ambiguous:
+        raise
+    except NoSuchDomain:
+        if runtimes.split(name)[0] not in runtimes.PERSISTENT:
+            raise
+        domain = named_domain(name)
+        tuner.tools.say(f"{domain.qualified} is not there so far: saved for when it is")
+        return domain
+
+
 def known_or_saved(tuner: Tuner, name: str) -> Domain:
     """The domain; or, where there is none any more, that of a configuration that is left. Raises NoSuchDomain."""
     try:
@@ -81,4 +95,5 @@ def named_domain(name: str) -> Domain:
         )
     if runtime == "systemd" and not is_unit_name(own) and not is_pattern(own):
         own += ".service"  # as `find` takes it
+    runtimes.savable(runtime, own)
     return Domain(runtime, own, running=False, persistent=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cputune.drafts import Job
-from cputune.errors import WrongState
+from cputune.errors import UsageError, WrongState
 from cputune.model import Change, Domain, Request
+from cputune.names import is_pattern
 
 if TYPE_CHECKING:
     from cputune.tune import Tuner
@@ -15,8 +16,13 @@ if TYPE_CHECKING:
 def forget_job(tuner: Tuner, domain: Domain, *, live: bool) -> Job:
     """Remove what is saved for a domain; with `live` also what cputune put into force, for what was there before.
 
-    Raises WrongState where there is nothing to forget.
+    Raises WrongState where there is nothing to forget, UsageError for a pattern with `live`.
     """
+    if live and is_pattern(domain.name):
+        raise UsageError(
+            f"--live: {domain.qualified} is a pattern, and what is in force is lifted domain by domain",
+            f"cputune forget '{domain.qualified}'; cputune forget DOMAIN... --live",
+        )
     applied = tuner.put(domain) if live else None
     saved = tuner.store().load(domain)
     if not saved.text and not (applied and applied.change.named()):

@@ -72,6 +72,12 @@ def fits(pattern: str, name: str) -> bool:
     return len(parts) == len(own) and all(map(fnmatchcase, own, parts))
 
 
+def has_parts(name: str, fewest: int) -> bool:
+    """Whether a name has so many parts, separated by slashes, each of which can be one. Pure."""
+    parts = name.split("/")
+    return len(parts) >= fewest and all(map(is_component, parts))
+
+
 def by_precedence(patterns: Iterable[str]) -> list[str]:
     """Patterns, the one first that counts where several fit: which has most letters of its own, then fewest stars; of
     equals, the first by its letters.

@@ -243,7 +243,9 @@ class Planner:
         keys |= {"quota", "period"} if keys & {"quota", "period"} else set()
         keys |= {"idle", self.site.backend.WEIGHT_KEY} if keys & set(WEIGHT) else set()
         now = {key: value for key, value in draft.now._asdict().items() if key in keys}
-        return Change(**{**now, **kept.found.named()})
+        set_by_them = draft.theirs | ({"quota", "period"} if draft.theirs & {"quota", "period"} else set())
+        theirs = {key: value for key, value in now.items() if key in set_by_them}
+        return Change(**{**now, **kept.found.named(), **theirs})
 
     def _same_cgroup(self, domain: Domain, applied: Applied | None) -> Applied:
         """What was put into force in the cgroup that is there now; nothing where it was made anew since."""

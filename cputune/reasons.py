@@ -19,15 +19,17 @@ def facts_of(
     tuner: Tuner, domain: Domain, state: CpuTune, saved: Change, remembered: Change, in_force: InForce
 ) -> Facts:
     """All that can be known of a domain; systemd is asked only where that could explain something."""
-    last = in_force.last(domain)
+    last, here = in_force.last(domain), in_force.here(domain)
+    restarted = last is not None and last.inode != tuner.site.inode(domain.limit or "")
     facts = Facts(
         domain,
         tuner.site.hierarchy.version,
         state,
         saved,
-        in_force.here(domain),
-        last is not None and last.inode != tuner.site.inode(domain.limit or ""),
-        remembered,
+        here,
+        restarted,
+        given_back=last is not None and not restarted and here is None,
+        remembered=remembered,
         elsewhere=tuple(in_force.elsewhere(domain)),
     )
     asked = any(difference.drift and difference.applied is not None for difference in explain(facts))

@@ -90,7 +90,7 @@ class Observer:
         """Whether systemd, too, is asked what it holds: a call a unit."""
         self.problem: str | None = None
         """Why the saved configurations cannot be read at all."""
-        self.store = tuner.store() if os.path.isdir(os.path.join(tuner.host.config_dir, "domains")) else None
+        self.store = tuner.store() if _may_be(os.path.join(tuner.host.config_dir, "domains")) else None
         if self.store:
             try:
                 self.saved = dict(self.store.names())
@@ -251,6 +251,17 @@ class Observer:
             if cgroup not in self._stats:
                 self._stats[cgroup] = self.site.stats(cgroup)
         return {cgroup: self._stats[cgroup] for cgroup in cgroups}
+
+
+def _may_be(folder: str) -> bool:
+    """Whether a folder is there, or nobody can tell: what is wrong is told where it is read."""
+    try:
+        os.stat(folder)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def sample_of(cgroup: str | None, before: dict[str, Stats], after: dict[str, Stats], seconds: float) -> Sample:

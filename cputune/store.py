@@ -99,6 +99,9 @@ class Store:
 
     def names(self) -> Iterator[tuple[str, str]]:
         """RUNTIME:NAME and path of every file, sorted; a name too long for a file name is in the file itself."""
+        if not os.path.isdir(os.path.dirname(self.directory)) and os.path.lexists(os.path.dirname(self.directory)):
+            error = NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            raise from_os_error(error, f"read {os.path.dirname(self.directory)}")
         for runtime in _sorted(self.directory):
             for file in _sorted(os.path.join(self.directory, runtime)):
                 if file.endswith(SUFFIX) and not file.startswith("."):

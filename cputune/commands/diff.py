@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cputune.errors import Exit
+from cputune.errors import CpuTuneError, Exit
 from cputune.goal import refuse_not_running
 from cputune.model import CpuTune
 from cputune.names import printable
@@ -14,6 +14,12 @@ EPILOG = """\b
 Try: cputune diff
      cputune diff docker:web --json
      cputune diff || cputune apply"""
+
+
+class NotWritten(CpuTuneError):
+    """Whoever asked has not got the answer."""
+
+    exit = Exit.USAGE
 
 
 @click.command(epilog=EPILOG, short_help="Show where something else is in force than was saved, and why.")
@@ -30,6 +36,7 @@ def command(ctx: click.Context, domains: tuple[str, ...], as_json: bool) -> None
     """
     from cputune import report
     from cputune.drift import text
+    from cputune.runtimes import not_ours
     from cputune.status import Observer
 
     tuner = make_tuner(ctx)
@@ -39,13 +46,21 @@ def command(ctx: click.Context, domains: tuple[str, ...], as_json: bool) -> None
     observer = Observer(tuner)
     rows = observer.rows(domains, (), None)
     problems = [*([observer.problem] if observer.problem else [])]
+    if not domains and (hidden := not_ours(tuner.site)):
+        problems.append(f"not looked into, being not ours to read: {', '.join(hidden)}; as root: sudo cputune diff")
     problems += [f"{row.domain.qualified}: {row.problem}" for row in rows if row.problem and row.tune != CpuTune()]
     for problem in problems:
         say(problem)
     found = [(row.domain.qualified, difference) for row in rows for difference in row.differences]
     if as_json:
-        click.echo(report.to_json([report.difference_data(name, difference) for name, difference in found]))
+        lines = [report.to_json([report.difference_data(name, difference) for name, difference in found])]
     else:
-        for name, difference in found:
-            click.echo(printable(f"{name}: {text(difference)}"))
+        lines = [printable(f"{name}: {text(difference)}") for name, difference in found]
+    try:
+        for line in lines:
+            click.echo(line)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # status 1 would say that there is drift
+        raise NotWritten(f"cannot write the output: {error.strerror or error}") from error
     ctx.exit(Exit.USAGE if problems else 1 if any(difference.drift for _, difference in found) else 0)

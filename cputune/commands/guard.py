@@ -54,5 +54,6 @@ def _run(ctx: click.Context, *, enforce: bool) -> None:
 
     log = Log()
     tuner = make_tuner(ctx)
-    tuner.tools.say = lambda text: log(INFO, text)
+    # What it did it logs itself; what there is to know besides is told.
+    tuner.tools.say = lambda text: None if ": nothing to do: " in text else log(INFO, text)
     Loop(Keeper(tuner, log, enforce=enforce)).run()

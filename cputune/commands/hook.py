@@ -53,8 +53,15 @@ def command(ctx: click.Context, action: str, runtime: str | None, names: tuple[s
             click.echo(line)
         return
     work = {"install": installing.install, "remove": installing.remove, "show": installing.show}[action]
-    for line in work(host, runtime, names):
+    for line in work(host, runtime, names, _folders(ctx)):
         click.echo(line)
+
+
+def _folders(ctx: click.Context) -> tuple[str, ...]:
+    """The options that say where cputune's files are, as they were given: the hook has to look there, too."""
+    given = ctx.find_root().params
+    names = ("config_dir", "state_dir", "data_dir")
+    return tuple(f"--{name.replace('_', '-')}={os.path.abspath(given[name])}" for name in names if given.get(name))
 
 
 def _run(ctx: click.Context, runtime: str, arguments: tuple[str, ...]) -> None:
@@ -68,9 +75,9 @@ def _run(ctx: click.Context, runtime: str, arguments: tuple[str, ...]) -> None:
     try:
         started(tuner, runtime, arguments, own_environment(), _stdin)
     except CpuTuneError as error:  # the container starts all the same
-        log(ERROR, f"hook of {runtime}: {error.message}", action="failed")
+        log(ERROR, f"hook run {runtime}: {error.message}", action="failed")
     except (Exception, Interrupted) as error:
-        log(ERROR, f"hook of {runtime}: {type(error).__name__}: {error}", action="failed")
+        log(ERROR, f"hook run {runtime}: {type(error).__name__}: {error}", action="failed")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 

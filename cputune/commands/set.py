@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +19,11 @@ from cputune.params import (
     where_of,
     where_options,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cputune.model import Domain
 
 EPILOG = """\b
 Try: cputune set mydom --quota 50000 --live
@@ -74,6 +80,11 @@ def command(
         )
     tuner = make_tuner(ctx)
     failures = Failures(keep_going=not atomic)
-    jobs = [Job(domain, request, where) for domain in failures.each(domains, tuner.find)]
+    find: Callable[[str], Domain] = tuner.find
+    if where == "config" and not native:
+        from cputune.importing import known_or_to_be
+
+        find = partial(known_or_to_be, tuner)
+    jobs = [Job(domain, request, where) for domain in failures.each(domains, find)]
     show(carry_out(tuner, jobs, failures.tell, dry_run=dry_run, native=native), dry_run=dry_run, as_json=as_json)
     ctx.exit(failures.status)

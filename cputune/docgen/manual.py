@@ -64,24 +64,26 @@ GUARD = (
     "cputune has put into force. It does not poll: the kernel tells it (inotify(7)) of each cgroup that is made and "
     "each limit that is written. A new cgroup is recognized by its name and the records of the runtimes; one whose "
     "name says nothing is found in the runtime's list, within some seconds. The limit goes into the kernel at once, "
-    "and to systemd after that. What a runtime writes in the first 5 seconds belongs to the start, and does not "
-    "stay.",
+    "and to systemd after that. What is written in the first 5 seconds belongs to the start, as by the runtime, and "
+    "does not stay. What is refused, by a full disk or a smaller limit above it, is tried again after 30 seconds, "
+    "then less often, and as soon as a limit above it is changed.",
     "What anybody but cputune changes later is reported, on stderr or, as a service, to the journal with the fields "
-    "CPUTUNE_DOMAIN, CPUTUNE_ACTION (started, reported, repaired, left-alone, failed), CPUTUNE_KEY, CPUTUNE_APPLIED, "
-    "CPUTUNE_LIVE and CPUTUNE_CAUSE. With --enforce it is put back, unless the same writer has come back more than 3 "
-    "times within 60 seconds: then the domain is left alone, and that is reported as an error, until it starts anew, "
-    "cputune changes it, or the guard is reloaded. What is set through cputune is kept from then on, and what is only "
-    "saved counts from the next start. Where the kernel drops events, or has no watches left "
+    "CPUTUNE_DOMAIN, CPUTUNE_ACTION (ready, started, reported, repaired, left-alone, failed), CPUTUNE_KEY, "
+    "CPUTUNE_APPLIED, CPUTUNE_LIVE and CPUTUNE_CAUSE. With --enforce it is put back, unless the same writer has come "
+    "back more than 3 times within 60 seconds: then the domain is left alone, and that is reported as an error, until "
+    "it starts anew, cputune changes it, or the guard is reloaded. What is set through cputune is kept from then on, "
+    "and what is only saved counts from the next start. Where the kernel drops events, or has no watches left "
     "(fs.inotify.max_user_watches), the guard says so, and looks at everything.",
     "`cputune guard install` makes a service of it, `cputune-guard.service`: sandboxed, watched by systemd, started at "
     "boot before the container runtimes. For hosts that are to have no daemon, --timer has systemd start `cputune "
     "apply --started` once a minute. Runtimes with hooks can have it earlier: `cputune hook`. Of all of them, each "
-    "start is done once.",
+    "start is done once. What a guard or a hook puts into force is in the journal, not in `cputune history`.",
 )
 
 PATTERNS = (
     "What is saved for a pattern, `docker:web-*`, counts for every domain of that runtime that fits it, there or not "
-    "so far: * stands for any letters, ? for one, [...] for one of some, none of them for a slash, as in a shell. One "
+    "so far: * stands for any letters, ? for one, [...] for one of some, none of them for a slash, as in a shell: "
+    "`oci:runc/*`, since those names have one. One "
     "file counts for a domain, and files are not merged: its own, else that of the pattern with most letters of its "
     "own, of these the one with fewest stars, of these the first by the alphabet. To save something for a domain that "
     "a pattern fits begins with what the pattern has. `cputune status --config` lists all that is saved, also for "

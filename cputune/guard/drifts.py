@@ -36,6 +36,7 @@ _SETTLED = 0.05
 """Seconds after a write: whoever changes several knobs has done so by then."""
 _REMEMBERED = 1.0
 """Seconds after which a runtime has taken down what it changed."""
+_AT_START = "set while it started, as by its runtime"
 _BUSY = 1.0
 """Seconds until one that another cputune works on is looked at again."""
 
@@ -87,7 +88,8 @@ class Drifts:
             self.book.reported.pop(name, None)
             self.book.doubtful.discard(name)
         elif self.book.is_starting(name, now):
-            self._put_back(domain, change, found, service.INFO)
+            at_start = [one._replace(cause=_AT_START) for one in found]
+            self._put_back(domain, change, at_start, service.INFO, theirs=frozenset(one.key for one in found))
         else:
             self._judge(domain, change, found)
 
@@ -123,11 +125,18 @@ class Drifts:
             else:
                 self._report(domain, found, "not put back", "reported", service.WARNING)
 
-    def _put_back(self, domain: Domain, change: Change, found: list[Difference], priority: int) -> None:
+    def _put_back(
+        self,
+        domain: Domain,
+        change: Change,
+        found: list[Difference],
+        priority: int,
+        theirs: frozenset[str] = frozenset(),
+    ) -> None:
         if any(one.key == "idle" and one.applied is False for one in found):
             change = change._replace(idle=False)  # it has a weight to get back
         try:
-            self.tuner.change([Job(domain, Request(change), "live")], enter=False)
+            self.tuner.change([Job(domain, Request(change), "live", theirs=theirs)], enter=False)
         except Busy:
             self.book.suspects[domain.qualified] = time.monotonic() + _BUSY
             return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cputune.errors import CpuTuneError
 from cputune.guard import service
 from cputune.guard.book import Book
-from cputune.guard.drifts import Drifts
+from cputune.guard.drifts import KNOB_FILES, Drifts
 from cputune.guard.sources import Sources
 from cputune.guard.starts import Starts
 from cputune.guard.tree import Tree
@@ -87,7 +87,8 @@ class Keeper:
         """How it stands, in a few words."""
         kept = self.book.names()
         alone = sum(map(self.book.fights.is_over, kept))
-        return f"{len(kept)} domains kept{f', {alone} left alone' if alone else ''}"
+        saved = f"{len(self.sources.saved.names())} configurations in {self.tuner.store().directory}"
+        return f"{saved}, {len(kept)} domains kept{f', {alone} left alone' if alone else ''}"
 
     def timeout(self) -> float | None:
         """For how many seconds there is nothing to do but wait for events; None: for ever."""
@@ -116,6 +117,8 @@ class Keeper:
         self.starts.made(seen.made)
         for cgroup, file in seen.written:
             self.starts.written(cgroup)
+            if file in KNOB_FILES:
+                self.starts.changed(cgroup)
             self.drifts.written(cgroup, file)
         self._take_files(seen.others)
         self._mention_blindness()

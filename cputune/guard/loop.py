@@ -7,12 +7,14 @@ import os
 import select
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 from cputune.errors import CpuTuneError
 from cputune.guard import service
 from cputune.guard.keeper import Keeper
-from cputune.locks import Keys
+from cputune.locks import Busy, Keys
 from cputune.transaction import signals
 
 _ODD = 1.0
@@ -36,14 +38,26 @@ class Loop:
         signals.keep_pending()
         # The command line lives too short for it; this does not.
         gc.enable()
-        with self.keeper.tuner.tools.locks.hold(_KEYS, 0):
+        with self._alone():
             self.keeper.warm()
             self.keeper.begin()
             gc.freeze()
-            service.notify("READY=1", f"STATUS={self.keeper.summary()}")
+            summary = self.keeper.summary()
+            self.keeper.log(service.INFO, f"watching; {summary}", action="ready")
+            service.notify("READY=1", f"STATUS={summary}")
             while not self._ended:
                 self._turn()
             service.notify("STOPPING=1")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        locks = self.keeper.tuner.tools.locks
+        with ExitStack() as held:
+            try:
+                held.enter_context(locks.hold(_KEYS, 0))
+            except Busy as error:
+                raise Busy(f"another guard runs: {error.message.partition(' changes ')[0]}", error.hint) from error
+            yield
 
     def _go_on(self, message: str) -> None:
         self.keeper.log(service.ERROR, f"{message}; looking at everything", action="failed")

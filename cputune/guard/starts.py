@@ -75,6 +75,12 @@ class Starts:
         if cgroup in self.unknown:
             self.unknown[cgroup] = self.unknown[cgroup]._replace(due=time.monotonic(), nap=_FIRST_NAP)
 
+    def changed(self, cgroup: str) -> None:
+        """A limit was changed there: what was refused below it may fit by now."""
+        now = time.monotonic()
+        below = [one for one, unknown in self.unknown.items() if unknown.refused and one.startswith(f"{cgroup}/")]
+        self.unknown.update((one, self.unknown[one]._replace(due=now, nap=_REFUSED_NAP / 2)) for one in below)
+
     def gone(self, cgroup: str) -> None:
         """It is not there any more."""
         self.unknown.pop(cgroup, None)

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from cputune.host import Host
 
 
-def install(host: Host, runtime: str, names: tuple[str, ...]) -> Iterator[str]:
-    """Install the hook; yields what was done. Raises UsageError, Unsupported, WrongState, NoPermission, Refused."""
-    for place in _places(host, runtime, names):
-        before = _read(place.path)
-        after = place.installed(before)
+def install(host: Host, runtime: str, names: tuple[str, ...], options: tuple[str, ...] = ()) -> Iterator[str]:
+    """Install the hook, which calls cputune with these options; yields what was done.
+
+    Raises UsageError, Unsupported, WrongState, NoPermission, Refused.
+    """
+    _require_systemd(host, runtime)
+    found = [(place, _read(place.path)) for place in _places(host, runtime, names, options)]
+    for place, before, after in [(place, before, place.installed(before)) for place, before in found]:
         if after == before:
             yield f"{place.path} has it already"
             continue
@@ -30,9 +33,10 @@ def install(host: Host, runtime: str, names: tuple[str, ...]) -> Iterator[str]:
         _then(host, place)
 
 
-def remove(host: Host, runtime: str, names: tuple[str, ...]) -> Iterator[str]:
+def remove(host: Host, runtime: str, names: tuple[str, ...], options: tuple[str, ...] = ()) -> Iterator[str]:
     """Take the hook away; yields what was done. Raises as `install`."""
-    found = [place for place in _places(host, runtime, names) if place.has(_read(place.path))]
+    _require_systemd(host, runtime)
+    found = [place for place in _places(host, runtime, names, options) if place.has(_read(place.path))]
     if not found:
         yield f"no hook of {runtime} is installed"
     for place in found:
@@ -45,9 +49,9 @@ def remove(host: Host, runtime: str, names: tuple[str, ...]) -> Iterator[str]:
         _then(host, place)
 
 
-def show(host: Host, runtime: str, names: tuple[str, ...]) -> Iterator[str]:
+def show(host: Host, runtime: str, names: tuple[str, ...], options: tuple[str, ...] = ()) -> Iterator[str]:
     """The files that `install` would write, and what it would write there. Raises as `install`."""
-    for place in _places(host, runtime, names):
+    for place in _places(host, runtime, names, options):
         before = _read(place.path)
         state = "installed" if place.has(before) else "not installed"
         yield f"# {place.path}: {state}"
@@ -71,10 +75,15 @@ def program() -> tuple[str, ...]:
     return (sys.executable, "-m", "cputune")
 
 
-def _places(host: Host, runtime: str, names: tuple[str, ...]) -> list[Place]:
+def _places(host: Host, runtime: str, names: tuple[str, ...], options: tuple[str, ...]) -> list[Place]:
     if host.root:
         raise Unsupported(f"a hook cannot be installed on a host at {host.root}", "run cputune on that host")
-    return places(host, runtime, names, program())
+    return places(host, runtime, names, (*program(), *options))
+
+
+def _require_systemd(host: Host, runtime: str) -> None:
+    if runtime == "systemd" and not host.is_dir("/run/systemd/system"):
+        raise Unsupported("systemd is not running here", "cputune hook show systemd UNIT")
 
 
 def _read(path: str) -> str | None:

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cputune.errors import UsageError, WrongState, from_os_error
+from cputune.errors import UsageError, WrongState
 from cputune.names import is_component, printable
 from cputune.systemd import is_unit_name
 
@@ -66,6 +66,8 @@ def places(host: Host, runtime: str, names: tuple[str, ...], program: tuple[str,
         return [_line(path, line) for path in _of_lxc(host, names)]
     if runtime == "systemd":
         return [_drop_in(name, shlex.join((*program, *_MARK.split(), runtime))) for name in names]
+    if "" in names:
+        raise UsageError("the name of the bundle is empty", f"cputune hook install {runtime} DIRECTORY")
     return [_entry(os.path.join(os.path.abspath(name), "config.json"), call) for name in names]
 
 
@@ -174,7 +176,7 @@ def _entry(path: str, call: str) -> Place:
         import json
 
         if text is None:
-            raise from_os_error(FileNotFoundError(2, os.strerror(2)), f"read {path}")
+            raise UsageError(f"{os.path.dirname(path)} is no bundle: a directory with a config.json", f"ls -l {path}")
         config, rest = parsed(text)
         config["hooks"]["createRuntime"] = [*rest, _oci(call)]
         return json.dumps(config, indent=4) + "\n"

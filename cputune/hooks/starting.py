@@ -51,6 +51,8 @@ def _domain(
     tuner: Tuner, runtime: str, arguments: tuple[str, ...], environment: Mapping[str, str], stdin: Callable[[], str]
 ) -> Domain | None:
     """Whom the hook is about, by what the runtime tells it; None where it is about something else."""
+    if not runtime:
+        raise UsageError("the hook names its runtime", "cputune hook show")
     if runtime in ("podman", "runc", "crun"):
         state = parsed(stdin())
         pid, id_ = number(state, "pid"), text(state, "id")

@@ -23,6 +23,7 @@ from cputune.guard.fights import MOST
 from cputune.guard.inotify import OVERFLOW, Event
 from cputune.guard.keeper import Keeper
 from cputune.host import Host
+from cputune.leaving import forget_job
 from cputune.locks import Keys
 from cputune.model import Change, Domain
 from cputune.store import Store
@@ -335,6 +336,36 @@ def test_what_a_killed_guard_had_begun_is_put_back_and_then_begun_anew(
     guarded.until(lambda: guarded.quota(third) == 50000)
     guarded.calm()
     assert [guarded.quota(cgroup) for cgroup in cgroups] == [50000, 50000]
+
+
+def test_what_the_runtime_sets_after_the_guard_is_what_forget_brings_back(guarded: Guarded) -> None:
+    guarded.save("docker:web", quota=50000)
+    guarded.begin()
+    cgroup = guarded.start("web", 1)
+    guarded.until(lambda: guarded.quota(cgroup) == 50000)
+    guarded.lab.put(cgroup, quota=25000, period=50000)
+    guarded.has_started("web", cgroup)
+    guarded.until(lambda: guarded.quota(cgroup) == 50000)
+    guarded.calm()
+    assert "set while it started, as by its runtime" in guarded.told[-1][0]
+    tuner = Tuner(guarded.host)
+    tuner.change([forget_job(tuner, tuner.find("docker:web"), live=True)])
+    state = guarded.lab.state(cgroup)
+    assert (state.quota, state.period) == (25000, 50000)
+
+
+def test_what_an_ancestor_refused_is_tried_again_once_that_was_raised(guarded: Guarded) -> None:
+    guarded.save("docker:web", quota=50000)
+    guarded.lab.put("docker", quota=30000)
+    guarded.begin()
+    cgroup = guarded.start("web", 1)
+    if guarded.lab.version == 2:
+        guarded.until(lambda: guarded.quota(cgroup) == 50000)
+        return
+    guarded.until(lambda: "failed" in guarded.actions())
+    guarded.lab.put("docker", quota=90000)
+    guarded.until(lambda: guarded.quota(cgroup) == 50000)
+    assert guarded.actions() == ["failed", "started"]
 
 
 def test_it_does_not_fight(guarded: Guarded) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -191,3 +194,28 @@ def test_a_plain_cgroup_that_cputune_has_limited_is_compared_too(v2: FakeKernel,
     assert "cgroup:/own" in cputune(v2, "status").out
     v2.rmdir("/sys/fs/cgroup/own")
     assert cputune(v2, "diff") == (0, "", "")
+
+
+def test_diff_ends_with_2_where_it_may_not_look(
+    v2: FakeKernel, cputune: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(f"{v2.root}/run/runc").mkdir(parents=True)
+    monkeypatch.setattr(type(v2), "may_list", lambda self, path: path != "/run/runc")
+    message = "cputune: not looked into, being not ours to read: /run/runc; as root: sudo cputune diff\n"
+    assert cputune(v2, "diff") == (2, "", message)
+    assert cputune(v2, "diff", "web") == (0, "", "")
+
+
+def test_diff_ends_with_2_where_nobody_gets_the_answer(v2: FakeKernel) -> None:
+    words = [sys.executable, "-m", "cputune", "--root", v2.root, "diff", "--json"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "cputune: error: cannot write the output: No space left on device\n")
+
+
+def test_a_directory_of_configurations_that_is_none_is_told(v2: FakeKernel, cputune: CommandLine) -> None:
+    Path(v2.config_dir).parent.mkdir(parents=True, exist_ok=True)
+    Path(v2.config_dir).write_text("")
+    message = f"cputune: error: cannot read {v2.config_dir}: Not a directory\n"
+    assert cputune(v2, "status", "--config") == (7, "", message)
+    assert cputune(v2, "diff").status == 2

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from cputune.errors import CpuTuneError, UsageError, WrongState
+from cputune.errors import CpuTuneError, Unsupported, UsageError, WrongState
+from cputune.hooks.installing import install, remove
 from cputune.hooks.places import Place, installed, places
 from cputune.hooks.starting import started
 from cputune.tune import Tuner
@@ -125,6 +127,33 @@ def test_where_a_hook_is_installed_is_seen(v2: FakeKernel) -> None:
     assert found == [[hook.path] for hook in hooks]
 
 
+def test_the_hook_looks_where_it_was_installed_from(v2: FakeKernel, tmp_path: Path) -> None:
+    bundles = [tmp_path / name for name in ("one", "two")]
+    for bundle in bundles:
+        bundle.mkdir()
+        (bundle / "config.json").write_text("{}")
+    words = [sys.executable, "-m", "cputune", "--config-dir", str(tmp_path / "own"), "hook", "install", "runc"]
+    done = subprocess.run([*words, *map(str, bundles)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    for bundle in bundles:
+        assert f"--config-dir={tmp_path}/own hook run runc" in (bundle / "config.json").read_text()
+
+
+@pytest.mark.parametrize("missing", ["", "/nonexistent"])
+def test_hooks_of_several_bundles_are_installed_all_or_none(tmp_path: Path, missing: str) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    words = [sys.executable, "-m", "cputune", "hook", "install", "crun", str(tmp_path), missing]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert (tmp_path / "config.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("change", [install, remove])
+def test_no_drop_in_without_systemd(v2: FakeKernel, change: Callable[..., Iterator[str]]) -> None:
+    with pytest.raises(Unsupported):
+        list(change(v2, "systemd", ("x.service",)))
+
+
 # --- called by a runtime ----------------------------------------------------------------------------------------------
 
 
@@ -160,7 +189,7 @@ def test_an_oci_runtime_calls_with_the_state_on_standard_input(v2: FakeKernel, p
 def test_a_hook_ends_with_0_whatever_comes_of_it(v2: FakeKernel, cputune: CommandLine) -> None:
     status, out, err = cputune(v2, "hook", "run", "systemd")
     assert (status, out) == (0, "")
-    assert err == "cputune: hook of systemd: systemd gives its hook the name of the domain\n"
+    assert err == "cputune: hook run systemd: systemd gives its hook the name of the domain\n"
     assert cputune(v2, "hook", "run", "systemd", "x.service").status == 0
 
 

@@ -153,6 +153,56 @@ def test_forget_live_leaves_nothing_of_cputune(host: FakeKernel, cputune: Comman
     assert limits(host) != before
 
 
+def test_what_a_pattern_put_into_force_is_lifted_domain_by_domain(v2: FakeKernel, cputune: CommandLine) -> None:
+    cputune(v2, "set", "lxc:w*", "--cpus", "0.5", "--config")
+    status, _, err = cputune(v2, "forget", "lxc:w*", "--live")
+    assert status == 2
+    assert "cputune: error: --live: lxc:w* is a pattern, and what is in force is lifted domain by domain\n" in err
+    assert cputune(v2, "forget", "lxc:w*").status == 0
+
+
+def test_what_was_taken_back_is_no_drift_while_a_pattern_waits(v2: FakeKernel, cputune: CommandLine) -> None:
+    cputune(v2, "set", "lxc:w*", "--cpus", "0.5", "--config")
+    cputune(v2, "apply", "lxc:web")
+    assert cputune(v2, "diff").status == 0
+    cputune(v2, "forget", "lxc:web", "--live")
+    status, out, _ = cputune(v2, "diff")
+    assert status == 0
+    assert out.endswith("live unlimited (taken back by cputune; from its next start on, or cputune apply)\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("oci:*", "say: oci:runc/*, or crun/*"),
+        ("oci:solo", "say: oci:runc/solo, or crun/solo"),
+        ("oci:runc/..", "cputune status"),
+        ("oci:runc/", "cputune status"),
+        ("docker:1000//x", "cputune status"),
+        ("docker:..", "cputune status"),
+    ],
+)
+def test_for_a_name_that_no_domain_can_have_nothing_is_saved(
+    v2: FakeKernel, cputune: CommandLine, name: str, hint: str
+) -> None:
+    expected = (2, "", f"cputune: error: no domain can be called {name}\nhint: {hint}\n")
+    assert cputune(v2, "set", name, "--cpus", "0.3", "--config") == expected
+    file = Path(v2.config_dir) / "all.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"version: 1\ndomain: {name!r}\nquota: 30000\n")
+    assert cputune(v2, "import", str(file)) == expected
+
+
+def test_something_is_saved_for_a_domain_that_is_not_there_so_far(v2: FakeKernel, cputune: CommandLine) -> None:
+    for name in ("oci:runc/web-1", "docker:new"):
+        status, out, err = cputune(v2, "set", name, "--quota", "30000", "--config")
+        assert (status, out) == (0, f"{name}: config: quota unset -> 30000\n")
+        assert err == f"cputune: {name} is not there so far: saved for when it is\n"
+    assert "not there" in cputune(v2, "status", "--config").out
+    for words in (("set", "new", "--config"), ("set", "cgroup:/new", "--config"), ("set", "docker:new2", "--live")):
+        assert cputune(v2, *words, "--cpus", "0.3").status == 3
+
+
 def test_forget_without_live_leaves_what_is_in_force(v2: FakeKernel, cputune: CommandLine) -> None:
     cputune(v2, "set", "web", "--quota", "50000", "--live", "--config")
     before = snapshot(v2)
