@@ -48,7 +48,7 @@ def refuse_not_running(domain: Domain) -> None:
     if is_pattern(domain.name) and not domain.running:
         raise WrongState(
             f"{domain.qualified} is a pattern, for which something can be saved and no more",
-            "name the domains, or use --config instead of --live",
+            "name the domains; for all of them: cputune set --config",
         )
     if not domain.running:
         raise WrongState(

@@ -65,7 +65,8 @@ def command(
     """Change the limits of domains: those in force now (--live), or the saved ones (--config).
 
     All parameters of all domains are one transaction: each write is read back, and where one fails, everything is
-    put back as it was. What is not named does not change. 0 is libvirt's "no value": live it changes nothing, in the
+    put back as it was. What is not named does not change. With --config alone, RUNTIME:NAME may be a domain that is not
+    there so far, or a pattern for many. 0 is libvirt's "no value": live it changes nothing, in the
     config it removes the key.
     """
     from cputune.batch import carry_out

@@ -74,7 +74,7 @@ def test_a_pattern_can_be_saved_for_and_no_more(v2: FakeKernel, cputune: Command
         6,
         "",
         "cputune: error: lxc:w* is a pattern, for which something can be saved and no more\n"
-        "hint: name the domains, or use --config instead of --live\n",
+        "hint: name the domains; for all of them: cputune set --config\n",
     )
     bare = cputune(v2, "set", "w*", "--quota", "50000", "--config")
     assert bare.status == 2
