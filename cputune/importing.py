@@ -15,6 +15,8 @@ from cputune.systemd import is_unit_name
 from cputune.transaction.tasks import Save
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cputune.store import Store
     from cputune.tune import Tuner
 
@@ -60,29 +62,37 @@ def save_all(tuner: Tuner, wanted: list[tuple[str, str, Change]], *, replace: bo
 
 def known_or_to_be(tuner: Tuner, name: str) -> Domain:
     """The domain; or, where there is none so far, the one that will have this RUNTIME:NAME. Raises NoSuchDomain."""
-    try:
-        return tuner.find(name)
-    except Ambiguous:
-        raise
-    except NoSuchDomain:
+
+    def to_be() -> Domain | None:
         if runtimes.split(name)[0] not in runtimes.PERSISTENT:
-            raise
+            return None
         domain = named_domain(name)
         tuner.tools.say(f"{domain.qualified} is not there so far: saved for when it is")
         return domain
 
+    return _known_or(tuner, name, to_be)
+
 
 def known_or_saved(tuner: Tuner, name: str) -> Domain:
     """The domain; or, where there is none any more, that of a configuration that is left. Raises NoSuchDomain."""
+
+    def left() -> Domain | None:
+        saved = [known for known, _ in tuner.store().names() if name in (known, known.partition(":")[2])]
+        return named_domain(saved[0]) if len(saved) == 1 else None
+
+    return _known_or(tuner, name, left)
+
+
+def _known_or(tuner: Tuner, name: str, other: Callable[[], Domain | None]) -> Domain:
     try:
         return tuner.find(name)
     except Ambiguous:
         raise
     except NoSuchDomain:
-        saved = [known for known, _ in tuner.store().names() if name in (known, known.partition(":")[2])]
-        if len(saved) != 1:
+        found = other()
+        if found is None:
             raise
-        return named_domain(saved[0])
+        return found
 
 
 def named_domain(name: str) -> Domain:
@@ -95,5 +105,5 @@ def named_domain(name: str) -> Domain:
         )
     if runtime == "systemd" and not is_unit_name(own) and not is_pattern(own):
         own += ".service"  # as `find` takes it
-    runtimes.savable(runtime, own)
+    runtimes.refuse_impossible(runtime, own)
     return Domain(runtime, own, running=False, persistent=True)

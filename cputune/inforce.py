@@ -50,6 +50,8 @@ class InForce:
 
     def elsewhere(self, domain: Domain) -> list[Put]:
         """What was put into force in any of its cgroups under other names."""
+        if not self._of_cgroup:  # as on most hosts: of thousands of cgroups none has to be looked at
+            return []
         own = (domain.runtime, file_name(domain.name))
         inodes = {self._site.inode(seat.cgroup) for seat in domain.seats()}
         keys = [key for inode in inodes if inode is not None for key in self._of_cgroup.get(inode, ()) if key != own]

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from cputune import runtimes
+from cputune.cgroup import Cgroups
 from cputune.cgroup.order import Limit
 from cputune.cgroup.support import Support, support
 from cputune.drift import Difference, Facts, differences, explain, text
@@ -128,7 +129,7 @@ class Observer:
         else:
             domains = list(runtimes.domains(self.site, wanted or runtimes.RUNTIMES))
             domains += self._saved_besides({domain.qualified for domain in domains}, wanted)
-            domains += self._limited_besides({seat.cgroup for domain in domains for seat in domain.seats()}, wanted)
+            domains += self._limited_besides(domains, wanted)
         self.closely = bool(names)
         if interval is None:
             return [self.row(domain) for domain in domains]
@@ -184,16 +185,17 @@ class Observer:
                     found.append(self.tuner.find(name))
         return [domain for domain in found if domain.qualified not in listed]
 
-    def _limited_besides(self, listed: set[str], wanted: tuple[str, ...]) -> list[Domain]:
-        """Cgroups that cputune has put something into force in, and that no list has under any name."""
+    def _limited_besides(self, domains: list[Domain], wanted: tuple[str, ...]) -> list[Domain]:
+        """Cgroups that cputune has put something into force in, and that none of these domains has."""
         found: dict[str, Domain] = {}
         for runtime, name in self.in_force.names():
             if runtime in runtimes.BY_PREFIX_ONLY and (not wanted or runtime in wanted):
                 with suppress(CpuTuneError):
                     domain = self.tuner.find(f"{runtime}:{name}")
-                    if domain.limit and domain.limit not in listed and self.in_force.here(domain):
+                    if domain.limit and self.in_force.here(domain):
                         found.setdefault(domain.limit, domain)
-        return list(found.values())
+        listed = {seat.cgroup for domain in domains for seat in domain.seats()} if found else set()
+        return [domain for cgroup, domain in found.items() if cgroup not in listed]
 
     def row(self, domain: Domain) -> Row:
         """One row; what cannot be read is said in it, and does not end the others."""
@@ -251,6 +253,14 @@ class Observer:
             if cgroup not in self._stats:
                 self._stats[cgroup] = self.site.stats(cgroup)
         return {cgroup: self._stats[cgroup] for cgroup in cgroups}
+
+
+def not_looked_into(site: Cgroups, command: str) -> str | None:
+    """What a list lacks, since we may not read it; None for nothing."""
+    hidden = runtimes.not_ours(site)
+    if not hidden:
+        return None
+    return f"not looked into, being not ours to read: {', '.join(hidden)}; as root: sudo cputune {command}"
 
 
 def _may_be(folder: str) -> bool:

@@ -36,8 +36,7 @@ def command(ctx: click.Context, domains: tuple[str, ...], as_json: bool) -> None
     """
     from cputune import report
     from cputune.drift import text
-    from cputune.runtimes import not_ours
-    from cputune.status import Observer
+    from cputune.status import Observer, not_looked_into
 
     tuner = make_tuner(ctx)
     tuner.tidy()
@@ -46,8 +45,8 @@ def command(ctx: click.Context, domains: tuple[str, ...], as_json: bool) -> None
     observer = Observer(tuner)
     rows = observer.rows(domains, (), None)
     problems = [*([observer.problem] if observer.problem else [])]
-    if not domains and (hidden := not_ours(tuner.site)):
-        problems.append(f"not looked into, being not ours to read: {', '.join(hidden)}; as root: sudo cputune diff")
+    if not domains and (hidden := not_looked_into(tuner.site, "diff")):
+        problems.append(hidden)
     problems += [f"{row.domain.qualified}: {row.problem}" for row in rows if row.problem and row.tune != CpuTune()]
     for problem in problems:
         say(problem)

@@ -52,8 +52,7 @@ def command(
     something else, or not what cputune last set.
     """
     from cputune import status_report as report
-    from cputune.runtimes import not_ours
-    from cputune.status import Observer
+    from cputune.status import Observer, not_looked_into
 
     tuner = make_tuner(ctx)
     tuner.tidy()
@@ -74,8 +73,8 @@ def command(
         _overview(host, rows, sampled=interval is not None)
     if observer.problem:
         say(observer.problem)
-    if not domains and (hidden := not_ours(tuner.site)):
-        say(f"not looked into, being not ours to read: {', '.join(hidden)}; as root: sudo cputune status")
+    if not domains and (hidden := not_looked_into(tuner.site, "status")):
+        say(hidden)
     for row in rows:
         if row.problem and row.tune != CpuTune():
             say(f"{row.domain.qualified}: {row.problem}")

@@ -87,7 +87,7 @@ class Keeper:
         """How it stands, in a few words."""
         kept = self.book.names()
         alone = sum(map(self.book.fights.is_over, kept))
-        saved = f"{len(self.sources.saved.names())} configurations in {self.tuner.store().directory}"
+        saved = f"{len(self.sources.saved)} configurations in {self.tuner.store().directory}"
         return f"{saved}, {len(kept)} domains kept{f', {alone} left alone' if alone else ''}"
 
     def timeout(self) -> float | None:

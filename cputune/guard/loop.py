@@ -7,8 +7,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from types import FrameType
 
 from cputune.errors import CpuTuneError
@@ -49,15 +48,13 @@ class Loop:
                 self._turn()
             service.notify("STOPPING=1")
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        locks = self.keeper.tuner.tools.locks
-        with ExitStack() as held:
-            try:
-                held.enter_context(locks.hold(_KEYS, 0))
-            except Busy as error:
-                raise Busy(f"another guard runs: {error.message.partition(' changes ')[0]}", error.hint) from error
-            yield
+    def _alone(self) -> ExitStack:
+        held = ExitStack()
+        try:
+            held.enter_context(self.keeper.tuner.tools.locks.hold(_KEYS, 0))
+        except Busy as error:
+            raise Busy(f"another guard runs: {error.message.partition(' changes ')[0]}", error.hint) from error
+        return held
 
     def _go_on(self, message: str) -> None:
         self.keeper.log(service.ERROR, f"{message}; looking at everything", action="failed")

@@ -34,9 +34,8 @@ class Configurations:
         """Those that anything is saved for."""
         return frozenset(name.partition(":")[0] for name in self._names)
 
-    def names(self) -> list[str]:
-        """Whose they are."""
-        return list(self._names)
+    def __len__(self) -> int:
+        return len(self._names)
 
     def renew(self, store: Store) -> None:
         """Read what is new or was changed; a file that is broken counts as empty, and is complained of."""

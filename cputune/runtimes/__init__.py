@@ -154,19 +154,18 @@ def find(site: Cgroups, name: str) -> Domain:
     raise _not_found(site, name, searched)
 
 
-def savable(runtime: str, name: str) -> str:
-    """A name that a domain of this runtime can have, or a pattern that can fit one. Raises UsageError. Pure."""
+def refuse_impossible(runtime: str, name: str) -> None:
+    """Raise UsageError for a name that no domain of this runtime can have, and no pattern that could fit one. Pure."""
     if runtime != "systemd" and not has_parts(name, 2 if runtime == "oci" else 1):  # a unit's name may have anything
         hint = f"say: {runtime}:runc/{name}, or crun/{name}" if runtime == "oci" and "/" not in name else None
         raise UsageError(f"no domain can be called {runtime}:{printable(name)}", hint or "cputune status")
-    return name
 
 
 def _pattern(site: Cgroups, runtime: str | None, name: str) -> Domain:
     """What stands for all domains of a runtime that a pattern fits: something can be saved for it, no more."""
     if runtime is None:
         raise UsageError(f"{printable(name)}: a pattern has to say whose domains it means", f"say: docker:{name}")
-    savable(runtime, name)
+    refuse_impossible(runtime, name)
     return Domain(runtime, name, running=False, persistent=True, scale=_scale(site, runtime))
 
 
