@@ -13,7 +13,7 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command line and exit with the status that the manual gives for what happened."""
-    from cputune.cli import catch_signals, run
+    from cputune.cli.main import catch_signals, run
 
     catch_signals()
     status = run(sys.argv[1:])

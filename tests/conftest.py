@@ -11,10 +11,10 @@ from typing import NamedTuple, NoReturn
 
 import pytest
 
-from cputune.cgroup import Cgroups
-from cputune.errors import CpuTuneError
-from cputune.host import Host
-from tests.lab import Lab, RealHost, Unavailable, opened
+from cputune.core.errors import CpuTuneError
+from cputune.host.cgroup.cgroups import Cgroups
+from cputune.host.system import Host
+from tests.support.lab import Lab, RealHost, Unavailable, opened
 
 LAB = "CPUTUNE_LAB"
 """Set where the lab is complete: what would be skipped there is a failure."""
@@ -87,10 +87,10 @@ CommandLine = Callable[..., Ended]
 @pytest.fixture
 def cputune(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
     """Run a command line on a host: cputune(host, "set", "web", "--shares", "512")."""
-    from cputune.cli import run
+    from cputune.cli.main import run
 
     def call(host: Host, *words: str) -> Ended:
-        monkeypatch.setattr("cputune.host.Host", lambda *_: host)
+        monkeypatch.setattr("cputune.host.system.Host", lambda *_: host)
         capsys.readouterr()
         status = run(list(words))
         return Ended(status, *capsys.readouterr())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cputune.docgen import stale, write
+from cputune.docgen.files import stale, write
 
 SOURCES = Path(__file__).resolve().parents[2]
 

@@ -6,12 +6,12 @@ import re
 from importlib import import_module
 
 from cputune import __version__
+from cputune.core.model import KNOBS, Knob
+from cputune.core.names import file_name
 from cputune.docgen import manual, roff
 from cputune.docgen.tree import Argument, Command, Kind, Option
-from cputune.host import CONFIG_DIR
-from cputune.model import KNOBS, Knob
-from cputune.names import file_name
-from cputune.runtimes import RUNTIMES
+from cputune.host.system import CONFIG_DIR
+from cputune.runtimes.lookup import RUNTIMES
 
 CONFIG_PAGE = "cputune.yaml"
 

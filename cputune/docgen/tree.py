@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import click
 
-from cputune.cli import COMMANDS, cli
+from cputune.cli.main import COMMANDS, cli
+from cputune.cli.options import DomainType
+from cputune.core.model import KNOBS
 from cputune.docgen import manual
-from cputune.model import KNOBS
-from cputune.params import DomainType
 
 
 class Kind(Enum):

@@ -5,26 +5,26 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from cputune import memory
-from cputune.drafts import Job
-from cputune.drift import SOMEBODY, Facts, explain, text
-from cputune.errors import CpuTuneError
+from cputune.core.errors import CpuTuneError
+from cputune.core.model import Change, Domain, Request
+from cputune.core.units import words
+from cputune.drift.compare import SOMEBODY, Facts, explain, text
+from cputune.drift.evidence import facts_of
+from cputune.drift.records import AppliedIndex
 from cputune.guard import service
-from cputune.guard.starts import LAST_LOOK
-from cputune.inforce import InForce
-from cputune.locks import Busy, keys_of
-from cputune.model import Change, Domain, Request
-from cputune.reasons import facts_of
-from cputune.report import words
+from cputune.guard.startup import LAST_LOOK
+from cputune.planning.plan import Job
+from cputune.runtimes.native import memory
+from cputune.transaction.locks import Busy, keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cputune.drift import Difference
-    from cputune.guard.book import Book
+    from cputune.app.tuner import Tuner
+    from cputune.drift.compare import Difference
+    from cputune.guard.registry import Registry
     from cputune.guard.service import Log
-    from cputune.guard.starts import Starts
-    from cputune.tune import Tuner
+    from cputune.guard.startup import Starts
 
 KNOB_FILES = frozenset(
     (
@@ -44,50 +44,50 @@ _BUSY = 1.0
 class Drifts:
     """Of all domains in the book; with `enforce` they are put back."""
 
-    def __init__(self, tuner: Tuner, starts: Starts, book: Book, log: Log, *, enforce: bool) -> None:
+    def __init__(self, tuner: Tuner, starts: Starts, registry: Registry, log: Log, *, enforce: bool) -> None:
         self.tuner = tuner
-        self.site = tuner.site
+        self.cgroups = tuner.cgroups
         self.starts = starts
-        self.book = book
+        self.registry = registry
         self.log = log
         self.enforce = enforce
 
     def written(self, cgroup: str, file: str) -> None:
         """Somebody, perhaps cputune itself, has written a file of a cgroup."""
-        domain = self.book.known.get(cgroup) if file in KNOB_FILES else None
+        domain = self.registry.known.get(cgroup) if file in KNOB_FILES else None
         if domain:
             now = time.monotonic()
-            wait = 0.0 if self.book.is_starting(domain.qualified, now) else _SETTLED
-            self.book.suspects[domain.qualified] = now + wait
+            wait = 0.0 if self.registry.is_starting(domain.qualified, now) else _SETTLED
+            self.registry.suspects[domain.qualified] = now + wait
 
     def go_on(self, is_called: Callable[[], bool]) -> None:
         """Compare those that are due, one at least, until one takes longer, or others come first: what starts."""
         begun = time.monotonic()
-        for name in [name for name, due in self.book.suspects.items() if due <= begun]:
+        for name in [name for name, due in self.registry.suspects.items() if due <= begun]:
             self._examine(name)
             if is_called() or time.monotonic() - begun > _SETTLED:
                 return
 
     def _examine(self, name: str) -> None:
         """Compare a domain with what cputune put there, while no other cputune works on it."""
-        self.book.suspects.pop(name, None)
-        domain, now = self.book.domain(name), time.monotonic()
+        self.registry.suspects.pop(name, None)
+        domain, now = self.registry.domain(name), time.monotonic()
         if domain is None:
             return
         try:
-            with self.tuner.serialised(lambda _: keys_of(self.site, [domain])):
+            with self.tuner.serialised(lambda _: keys_of(self.cgroups, [domain])):
                 found, change = self._differences(domain)
         except CpuTuneError as error:
-            if self.site.exists(domain.limit or ""):  # else its end is an event, too
-                self.book.suspects[name] = now + (_BUSY if isinstance(error, Busy) else LAST_LOOK)
+            if self.cgroups.exists(domain.limit or ""):  # else its end is an event, too
+                self.registry.suspects[name] = now + (_BUSY if isinstance(error, Busy) else LAST_LOOK)
             return
-        last_look = self.book.started.get(name, now - LAST_LOOK) + LAST_LOOK
+        last_look = self.registry.started.get(name, now - LAST_LOOK) + LAST_LOOK
         if now < last_look:
-            self.book.suspects[name] = last_look
+            self.registry.suspects[name] = last_look
         if not found:
-            self.book.reported.pop(name, None)
-            self.book.doubtful.discard(name)
-        elif self.book.is_starting(name, now):
+            self.registry.reported.pop(name, None)
+            self.registry.doubtful.discard(name)
+        elif self.registry.is_starting(name, now):
             at_start = [one._replace(cause=_AT_START) for one in found]
             self._put_back(domain, change, at_start, service.INFO, theirs=frozenset(one.key for one in found))
         else:
@@ -99,27 +99,29 @@ class Drifts:
         if applied is None:
             return [], Change()
         state = self.tuner.read(domain)
-        version = self.site.hierarchy.version
+        version = self.cgroups.hierarchy.version
         if not any(one.drift for one in explain(Facts(domain, version, state, applied=applied.change))):
             return [], applied.change
-        facts = facts_of(self.tuner, domain, state, Change(), self.tuner.remembered(domain), InForce(self.tuner.tools))
+        facts = facts_of(
+            self.tuner.context, domain, state, Change(), self.tuner.remembered(domain), AppliedIndex(self.tuner.context)
+        )
         return [one for one in explain(facts) if one.drift], applied.change
 
     def _judge(self, domain: Domain, change: Change, found: list[Difference]) -> None:
         """Report what somebody else has changed, or put it back."""
         name, writer, now = domain.qualified, found[0].cause, time.monotonic()
-        if writer.startswith(SOMEBODY) and memory.of(domain) and name not in self.book.doubtful:
+        if writer.startswith(SOMEBODY) and memory.of(domain) and name not in self.registry.doubtful:
             # A runtime writes to the kernel first, and what it remembers a moment later.
-            self.book.doubtful.add(name)
-            self.book.suspects[name] = now + _REMEMBERED
+            self.registry.doubtful.add(name)
+            self.registry.suspects[name] = now + _REMEMBERED
             return
-        self.book.doubtful.discard(name)
+        self.registry.doubtful.discard(name)
         lines = [text(one) for one in found]
-        if self.enforce and self.book.fights.may_go_on(name, writer, now):
+        if self.enforce and self.registry.backoff.may_go_on(name, writer, now):
             self._put_back(domain, change, found, service.WARNING)
-        elif lines != self.book.reported.get(name):
-            self.book.reported[name] = lines
-            if self.enforce and self.book.fights.is_over(name):
+        elif lines != self.registry.reported.get(name):
+            self.registry.reported[name] = lines
+            if self.enforce and self.registry.backoff.is_over(name):
                 why = f"left alone, being changed back again and again: cputune apply {name}"
                 self._report(domain, found, why, "left-alone", service.ERROR)
             else:
@@ -138,14 +140,14 @@ class Drifts:
         try:
             self.tuner.change([Job(domain, Request(change), "live", theirs=theirs)], enter=False)
         except Busy:
-            self.book.suspects[domain.qualified] = time.monotonic() + _BUSY
+            self.registry.suspects[domain.qualified] = time.monotonic() + _BUSY
             return
         except CpuTuneError as error:
-            if self.site.exists(domain.limit or ""):
+            if self.cgroups.exists(domain.limit or ""):
                 self.starts.complain(domain, f"{found[0].cause}; not put back", error)
             return
         self.starts.note(domain)
-        self.book.reported.pop(domain.qualified, None)
+        self.registry.reported.pop(domain.qualified, None)
         self._report(domain, found, "put back", "repaired", priority)
 
     def _report(self, domain: Domain, found: list[Difference], what: str, action: str, priority: int) -> None:

@@ -10,11 +10,11 @@ import time
 from contextlib import ExitStack
 from types import FrameType
 
-from cputune.errors import CpuTuneError
+from cputune.core.errors import CpuTuneError
 from cputune.guard import service
-from cputune.guard.keeper import Keeper
-from cputune.locks import Busy, Keys
+from cputune.guard.dispatcher import Dispatcher
 from cputune.transaction import signals
+from cputune.transaction.locks import Busy, Keys
 
 _ODD = 1.0
 """Seconds after an error that should not have been."""
@@ -24,8 +24,8 @@ _KEYS = Keys(frozenset(("guard",)))
 class Loop:
     """Runs one keeper until a signal ends it: SIGTERM or SIGINT; SIGHUP reads the configurations anew."""
 
-    def __init__(self, keeper: Keeper) -> None:
-        self.keeper = keeper
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.dispatcher = dispatcher
         self._ended = False
         self._reload = False
         self._said = ""
@@ -38,11 +38,11 @@ class Loop:
         # The command line lives too short for it; this does not.
         gc.enable()
         with self._alone():
-            self.keeper.warm()
-            self.keeper.begin()
+            self.dispatcher.warm()
+            self.dispatcher.begin()
             gc.freeze()
-            summary = self.keeper.summary()
-            self.keeper.log(service.INFO, f"watching; {summary}", action="ready")
+            summary = self.dispatcher.summary()
+            self.dispatcher.log(service.INFO, f"watching; {summary}", action="ready")
             service.notify("READY=1", f"STATUS={summary}")
             while not self._ended:
                 self._turn()
@@ -51,14 +51,14 @@ class Loop:
     def _alone(self) -> ExitStack:
         held = ExitStack()
         try:
-            held.enter_context(self.keeper.tuner.tools.locks.hold(_KEYS, 0))
+            held.enter_context(self.dispatcher.tuner.context.locks.hold(_KEYS, 0))
         except Busy as error:
             raise Busy(f"another guard runs: {error.message.partition(' changes ')[0]}", error.hint) from error
         return held
 
     def _go_on(self, message: str) -> None:
-        self.keeper.log(service.ERROR, f"{message}; looking at everything", action="failed")
-        self.keeper.look_again()
+        self.dispatcher.log(service.ERROR, f"{message}; looking at everything", action="failed")
+        self.dispatcher.look_again()
         time.sleep(_ODD)  # it may come again at once
 
     def _catch_signals(self) -> None:
@@ -75,22 +75,24 @@ class Loop:
 
     def _turn(self) -> None:
         beat = service.watchdog_seconds()
-        waits = [seconds for seconds in (self.keeper.timeout(), beat) if seconds is not None]
-        readable, _, _ = select.select([self.keeper.tree.queue.fd, self._wake], [], [], min(waits) if waits else None)
+        waits = [seconds for seconds in (self.dispatcher.timeout(), beat) if seconds is not None]
+        readable, _, _ = select.select(
+            [self.dispatcher.tree.queue.fd, self._wake], [], [], min(waits) if waits else None
+        )
         if self._wake in readable:
             os.read(self._wake, 4096)
         if self._reload:
             self._reload = False
             service.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-            self.keeper.reload()
+            self.dispatcher.reload()
             service.notify("READY=1")
         try:
-            self.keeper.step()
+            self.dispatcher.step()
         except CpuTuneError as error:
             self._go_on(error.message)
         except Exception as error:  # a mistake of ours, or something odd: a guard that goes on is better than none
             self._go_on(f"{type(error).__name__}: {error}")
-        summary = self.keeper.summary()
+        summary = self.dispatcher.summary()
         states = [
             *(["WATCHDOG=1"] if beat is not None else []),
             *([f"STATUS={summary}"] if summary != self._said else []),

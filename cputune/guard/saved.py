@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from cputune.errors import CpuTuneError, UsageError
-from cputune.form import parse
-from cputune.model import Change, Domain
-from cputune.names import by_precedence, fits, is_pattern
-from cputune.store import Store, read
+from cputune.config.schema import parse
+from cputune.config.store import Store, read
+from cputune.core.errors import CpuTuneError, UsageError
+from cputune.core.model import Change, Domain
+from cputune.core.names import by_precedence, fits, is_pattern
 
 _Stamp = tuple[int, ...]
 

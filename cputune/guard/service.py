@@ -7,7 +7,7 @@ import socket
 import sys
 from contextlib import suppress
 
-from cputune.names import printable
+from cputune.core.names import printable
 
 ERROR, WARNING, NOTICE, INFO = 3, 4, 5, 6
 """Priorities of syslog(3)."""

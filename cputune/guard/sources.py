@@ -5,22 +5,21 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from cputune import runtimes
-from cputune.errors import CpuTuneError
+from cputune.core.errors import CpuTuneError
+from cputune.core.model import Domain
+from cputune.core.names import name_of
 from cputune.guard import service
 from cputune.guard.inotify import CREATE, DELETE, MODIFY, MOVED_TO
 from cputune.guard.saved import Configurations
-from cputune.model import Domain
-from cputune.names import name_of
-from cputune.runtimes import libvirt
-from cputune.systemd import unit_of
+from cputune.host.systemd import unit_of
+from cputune.runtimes import libvirt, lookup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cputune.app.tuner import Tuner
     from cputune.guard.service import Log
     from cputune.guard.tree import Tree
-    from cputune.tune import Tuner
 
 _FILES = CREATE | MOVED_TO | DELETE | MODIFY
 
@@ -40,7 +39,7 @@ class Sources:
     @property
     def records(self) -> str:
         """The folder of the records."""
-        return self.tuner.tools.state.records
+        return self.tuner.context.state.records
 
     def renew(self) -> set[str]:
         """Read what was saved since, and watch what folders there are; those that are new."""
@@ -48,14 +47,14 @@ class Sources:
         there = set()
         for folder in (store.directory, self.records):
             self.tree.watch(folder, _FILES)
-            own = (os.path.join(folder, runtime) for runtime in runtimes.RUNTIMES)
+            own = (os.path.join(folder, runtime) for runtime in lookup.RUNTIMES)
             there |= {path for path in own if os.path.isdir(path)}
         for path in there:
             self.tree.watch(path, _FILES)
         new, self._folders = there - self._folders, there
         self.saved.renew(store)
-        self.wanted = tuple(runtime for runtime in runtimes.PERSISTENT if runtime in self.saved.runtimes)
-        runtimes.prepare(self.tuner.site, self.wanted)
+        self.wanted = tuple(runtime for runtime in lookup.PERSISTENT if runtime in self.saved.runtimes)
+        lookup.prepare(self.tuner.cgroups, self.wanted)
         return new
 
     def _complain(self, what: str, error: CpuTuneError) -> None:
@@ -64,7 +63,7 @@ class Sources:
 
     def owner(self, cgroup: str) -> Domain | None:
         """The domain whose own cgroup this is; of several, the first that something is saved for."""
-        owners = runtimes.of_cgroup(self.tuner.site, cgroup, self.wanted)
+        owners = lookup.of_cgroup(self.tuner.cgroups, cgroup, self.wanted)
         return next((domain for domain in owners if self.saved.of(domain).named()), None)
 
     def find(self, runtime: str, name: str) -> Domain | None:
@@ -77,16 +76,16 @@ class Sources:
 
     def listed(self) -> Iterator[Domain]:
         """All running domains that something is saved for or in force in, as far as lists and records tell."""
-        recorded = self.tuner.tools.state.recorded()
+        recorded = self.tuner.context.state.recorded()
         of = {runtime for runtime, _ in recorded} | set(self.wanted)
-        listing = tuple(runtime for runtime in runtimes.RUNTIMES if runtime in of)
+        listing = tuple(runtime for runtime in lookup.RUNTIMES if runtime in of)
         try:
-            yield from filter(_is_settled, runtimes.domains(self.tuner.site, listing) if listing else ())
+            yield from filter(_is_settled, lookup.domains(self.tuner.cgroups, listing) if listing else ())
         except CpuTuneError as error:
             self.log(service.ERROR, error.message)
         for runtime, file in recorded:
             name = name_of(file)
-            if runtime in runtimes.BY_PREFIX_ONLY and name is not None and (domain := self.find(runtime, name)):
+            if runtime in lookup.BY_PREFIX_ONLY and name is not None and (domain := self.find(runtime, name)):
                 yield domain
 
 

@@ -11,8 +11,8 @@ import os
 import select
 from typing import NamedTuple
 
-from cputune.cgroup import Cgroups
 from cputune.guard.inotify import CREATE, DELETE, IGNORED, ISDIR, MODIFY, OVERFLOW, Inotify
+from cputune.host.cgroup.cgroups import Cgroups
 
 _BUFFERS = 32
 """Read at once."""
@@ -38,14 +38,14 @@ class Seen(NamedTuple):
 class Tree:
     """Watches all cgroups of a host, and some other directories."""
 
-    def __init__(self, site: Cgroups) -> None:
-        hierarchy = site.hierarchy
-        self.site = site
+    def __init__(self, cgroups: Cgroups) -> None:
+        hierarchy = cgroups.hierarchy
+        self.cgroups = cgroups
         self.queue = Inotify()
         self.full: OSError | None = None
         """Why some cgroup is not watched: the kernel has no more watches for us."""
         mounts = dict.fromkeys((hierarchy.mount, hierarchy.units or hierarchy.mount))
-        self._tops = [site.host.real(mount) for mount in mounts]
+        self._tops = [cgroups.host.real(mount) for mount in mounts]
         self._root = hierarchy.root.rstrip("/")
         self._watched: dict[int, tuple[str, str]] = {}
         """Directory's top and the cgroup, by the number of the watch."""

@@ -10,10 +10,10 @@ import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 
-from cputune.errors import CpuTuneError, Refused, Unsupported, from_os_error
-from cputune.files import sync_folder, write_atomically
-from cputune.hooks.installing import program
-from cputune.host import Host
+from cputune.core.errors import CpuTuneError, Refused, Unsupported, from_os_error
+from cputune.guard.hooks.installing import program
+from cputune.host.files import sync_folder, write_atomically
+from cputune.host.system import Host
 
 FOLDER = "/etc/systemd/system"
 GUARD = "cputune-guard.service"

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cputune.cgroup import Cgroups
-from cputune.errors import UsageError
-from cputune.model import Domain
-from cputune.names import printable
+from cputune.core.errors import UsageError
+from cputune.core.model import Domain
+from cputune.core.names import printable
+from cputune.host.cgroup.cgroups import Cgroups
 
 
-def find(site: Cgroups, name: str) -> tuple[Domain, ...]:
+def find(cgroups: Cgroups, name: str) -> tuple[Domain, ...]:
     """The cgroup at `name`: as in /proc/PID/cgroup, or pasted with the mount point before it.
 
     Raises UsageError for what is not an absolute path, or has "." or ".." in it.
     """
-    mount = site.hierarchy.mount
+    mount = cgroups.hierarchy.mount
     path = name[len(mount) :] or "/" if name == mount or name.startswith(f"{mount}/") else name
     parts = path.strip("/").split("/")
     if not path.startswith("/") or "." in parts or ".." in parts:
@@ -23,22 +23,22 @@ def find(site: Cgroups, name: str) -> tuple[Domain, ...]:
             f"cgroup:{printable(name)}: not an absolute path without . and ..", "cputune status cgroup:/system.slice"
         )
     path = "/" + "/".join(part for part in parts if part)
-    if name is not path and site.hierarchy.root != "/" and not path.startswith(site.hierarchy.root):
-        path = site.hierarchy.root + path
-    if not site.exists(path) or _leaves(site, path):
+    if name is not path and cgroups.hierarchy.root != "/" and not path.startswith(cgroups.hierarchy.root):
+        path = cgroups.hierarchy.root + path
+    if not cgroups.exists(path) or _leaves(cgroups, path):
         return ()
     return (Domain("cgroup", path, running=True, persistent=False, limit=path, weight=path),)
 
 
-def _leaves(site: Cgroups, path: str) -> bool:
+def _leaves(cgroups: Cgroups, path: str) -> bool:
     """Whether a symbolic link on the way leads out of the hierarchy (below --root there can be one)."""
     import os
 
-    top = os.path.realpath(site.host.real(site.hierarchy.mount))
-    real = os.path.realpath(site.host.real(site.directory(path)))
+    top = os.path.realpath(cgroups.host.real(cgroups.hierarchy.mount))
+    real = os.path.realpath(cgroups.host.real(cgroups.directory(path)))
     return real != top and not real.startswith(f"{top}/")
 
 
-def domains(site: Cgroups) -> Iterator[Domain]:
+def domains(cgroups: Cgroups) -> Iterator[Domain]:
     """None: every directory would be one."""
     return iter(())

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from cputune.cgroup import Cgroups
-from cputune.model import Domain
-from cputune.names import is_component
+from cputune.core.model import Domain
+from cputune.core.names import is_component
+from cputune.core.units import parse_integer
+from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import oci_place, oci_scale
 from cputune.runtimes.listing import paused, running
 from cputune.runtimes.records import Unreadable, field, load, parsed, text
-from cputune.units import parse_integer
 
 _STATES = ("/run/containerd", "/run/k3s/containerd", "/var/snap/microk8s/common/run/containerd")
 _TASKS = "io.containerd.runtime.v2.task"
@@ -52,32 +52,32 @@ class Container(NamedTuple):
         return name in (self.name, self.id) or (self.name.count("/") == 2 and self.name.endswith(f"/{name}"))
 
 
-def find(site: Cgroups, name: str) -> list[Domain]:
+def find(cgroups: Cgroups, name: str) -> list[Domain]:
     """The containers of that name or whole id."""
 
-    return _newest(_domains(site, lambda container: container.is_called(name), name.rpartition("/")[2]))
+    return _newest(_domains(cgroups, lambda container: container.is_called(name), name.rpartition("/")[2]))
 
 
-def by_prefix(site: Cgroups, prefix: str) -> list[Domain]:
+def by_prefix(cgroups: Cgroups, prefix: str) -> list[Domain]:
     """The containers whose id begins so."""
-    return _newest(_domains(site, lambda container: container.id.startswith(prefix)))
+    return _newest(_domains(cgroups, lambda container: container.id.startswith(prefix)))
 
 
-def domains(site: Cgroups) -> Iterator[Domain]:
+def domains(cgroups: Cgroups) -> Iterator[Domain]:
     """All that have a bundle; not the pods' own sandboxes."""
-    yield from _newest(_domains(site, lambda container: container.annotation("container-type") != "sandbox"))
+    yield from _newest(_domains(cgroups, lambda container: container.annotation("container-type") != "sandbox"))
 
 
-def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
+def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
     """The container whose cgroup this is, from the moment at which it is made: no record says yet that it runs."""
     last = oci_place.outer(cgroup).rpartition("/")[2]
     id_ = oci_place.id_in(cgroup) or last
     for state in _STATES if is_component(id_) else ():
-        for namespace in site.host.children(f"{state}/{_TASKS}"):
+        for namespace in cgroups.host.children(f"{state}/{_TASKS}"):
             folder = f"{state}/{_TASKS}/{namespace}/{id_}"
-            if namespace not in _DOCKERS and site.host.exists(f"{folder}/config.json"):
+            if namespace not in _DOCKERS and cgroups.host.exists(f"{folder}/config.json"):
                 try:
-                    spec = load(site, f"{folder}/config.json")
+                    spec = load(cgroups, f"{folder}/config.json")
                 except Unreadable:
                     return None
                 container = Container(namespace, id_, spec or {})
@@ -85,47 +85,47 @@ def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
                 if "/" in path and not oci_place.outer(cgroup).endswith(path):
                     continue
                 if container.annotation("container-type") != "sandbox":
-                    return running(_domain(site, folder, container, cgroup))
+                    return running(_domain(cgroups, folder, container, cgroup))
     return None
 
 
-def ask(site: Cgroups, name: str) -> list[Domain]:
+def ask(cgroups: Cgroups, name: str) -> list[Domain]:
     """The containers of that name whose bundle is gone, as containerd itself knows them; none where it is not there.
 
     Those whose id begins so, where none has the name.
     """
-    if site.host.root or not is_component(name.replace("/", "-")):
+    if cgroups.host.root or not is_component(name.replace("/", "-")):
         return []
-    daemons = [socket for socket in map("{}/containerd.sock".format, _STATES) if site.host.exists(socket)]
-    known = [container for socket in daemons for container in _stopped(site, socket, name)]
+    daemons = [socket for socket in map("{}/containerd.sock".format, _STATES) if cgroups.host.exists(socket)]
+    known = [container for socket in daemons for container in _stopped(cgroups, socket, name)]
     found = [container for container in known if container.is_called(name)]
-    scale, guess = oci_scale.scale_of(site, "runc")
+    scale, guess = oci_scale.scale_of(cgroups, "runc")
     return _newest(
         Domain("cri", one.name, False, True, scale=scale, facts=(("id", one.id), ("namespace", one.namespace), *guess))
         for one in found or [one for one in known if one.namespace == _KUBERNETES and one.id.startswith(name)]
     )
 
 
-def _stopped(site: Cgroups, socket: str, name: str) -> Iterator[Container]:
+def _stopped(cgroups: Cgroups, socket: str, name: str) -> Iterator[Container]:
     """The containers without a bundle that may be meant by a name."""
     folder = f"{socket.rpartition('/')[0]}/{_TASKS}"
-    for namespace in _ctr(site, socket, "namespaces", "ls", "-q").split():
+    for namespace in _ctr(cgroups, socket, "namespaces", "ls", "-q").split():
         if namespace in _DOCKERS:
             continue
         of_it = ("-n", namespace, "containers")
-        for id_ in _ctr(site, socket, *of_it, "ls", "-q").split():
+        for id_ in _ctr(cgroups, socket, *of_it, "ls", "-q").split():
             # Kubernetes' names are in the configuration only; all others are the ids.
             may_be = ("/" in name and namespace == _KUBERNETES) or id_.startswith(name.rpartition("/")[2])
-            if not may_be or site.host.is_dir(f"{folder}/{namespace}/{id_}"):
+            if not may_be or cgroups.host.is_dir(f"{folder}/{namespace}/{id_}"):
                 continue
-            spec = field(parsed(_ctr(site, socket, *of_it, "info", "--", id_)), "Spec")
+            spec = field(parsed(_ctr(cgroups, socket, *of_it, "info", "--", id_)), "Spec")
             yield Container(namespace, id_, spec if isinstance(spec, dict) else {})
 
 
-def _ctr(site: Cgroups, socket: str, *arguments: str) -> str:
+def _ctr(cgroups: Cgroups, socket: str, *arguments: str) -> str:
     """What ctr prints; nothing where there is no ctr, no right to ask, or nothing by that name."""
     try:
-        return site.host.run(["ctr", "--address", socket, *arguments]).stdout
+        return cgroups.host.run(["ctr", "--address", socket, *arguments]).stdout
     except OSError:
         return ""
 
@@ -138,46 +138,46 @@ def _newest(found: Iterable[Domain]) -> list[Domain]:
     return [one for same in tries.values() for one in [one for one in same if one.running] or same[:1]]
 
 
-def _domains(site: Cgroups, wanted: Callable[[Container], bool], word: str = "") -> Iterator[Domain]:
-    for folder, container in _bundles(site, word):
+def _domains(cgroups: Cgroups, wanted: Callable[[Container], bool], word: str = "") -> Iterator[Domain]:
+    for folder, container in _bundles(cgroups, word):
         if wanted(container):
-            yield _domain(site, folder, container)
+            yield _domain(cgroups, folder, container)
 
 
-def _bundles(site: Cgroups, word: str) -> Iterator[tuple[str, Container]]:
+def _bundles(cgroups: Cgroups, word: str) -> Iterator[tuple[str, Container]]:
     """The bundles that have `word` in their id or their configuration: the others need not be understood."""
     for state in _STATES:
-        for namespace in site.host.children(f"{state}/{_TASKS}"):
+        for namespace in cgroups.host.children(f"{state}/{_TASKS}"):
             if namespace in _DOCKERS:
                 continue
-            for id_ in site.host.children(f"{state}/{_TASKS}/{namespace}"):
+            for id_ in cgroups.host.children(f"{state}/{_TASKS}/{namespace}"):
                 folder = f"{state}/{_TASKS}/{namespace}/{id_}"
-                if word not in id_ and word not in (site.host.read_regular_or_none(f"{folder}/config.json") or ""):
+                if word not in id_ and word not in (cgroups.host.read_regular_or_none(f"{folder}/config.json") or ""):
                     continue
                 try:
-                    spec = load(site, f"{folder}/config.json")
+                    spec = load(cgroups, f"{folder}/config.json")
                 except Unreadable:
                     continue
                 if spec is not None:
                     yield folder, Container(namespace, id_, spec)
 
 
-def _domain(site: Cgroups, folder: str, container: Container, made: str | None = None) -> Domain:
+def _domain(cgroups: Cgroups, folder: str, container: Container, made: str | None = None) -> Domain:
     """The domain of a container; with `made`, of one whose cgroup that is."""
-    program = "crun" if "crun" in (site.host.read_regular_or_none(f"{folder}/options.json") or "") else "runc"
-    pid = parse_integer((site.host.read_regular_or_none(f"{folder}/init.pid") or "").strip()) or 0
+    program = "crun" if "crun" in (cgroups.host.read_regular_or_none(f"{folder}/options.json") or "") else "runc"
+    pid = parse_integer((cgroups.host.read_regular_or_none(f"{folder}/init.pid") or "").strip()) or 0
     names = (oci_place.name_of(str(field(container.spec, "linux", "cgroupsPath") or container.id)),)
     crun = program == "crun"
     if made:
-        place = oci_place.made(site, made, names, crun=crun, user=None)
+        place = oci_place.made(cgroups, made, names, crun=crun, user=None)
     else:
-        place = oci_place.find(site, pid, names, crun=crun, user=None) if pid > 0 else None
+        place = oci_place.find(cgroups, pid, names, crun=crun, user=None) if pid > 0 else None
     if place and place.limit is None:
         place = None  # the process has ended, and another one has its number
-    scale, guess = oci_scale.scale_of(site, program)
+    scale, guess = oci_scale.scale_of(cgroups, program)
     facts = [("id", container.id), *([("pid", str(pid))] if place else []), ("namespace", container.namespace), *guess]
-    facts += paused(site, place.limit) if place else ()
-    limit, weight, mirrored, obstacle = place or oci_place.Place(None, None)
+    facts += paused(cgroups, place.limit) if place else ()
+    limit, weight, mirrored, obstacle = place or oci_place.OciPlacement(None, None)
     return Domain(
         "cri", container.name, place is not None, True, limit, weight, scale, tuple(facts), mirrored, obstacle
     )

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
-from cputune.cgroup import Cgroups
-from cputune.model import Domain
+from cputune.core.model import Domain
+from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import oci_place, oci_scale
 from cputune.runtimes.listing import PAUSED, running
 from cputune.runtimes.records import LARGEST, Unreadable, field, load, number, text
@@ -47,133 +47,135 @@ class Container(NamedTuple):
         """Where its records are."""
         return f"{self.daemon.data}/containers/{self.id}"
 
-    def hostconfig(self, site: Cgroups) -> dict[str, Any]:
+    def hostconfig(self, cgroups: Cgroups) -> dict[str, Any]:
         """What was asked for it: limits, AutoRemove, ... Raises Unreadable."""
-        return load(site, f"{self.folder}/hostconfig.json") or {}
+        return load(cgroups, f"{self.folder}/hostconfig.json") or {}
 
 
-def find(site: Cgroups, name: str) -> list[Domain]:
+def find(cgroups: Cgroups, name: str) -> list[Domain]:
     """The container of that name, or of that whole id."""
-    return list(_domains(site, name, lambda container, word: word == container.id or _is_named(site, container, word)))
+    return list(
+        _domains(cgroups, name, lambda container, word: word == container.id or _is_named(cgroups, container, word))
+    )
 
 
-def by_prefix(site: Cgroups, name: str) -> list[Domain]:
+def by_prefix(cgroups: Cgroups, name: str) -> list[Domain]:
     """The containers whose id begins so."""
-    return list(_domains(site, name, lambda container, word: bool(word) and container.id.startswith(word)))
+    return list(_domains(cgroups, name, lambda container, word: bool(word) and container.id.startswith(word)))
 
 
-def domains(site: Cgroups) -> Iterator[Domain]:
+def domains(cgroups: Cgroups) -> Iterator[Domain]:
     """All containers, running or not, of all daemons; without those whose records cannot be read."""
-    for container in containers(site):
+    for container in containers(cgroups):
         try:
-            if domain := _domain(site, container):
+            if domain := _domain(cgroups, container):
                 yield domain
         except Unreadable:
             continue
 
 
-def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
+def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
     """The container whose cgroup this is, from the moment at which it is made: no record says yet that it runs."""
     id_ = oci_place.id_in(cgroup)
-    for daemon in _daemons(site) if id_ else ():
+    for daemon in _daemons(cgroups) if id_ else ():
         container = Container(daemon, id_)
-        if oci_place.is_theirs(site, oci_place.outer(cgroup), daemon.user) and site.host.exists(container.folder):
+        if oci_place.is_theirs(cgroups, oci_place.outer(cgroup), daemon.user) and cgroups.host.exists(container.folder):
             try:
-                return running(_domain(site, container, cgroup))
+                return running(_domain(cgroups, container, cgroup))
             except Unreadable:
                 return None
     return None
 
 
-def containers(site: Cgroups) -> Iterator[Container]:
+def containers(cgroups: Cgroups) -> Iterator[Container]:
     """Every container's directory; of a user no more than he can have any use for."""
-    for daemon in daemons(site):
-        ids = filter(_ID.fullmatch, site.host.names(f"{daemon.data}/containers"))
+    for daemon in daemons(cgroups):
+        ids = filter(_ID.fullmatch, cgroups.host.names(f"{daemon.data}/containers"))
         for id_ in islice(ids, MOST_OF_A_USER if daemon.user else None):
             yield Container(daemon, id_)
 
 
-def of_domain(site: Cgroups, domain: Domain) -> Container | None:
+def of_domain(cgroups: Cgroups, domain: Domain) -> Container | None:
     """The container of a domain that was found here, by the place of its records: ids anybody can copy."""
     records = dict(domain.facts).get("records")
-    return next((container for container in containers(site) if container.folder == records), None)
+    return next((container for container in containers(cgroups) if container.folder == records), None)
 
 
-def daemons(site: Cgroups) -> list[Daemon]:
+def daemons(cgroups: Cgroups) -> list[Daemon]:
     """Root's daemon, those of the users, and those of root that run with a data root of their own."""
-    return list(_daemons(site))
+    return list(_daemons(cgroups))
 
 
-def _daemons(site: Cgroups) -> Iterator[Daemon]:
+def _daemons(cgroups: Cgroups) -> Iterator[Daemon]:
     """The same, root's own first, since it takes less to find."""
-    root = _configured(site, "/etc/docker/daemon.json") or DATA_ROOT
+    root = _configured(cgroups, "/etc/docker/daemon.json") or DATA_ROOT
     found = {root: Daemon(root, "", "/run/docker.sock")}
     yield found[root]
-    for words in _running_daemons(site):
-        data = _option(words, "--data-root", "-g") or _configured(site, _option(words, "--config-file")) or root
+    for words in _running_daemons(cgroups):
+        data = _option(words, "--data-root", "-g") or _configured(cgroups, _option(words, "--config-file")) or root
         if data not in found:
             found[data] = Daemon(data, f"{data}/", _socket(words))
             yield found[data]
-    for user in active(site):
-        data = _configured(site, f"{user.home}/.config/docker/daemon.json") or f"{user.home}/.local/share/docker"
-        if data not in found and site.host.is_dir(data) and is_theirs(site, data, user):
+    for user in active(cgroups):
+        data = _configured(cgroups, f"{user.home}/.config/docker/daemon.json") or f"{user.home}/.local/share/docker"
+        if data not in found and cgroups.host.is_dir(data) and is_theirs(cgroups, data, user):
             found[data] = Daemon(data, user.prefix, f"{user.run}/docker.sock", user)
             yield found[data]
 
 
-def _domains(site: Cgroups, name: str, wanted: Callable[[Container, str], bool]) -> Iterator[Domain]:
+def _domains(cgroups: Cgroups, name: str, wanted: Callable[[Container, str], bool]) -> Iterator[Domain]:
     """The containers that a name, without the part that says whose, is wanted of."""
-    for container in containers(site):
-        word = meant(site, name, container.daemon.prefix, container.daemon.user)
-        if word is not None and wanted(container, word) and (domain := _of_anybody(site, container)):
+    for container in containers(cgroups):
+        word = meant(cgroups, name, container.daemon.prefix, container.daemon.user)
+        if word is not None and wanted(container, word) and (domain := _of_anybody(cgroups, container)):
             yield domain
 
 
-def _of_anybody(site: Cgroups, container: Container) -> Domain | None:
+def _of_anybody(cgroups: Cgroups, container: Container) -> Domain | None:
     """The domain; a user's broken record is no container, since it must not stand in the way of others'."""
     try:
-        return _domain(site, container)
+        return _domain(cgroups, container)
     except Unreadable:
         if container.daemon.user is None:
             raise
         return None
 
 
-def _is_named(site: Cgroups, container: Container, name: str) -> bool:
+def _is_named(cgroups: Cgroups, container: Container, name: str) -> bool:
     """Whether the container has that name; most are ruled out without reading their records as JSON."""
     path = f"{container.folder}/config.v2.json"
-    if f'"Name":"/{name}"' not in (site.host.read_regular_or_none(path, LARGEST) or ""):
+    if f'"Name":"/{name}"' not in (cgroups.host.read_regular_or_none(path, LARGEST) or ""):
         return False
     try:
-        return text(load(site, path), "Name") == f"/{name}"
+        return text(load(cgroups, path), "Name") == f"/{name}"
     except Unreadable:
         return container.daemon.user is None  # root's is to be complained of
 
 
-def _domain(site: Cgroups, container: Container, made: str | None = None) -> Domain | None:
+def _domain(cgroups: Cgroups, container: Container, made: str | None = None) -> Domain | None:
     """The domain of a container; with `made`, of one whose cgroup that is."""
     daemon, id_ = container.daemon, container.id
-    record = load(site, f"{container.folder}/config.v2.json")
+    record = load(cgroups, f"{container.folder}/config.v2.json")
     name = text(record, "Name").removeprefix("/")
     if not name:
         return None
-    asked = container.hostconfig(site)
+    asked = container.hostconfig(cgroups)
     program = "crun" if "crun" in text(asked, "Runtime") else "runc"
     pid = number(record, "State", "Pid") if field(record, "State", "Running") is True else 0
     names = (f"docker-{id_}.scope", id_)
     crun = program == "crun"
     if made:
-        place = oci_place.made(site, made, names, crun=crun, user=daemon.user)
+        place = oci_place.made(cgroups, made, names, crun=crun, user=daemon.user)
     else:
-        place = oci_place.find(site, pid, names, crun=crun, user=daemon.user) if pid > 0 else None
+        place = oci_place.find(cgroups, pid, names, crun=crun, user=daemon.user) if pid > 0 else None
     if place and place.limit is None and daemon.user is None:
         place = None  # only a user's container can be without a cgroup: this is another process of that number
-    scale, guess = oci_scale.scale_of(site, program)
+    scale, guess = oci_scale.scale_of(cgroups, program)
     facts = [("id", id_), *([("pid", str(pid))] if place else []), ("records", container.folder), *guess]
     if place and field(record, "State", "Paused") is True:
         facts.append(PAUSED)
     persistent = field(asked, "AutoRemove") is not True
-    limit, weight, mirrored, obstacle = place or oci_place.Place(None, None)
+    limit, weight, mirrored, obstacle = place or oci_place.OciPlacement(None, None)
     return Domain(
         "docker",
         daemon.prefix + name,
@@ -188,24 +190,24 @@ def _domain(site: Cgroups, container: Container, made: str | None = None) -> Dom
     )
 
 
-def _configured(site: Cgroups, path: str | None) -> str | None:
+def _configured(cgroups: Cgroups, path: str | None) -> str | None:
     """The data root that a daemon.json sets; a broken one is the daemon's own affair."""
     try:
-        return text(load(site, path), "data-root").rstrip("/") or None if path else None
+        return text(load(cgroups, path), "data-root").rstrip("/") or None if path else None
     except Unreadable:
         return None
 
 
-def _running_daemons(site: Cgroups) -> Iterator[list[str]]:
+def _running_daemons(cgroups: Cgroups) -> Iterator[list[str]]:
     """The command lines of the dockerd processes; where docker is not installed, nothing is looked at."""
-    if not any(map(site.host.exists, _PROGRAMS)):
+    if not any(map(cgroups.host.exists, _PROGRAMS)):
         return
-    for pid in filter(str.isdigit, site.host.names("/proc")):
-        if site.host.read_or_none(f"/proc/{pid}/comm") == "dockerd\n":
+    for pid in filter(str.isdigit, cgroups.host.names("/proc")):
+        if cgroups.host.read_or_none(f"/proc/{pid}/comm") == "dockerd\n":
             # One inside a container, where root may call anything dockerd, sees other files by the same names.
-            ours = site.host.link("/proc/1/ns/mnt")
-            if site.host.owner(f"/proc/{pid}") == 0 and ours and site.host.link(f"/proc/{pid}/ns/mnt") == ours:
-                yield (site.host.read_or_none(f"/proc/{pid}/cmdline") or "").split("\0")
+            ours = cgroups.host.link("/proc/1/ns/mnt")
+            if cgroups.host.owner(f"/proc/{pid}") == 0 and ours and cgroups.host.link(f"/proc/{pid}/ns/mnt") == ours:
+                yield (cgroups.host.read_or_none(f"/proc/{pid}/cmdline") or "").split("\0")
 
 
 def _option(words: list[str], *names: str) -> str | None:

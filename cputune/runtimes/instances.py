@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from cputune.cgroup import Cgroups
-from cputune.model import Domain
-from cputune.names import is_component
-from cputune.runtimes import monitored
+from cputune.core.model import Domain
+from cputune.core.names import is_component
+from cputune.host.cgroup.cgroups import Cgroups
+from cputune.runtimes import liblxc
 from cputune.runtimes.listing import at_most_one, paused, running, visible
 
 DEFAULT_PROJECT = "default"
@@ -28,40 +28,42 @@ class Instances(NamedTuple):
     folders: tuple[str, ...]
     """Where it keeps its containers: of Debian's package, of the snap."""
 
-    def find(self, site: Cgroups, name: str) -> tuple[Domain, ...]:
+    def find(self, cgroups: Cgroups, name: str) -> tuple[Domain, ...]:
         """The container NAME or PROJECT/NAME, running or not."""
-        return at_most_one(self._found(site, _internal(name), self._running(site)))
+        return at_most_one(self._found(cgroups, _internal(name), self._running(cgroups)))
 
-    def domains(self, site: Cgroups) -> Iterator[Domain]:
+    def domains(self, cgroups: Cgroups) -> Iterator[Domain]:
         """The running containers, and the stopped ones."""
-        there = self._running(site)
-        known = {name for folder in self.folders for name in site.host.names(folder)}
+        there = self._running(cgroups)
+        known = {name for folder in self.folders for name in cgroups.host.names(folder)}
         for name in sorted({*there, *known}):
-            if domain := visible(lambda site, name: self._found(site, name, there), site, name):
+            if domain := visible(lambda cgroups, name: self._found(cgroups, name, there), cgroups, name):
                 yield domain
 
-    def of_cgroup(self, site: Cgroups, cgroup: str) -> Domain | None:
+    def of_cgroup(self, cgroups: Cgroups, cgroup: str) -> Domain | None:
         """The container whose payload's cgroup this is, once its init is there."""
-        names = monitored.names_in(cgroup)
-        there = self._running(site) if names else {}
-        found = (running(visible(lambda site, name: self._found(site, name, there), site, name)) for name in names)
+        names = liblxc.names_in(cgroup)
+        there = self._running(cgroups) if names else {}
+        found = (
+            running(visible(lambda cgroups, name: self._found(cgroups, name, there), cgroups, name)) for name in names
+        )
         return next((domain for domain in found if domain and domain.limit == cgroup), None)
 
-    def backup(self, site: Cgroups, name: str) -> str | None:
+    def backup(self, cgroups: Cgroups, name: str) -> str | None:
         """The path of the backup.yaml of the container NAME or PROJECT/NAME; None where it is not there."""
         paths = (f"{folder}/{_internal(name)}/backup.yaml" for folder in self.folders)
-        return next(filter(site.host.exists, paths), None)
+        return next(filter(cgroups.host.exists, paths), None)
 
-    def _running(self, site: Cgroups) -> dict[str, str]:
-        return {name: lxcpath for lxcpath, name in monitored.sockets(site) if lxcpath in self.folders}
+    def _running(self, cgroups: Cgroups) -> dict[str, str]:
+        return {name: lxcpath for lxcpath, name in liblxc.sockets(cgroups) if lxcpath in self.folders}
 
-    def _found(self, site: Cgroups, internal: str, there: dict[str, str]) -> Domain | None:
+    def _found(self, cgroups: Cgroups, internal: str, there: dict[str, str]) -> Domain | None:
         if not is_component(internal) or internal.startswith("."):
             return None
         name = _external(internal)
-        path = self.backup(site, name)
-        ephemeral = bool(path and _EPHEMERAL.search(site.host.read_regular_or_none(path) or ""))
-        place = monitored.place(site, there[internal], internal) if internal in there else None
+        path = self.backup(cgroups, name)
+        ephemeral = bool(path and _EPHEMERAL.search(cgroups.host.read_regular_or_none(path) or ""))
+        place = liblxc.place(cgroups, there[internal], internal) if internal in there else None
         if place:
             init, payload = place
             return Domain(
@@ -71,9 +73,9 @@ class Instances(NamedTuple):
                 not ephemeral,
                 payload,
                 payload,
-                facts=(("pid", str(init)), *paused(site, payload)),
+                facts=(("pid", str(init)), *paused(cgroups, payload)),
             )
-        known = path is not None or any(site.host.exists(f"{folder}/{internal}") for folder in self.folders)
+        known = path is not None or any(cgroups.host.exists(f"{folder}/{internal}") for folder in self.folders)
         return Domain(self.runtime, name, running=False, persistent=not ephemeral) if known else None
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cputune.cgroup import Cgroups
-from cputune.errors import Unsupported
-from cputune.model import Domain
+from cputune.core.errors import Unsupported
+from cputune.core.model import Domain
+from cputune.host.cgroup.cgroups import Cgroups
 
 PAUSED = ("paused", "yes")
 
@@ -21,17 +21,17 @@ def running(domain: Domain | None) -> Domain | None:
     return domain if domain and domain.running and domain.limit else None
 
 
-def paused(site: Cgroups, cgroup: str | None) -> tuple[tuple[str, str], ...]:
+def paused(cgroups: Cgroups, cgroup: str | None) -> tuple[tuple[str, str], ...]:
     """The fact that a container is paused: on v2 its cgroup tells (Documentation/admin-guide/cgroup-v2.rst, freeze)."""
-    if cgroup is None or site.hierarchy.version == 1:
+    if cgroup is None or cgroups.hierarchy.version == 1:
         return ()
-    text = site.host.read_or_none(f"{site.directory(cgroup)}/cgroup.freeze")
+    text = cgroups.host.read_or_none(f"{cgroups.directory(cgroup)}/cgroup.freeze")
     return (PAUSED,) if text and text.strip() == "1" else ()
 
 
-def visible(find: Callable[[Cgroups, str], Domain | None], site: Cgroups, name: str) -> Domain | None:
+def visible(find: Callable[[Cgroups, str], Domain | None], cgroups: Cgroups, name: str) -> Domain | None:
     """What `find` finds; None where its cgroup is outside our mount, so that a list goes on without it."""
     try:
-        return find(site, name)
+        return find(cgroups, name)
     except Unsupported:
         return None

@@ -8,36 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cputune.cgroup import Cgroups
-from cputune.errors import NoSuchDomain
-from cputune.model import Domain
-from cputune.names import is_component
+from cputune.core.errors import NoSuchDomain
+from cputune.core.model import Domain
+from cputune.core.names import is_component
+from cputune.core.units import parse_integer
+from cputune.host.cgroup.cgroups import Cgroups
+from cputune.host.systemd import Unit, unit_of
 from cputune.runtimes import systemd
 from cputune.runtimes.listing import at_most_one, running, visible
-from cputune.systemd import Unit, unit_of
-from cputune.units import parse_integer
 
 MACHINES = "/run/systemd/machines"
 IMAGES = "/var/lib/machines"
 LIBVIRT_LXC = "libvirt-lxc"
 
 
-def find(site: Cgroups, name: str) -> tuple[Domain, ...]:
+def find(cgroups: Cgroups, name: str) -> tuple[Domain, ...]:
     """The machine `name`, running or (with an image or a settings file) not."""
-    return at_most_one(_found(site, name))
+    return at_most_one(_found(cgroups, name))
 
 
-def _found(site: Cgroups, name: str) -> Domain | None:
+def _found(cgroups: Cgroups, name: str) -> Domain | None:
     if not is_component(name) or name.startswith(("unit:", ".")):
         return None
-    fields = _fields(site, name)
+    fields = _fields(cgroups, name)
     if fields.get("SERVICE") == LIBVIRT_LXC:
         # The same container: its limits are where libvirt keeps them, so it must not get a second place here.
         from cputune.runtimes import libvirt
 
-        return libvirt.find_by_pid(site, fields.get("LEADER", ""))
-    cgroup = _cgroup(site, fields)
-    known = _known(site, name, fields)
+        return libvirt.find_by_pid(cgroups, fields.get("LEADER", ""))
+    cgroup = _cgroup(cgroups, fields)
+    known = _known(cgroups, name, fields)
     if cgroup is None and not known:
         return None
     facts = tuple(
@@ -50,58 +50,58 @@ def _found(site: Cgroups, name: str) -> Domain | None:
     )
 
 
-def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
+def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
     """The machine whose unit's cgroup this is, once it is registered."""
     unit = unit_of(cgroup)
     if unit is None or unit.uid is not None or unit.name.endswith(".slice"):
         return None
-    names = (name for name in site.host.names(MACHINES) if not name.startswith("unit:"))
-    name = next((name for name in names if _fields(site, name).get("SCOPE") == unit.name), None)
-    domain = running(visible(_found, site, name)) if name else None
+    names = (name for name in cgroups.host.names(MACHINES) if not name.startswith("unit:"))
+    name = next((name for name in names if _fields(cgroups, name).get("SCOPE") == unit.name), None)
+    domain = running(visible(_found, cgroups, name)) if name else None
     return domain if domain and domain.runtime == "nspawn" and domain.limit == cgroup else None
 
 
-def domains(site: Cgroups) -> Iterator[Domain]:
+def domains(cgroups: Cgroups) -> Iterator[Domain]:
     """The running machines (libvirt's own are libvirt's), and the images of nspawn that are not running."""
     seen = set()
-    for name in site.host.names(MACHINES):
-        if _fields(site, name).get("SERVICE") != LIBVIRT_LXC and (domain := visible(_found, site, name)):
+    for name in cgroups.host.names(MACHINES):
+        if _fields(cgroups, name).get("SERVICE") != LIBVIRT_LXC and (domain := visible(_found, cgroups, name)):
             seen.add(name)
             yield domain
-    for image in site.host.names(IMAGES):
+    for image in cgroups.host.names(IMAGES):
         name = image.removesuffix(".raw")
-        if name not in seen and (domain := visible(_found, site, name)):
+        if name not in seen and (domain := visible(_found, cgroups, name)):
             seen.add(name)
             yield domain
 
 
-def _fields(site: Cgroups, name: str) -> dict[str, str]:
-    text = site.host.read_or_none(f"{MACHINES}/{name}") or ""
+def _fields(cgroups: Cgroups, name: str) -> dict[str, str]:
+    text = cgroups.host.read_or_none(f"{MACHINES}/{name}") or ""
     found = dict(line.split("=", 1) for line in text.split("\n") if "=" in line)
     # machined escapes the value as in C: "machine-lxc\\x2d438" stands for machine-lxc\x2d438.
     return {key: value.strip('"').replace("\\\\", "\\") for key, value in found.items()}
 
 
-def _cgroup(site: Cgroups, fields: dict[str, str]) -> str | None:
+def _cgroup(cgroups: Cgroups, fields: dict[str, str]) -> str | None:
     """The cgroup of the machine's unit: its leader is in it or below it; on v1 it may not be there yet."""
     pid = parse_integer(fields.get("LEADER", ""))
     if not pid:
         return None
     try:
-        path = site.of_pid(pid)
+        path = cgroups.of_pid(pid)
     except NoSuchDomain:
         return None
     unit = fields.get("SCOPE", "")
-    for cgroup in (path, *site.ancestors(path)):
+    for cgroup in (path, *cgroups.ancestors(path)):
         if unit and cgroup.rpartition("/")[2] == unit and unit_of(cgroup):
             return cgroup
-    return systemd.search(site, Unit(unit)) if unit else path
+    return systemd.search(cgroups, Unit(unit)) if unit else path
 
 
-def _known(site: Cgroups, name: str, fields: dict[str, str]) -> bool:
+def _known(cgroups: Cgroups, name: str, fields: dict[str, str]) -> bool:
     if fields.get("SCOPE", "").endswith(".service"):
         return True
     return any(
-        site.host.exists(path)
+        cgroups.host.exists(path)
         for path in (f"{IMAGES}/{name}", f"{IMAGES}/{name}.raw", f"/etc/systemd/nspawn/{name}.nspawn")
     )

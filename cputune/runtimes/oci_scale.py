@@ -9,8 +9,8 @@ import os
 import re
 from functools import lru_cache
 
-from cputune.cgroup import Cgroups
-from cputune.model import Scale
+from cputune.core.model import Scale
+from cputune.host.cgroup.cgroups import Cgroups
 
 _FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # runc: its change log, 1.3.2; crun: its release notes, 1.23.
@@ -18,20 +18,20 @@ _SINCE = {"runc": (1, 3, 2), "crun": (1, 23, 0)}
 UNKNOWN = "as since runc 1.3.2 and crun 1.23: which version runs here cannot be told"
 
 
-def scale_of(site: Cgroups, program: str) -> tuple[Scale, tuple[tuple[str, str], ...]]:
+def scale_of(cgroups: Cgroups, program: str) -> tuple[Scale, tuple[tuple[str, str], ...]]:
     """The scale of "runc" or "crun", and a fact to show where it is a guess."""
-    if site.hierarchy.version == 1:
+    if cgroups.hierarchy.version == 1:
         return Scale.KERNEL, ()
-    version = _version(site, program)
+    version = _version(cgroups, program)
     if version is None:
         return Scale.OCI, (("conversion", UNKNOWN),)
     return (Scale.OCI if version >= _SINCE[program] else Scale.OCI_LINEAR), ()
 
 
-def prepare(site: Cgroups) -> None:
+def prepare(cgroups: Cgroups) -> None:
     """Ask both programs ahead, so that no container has to wait for the answer."""
     for program in _SINCE:
-        scale_of(site, program)
+        scale_of(cgroups, program)
 
 
 def parse(text: str) -> tuple[int, ...] | None:
@@ -40,8 +40,8 @@ def parse(text: str) -> tuple[int, ...] | None:
     return tuple(int(part or 0) for part in match.groups()) if match else None
 
 
-def _version(site: Cgroups, program: str) -> tuple[int, ...] | None:
-    if site.host.root:
+def _version(cgroups: Cgroups, program: str) -> tuple[int, ...] | None:
+    if cgroups.host.root:
         return None  # a program of another system's cannot be run here
     for folder in _FOLDERS:
         try:
@@ -49,7 +49,7 @@ def _version(site: Cgroups, program: str) -> tuple[int, ...] | None:
         except OSError:
             continue
         stamp = f"{folder}/{program} {status.st_ino} {status.st_size} {status.st_mtime_ns}"
-        version = _version_of(site, program, f"{folder}/{program}", stamp)
+        version = _version_of(cgroups, program, f"{folder}/{program}", stamp)
         if version is None:  # it may answer the next time
             _version_of.cache_clear()
         return version
@@ -57,17 +57,17 @@ def _version(site: Cgroups, program: str) -> tuple[int, ...] | None:
 
 
 @lru_cache(maxsize=8)
-def _version_of(site: Cgroups, program: str, path: str, stamp: str) -> tuple[int, ...] | None:
-    return _remembered(site, program, stamp) or _ask(site, path, stamp)
+def _version_of(cgroups: Cgroups, program: str, path: str, stamp: str) -> tuple[int, ...] | None:
+    return _remembered(cgroups, program, stamp) or _ask(cgroups, path, stamp)
 
 
-def _cache(site: Cgroups, program: str) -> str:
-    return os.path.join(site.host.state_dir, "versions", program)
+def _cache(cgroups: Cgroups, program: str) -> str:
+    return os.path.join(cgroups.host.state_dir, "versions", program)
 
 
-def _remembered(site: Cgroups, program: str, stamp: str) -> tuple[int, ...] | None:
+def _remembered(cgroups: Cgroups, program: str, stamp: str) -> tuple[int, ...] | None:
     try:
-        fd = os.open(_cache(site, program), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(_cache(cgroups, program), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         with open(fd, encoding="utf-8", errors="replace") as file:
             seen, _, said = file.read(4096).partition("\n")
     except OSError:
@@ -75,15 +75,15 @@ def _remembered(site: Cgroups, program: str, stamp: str) -> tuple[int, ...] | No
     return parse(said) if seen == stamp else None
 
 
-def _ask(site: Cgroups, path: str, stamp: str) -> tuple[int, ...] | None:
+def _ask(cgroups: Cgroups, path: str, stamp: str) -> tuple[int, ...] | None:
     from contextlib import suppress
 
-    from cputune.files import write_atomically
+    from cputune.host.files import write_atomically
 
     try:
-        said = site.host.run([path, "--version"]).stdout.partition("\n")[0]
+        said = cgroups.host.run([path, "--version"]).stdout.partition("\n")[0]
     except OSError:
         return None
     with suppress(OSError):  # a reader without rights asks each time
-        write_atomically(_cache(site, os.path.basename(path)), f"{stamp}\n{said}\n", sync=False)
+        write_atomically(_cache(cgroups, os.path.basename(path)), f"{stamp}\n{said}\n", sync=False)
     return parse(said)

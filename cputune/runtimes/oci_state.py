@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cputune.cgroup import Cgroups
+from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes.records import Unreadable, field, load, number, text
 
 
@@ -23,26 +23,26 @@ class State(NamedTuple):
     """Whether the runtime's own record told, which goes with the container."""
 
 
-def read_state(site: Cgroups, program: str, directory: str) -> State | None:
+def read_state(cgroups: Cgroups, program: str, directory: str) -> State | None:
     """The state in a container's directory; None where there is none, or its process is gone.
 
     A record that is being written right now counts as none: raises nothing.
     """
     try:
-        state = _crun(site, directory) if program == "crun" else _runc(site, directory)
+        state = _crun(cgroups, directory) if program == "crun" else _runc(cgroups, directory)
     except Unreadable:
         return None
-    return state if state and state.pid > 0 and _is_alive(site, state) else None
+    return state if state and state.pid > 0 and _is_alive(cgroups, state) else None
 
 
-def _is_alive(site: Cgroups, state: State) -> bool:
+def _is_alive(cgroups: Cgroups, state: State) -> bool:
     """Whether the process is there, and still the same one: numbers of processes are used again."""
-    fields = (site.host.read_or_none(f"/proc/{state.pid}/stat") or "").rpartition(")")[2].split()
+    fields = (cgroups.host.read_or_none(f"/proc/{state.pid}/stat") or "").rpartition(")")[2].split()
     return len(fields) > 19 and (not state.started or fields[19] == str(state.started))
 
 
-def _crun(site: Cgroups, directory: str) -> State | None:
-    record = load(site, f"{directory}/status")
+def _crun(cgroups: Cgroups, directory: str) -> State | None:
+    record = load(cgroups, f"{directory}/status")
     if record is None:
         return None
     cgroup, scope = text(record, "cgroup-path"), text(record, "scope")
@@ -53,11 +53,11 @@ def _crun(site: Cgroups, directory: str) -> State | None:
     )
 
 
-def _runc(site: Cgroups, directory: str) -> State | None:
-    record = load(site, f"{directory}/state.json")
+def _runc(cgroups: Cgroups, directory: str) -> State | None:
+    record = load(cgroups, f"{directory}/state.json")
     if record is None:
         return None
-    hierarchy = site.hierarchy
+    hierarchy = cgroups.hierarchy
     path = text(record, "cgroup_paths", "cpu" if hierarchy.version == 1 else "")
     cgroup = None
     if f"{path}/".startswith(f"{hierarchy.mount}/"):

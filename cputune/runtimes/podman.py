@@ -10,14 +10,14 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from cputune.cgroup import Cgroups
-from cputune.model import Domain
+from cputune.core.model import Domain
+from cputune.core.units import parse_integer
+from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import oci_place, oci_scale
 from cputune.runtimes.listing import paused, running
 from cputune.runtimes.oci_state import State, read_state
 from cputune.runtimes.records import LARGEST, Unreadable, load_list, text
 from cputune.runtimes.users import MOST_OF_A_USER, User, active, is_theirs, meant
-from cputune.units import parse_integer
 
 _SETTING = r'^\s*{}\s*=\s*"([^"]+)"'
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -59,78 +59,78 @@ class Entry(NamedTuple):
         return f"{self.storage.graph}/{self.driver}/{self.id}/userdata"
 
 
-def find(site: Cgroups, name: str) -> list[Domain]:
+def find(cgroups: Cgroups, name: str) -> list[Domain]:
     """The container of that name, or of that whole id."""
-    return _domains(site, name, lambda entry, word: word == entry.id or word in entry.names)
+    return _domains(cgroups, name, lambda entry, word: word == entry.id or word in entry.names)
 
 
-def by_prefix(site: Cgroups, name: str) -> list[Domain]:
+def by_prefix(cgroups: Cgroups, name: str) -> list[Domain]:
     """The containers whose id begins so."""
-    return _domains(site, name, lambda entry, word: bool(word) and entry.id.startswith(word))
+    return _domains(cgroups, name, lambda entry, word: bool(word) and entry.id.startswith(word))
 
 
-def domains(site: Cgroups) -> Iterator[Domain]:
+def domains(cgroups: Cgroups) -> Iterator[Domain]:
     """All containers, running or not; without those whose records cannot be read."""
-    for storage in storages(site):
+    for storage in storages(cgroups):
         try:
-            entries = list(_entries(site, storage))
+            entries = list(_entries(cgroups, storage))
         except Unreadable:
             continue
         for entry in entries:
-            if domain := _domain(site, entry):
+            if domain := _domain(cgroups, entry):
                 yield domain
 
 
-def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
+def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
     """The container whose cgroup this is, from the moment at which it is made: no record says yet that it runs."""
     id_ = oci_place.id_in(cgroup)
-    for storage in storages(site) if id_ else ():
-        if not oci_place.is_theirs(site, oci_place.outer(cgroup), storage.user):
+    for storage in storages(cgroups) if id_ else ():
+        if not oci_place.is_theirs(cgroups, oci_place.outer(cgroup), storage.user):
             continue
         try:
-            found = next((entry for entry in _entries(site, storage) if entry.id == id_), None)
+            found = next((entry for entry in _entries(cgroups, storage) if entry.id == id_), None)
         except Unreadable:
             continue
         if found:
-            return running(_domain(site, found, cgroup))
+            return running(_domain(cgroups, found, cgroup))
     return None
 
 
-def of_domain(site: Cgroups, domain: Domain) -> Entry | None:
+def of_domain(cgroups: Cgroups, domain: Domain) -> Entry | None:
     """The container of a domain that was found here, by the place of its records: ids anybody can copy."""
     records = dict(domain.facts).get("records")
-    entries = (entry for storage in storages(site) for entry in _entries(site, storage))
+    entries = (entry for storage in storages(cgroups) for entry in _entries(cgroups, storage))
     return next((entry for entry in entries if entry.records == records), None)
 
 
-def storages(site: Cgroups) -> list[Storage]:
+def storages(cgroups: Cgroups) -> list[Storage]:
     """Root's storage, and those of the users."""
-    graph, run = _configured(site, "/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
+    graph, run = _configured(cgroups, "/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
     found = [Storage(graph or "/var/lib/containers/storage", run or "/run/containers/storage", "/run")]
-    for user in active(site):
-        graph, run = _configured(site, f"{user.home}/.config/containers/storage.conf")
+    for user in active(cgroups):
+        graph, run = _configured(cgroups, f"{user.home}/.config/containers/storage.conf")
         graph = graph or f"{user.home}/.local/share/containers/storage"
-        if is_theirs(site, graph, user):
+        if is_theirs(cgroups, graph, user):
             found.append(Storage(graph, run or f"{user.run}/containers", user.run, user))
     return found
 
 
-def _configured(site: Cgroups, *paths: str) -> tuple[str | None, str | None]:
+def _configured(cgroups: Cgroups, *paths: str) -> tuple[str | None, str | None]:
     """graphroot and runroot of the first storage.conf that is there (containers-storage.conf(5))."""
-    content = next(filter(None, map(site.host.read_regular_or_none, paths)), "")
+    content = next(filter(None, map(cgroups.host.read_regular_or_none, paths)), "")
     settings = (re.search(_SETTING.format(name), content, re.MULTILINE) for name in ("graphroot", "runroot"))
     graph, run = (match[1].rstrip("/") if match and "$" not in match[1] else None for match in settings)
     return graph, run
 
 
-def _entries(site: Cgroups, storage: Storage) -> Iterator[Entry]:
+def _entries(cgroups: Cgroups, storage: Storage) -> Iterator[Entry]:
     """The containers of a storage; of a user's no more than he can have any use for, and none of a broken list."""
-    drivers = [name for name in site.host.names(storage.graph) if name.endswith("-containers")]
+    drivers = [name for name in cgroups.host.names(storage.graph) if name.endswith("-containers")]
     lists = [(driver, file) for driver in drivers for file in _LISTS]
     for driver, file in lists[: _MOST_LISTS_OF_A_USER if storage.user else None]:
         try:
             largest = _LARGEST_OF_A_USER if storage.user else LARGEST
-            items = load_list(site, f"{storage.graph}/{driver}/{file}", largest)
+            items = load_list(cgroups, f"{storage.graph}/{driver}/{file}", largest)
         except Unreadable:
             if storage.user is None:
                 raise
@@ -148,29 +148,29 @@ def _is_podmans(item: dict[str, Any]) -> bool:
     return '"created-at"' in metadata and '"pod-name"' not in metadata
 
 
-def _domains(site: Cgroups, name: str, wanted: Callable[[Entry, str], bool]) -> list[Domain]:
+def _domains(cgroups: Cgroups, name: str, wanted: Callable[[Entry, str], bool]) -> list[Domain]:
     """The containers that a name, without the part that says whose, is wanted of."""
     found = []
-    for storage in storages(site):
-        word = meant(site, name, storage.prefix, storage.user)
+    for storage in storages(cgroups):
+        word = meant(cgroups, name, storage.prefix, storage.user)
         if word is not None:
-            found += [_domain(site, entry) for entry in _entries(site, storage) if wanted(entry, word)]
+            found += [_domain(cgroups, entry) for entry in _entries(cgroups, storage) if wanted(entry, word)]
     return [domain for domain in found if domain]
 
 
-def _domain(site: Cgroups, entry: Entry, made: str | None = None) -> Domain | None:
+def _domain(cgroups: Cgroups, entry: Entry, made: str | None = None) -> Domain | None:
     """The domain of a container; with `made`, of one whose cgroup that is."""
-    storage, state = entry.storage, _state(site, entry)
+    storage, state = entry.storage, _state(cgroups, entry)
     # The last but one with --cgroups=split, as quadlets are run.
     names = (f"libpod-{entry.id}.scope", f"libpod-{entry.id}", f"libpod-payload-{entry.id}", entry.id)
     crun = state is None or state.program == "crun"
     if made:
-        place = oci_place.made(site, made, names, crun=crun, user=storage.user)
+        place = oci_place.made(cgroups, made, names, crun=crun, user=storage.user)
     else:
-        place = oci_place.find(site, state.pid, names, crun=crun, user=storage.user) if state else None
+        place = oci_place.find(cgroups, state.pid, names, crun=crun, user=storage.user) if state else None
     if place and place.limit is None and state and not state.sure:
         place = None  # only the pidfile told, which outlives the process
-    scale, guess = oci_scale.scale_of(site, "crun" if crun else "runc")
+    scale, guess = oci_scale.scale_of(cgroups, "crun" if crun else "runc")
     facts = [
         ("id", entry.id),
         *([("pid", str(state.pid))] if state and place else []),
@@ -179,18 +179,18 @@ def _domain(site: Cgroups, entry: Entry, made: str | None = None) -> Domain | No
     ]
     if place and place.limit and (pod := _POD.search(place.limit)):
         facts.append(("pod", pod[1]))
-    facts += paused(site, place.limit) if place else ()
-    limit, weight, mirrored, obstacle = place or oci_place.Place(None, None)
+    facts += paused(cgroups, place.limit) if place else ()
+    limit, weight, mirrored, obstacle = place or oci_place.OciPlacement(None, None)
     return Domain(
         "podman", storage.prefix + entry.names[0], place is not None, not entry.volatile, limit, weight, scale,
         tuple(facts), mirrored, obstacle,
     )  # fmt: skip
 
 
-def _state(site: Cgroups, entry: Entry) -> State | None:
+def _state(cgroups: Cgroups, entry: Entry) -> State | None:
     for program in ("crun", "runc"):
-        if state := read_state(site, program, f"{entry.storage.runtimes}/{program}/{entry.id}"):
+        if state := read_state(cgroups, program, f"{entry.storage.runtimes}/{program}/{entry.id}"):
             return state
     pidfile = f"{entry.storage.run}/{entry.driver}/{entry.id}/userdata/pidfile"
-    pid = parse_integer((site.host.read_regular_or_none(pidfile) or "").strip())
+    pid = parse_integer((cgroups.host.read_regular_or_none(pidfile) or "").strip())
     return State("crun", pid, None, sure=False) if pid and pid > 0 else None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cputune.cgroup import Cgroups
-from cputune.errors import WrongState, from_os_error
+from cputune.core.errors import WrongState, from_os_error
+from cputune.host.cgroup.cgroups import Cgroups
 
 LARGEST = 16 << 20
 
@@ -14,41 +14,41 @@ class Unreadable(WrongState):
     """A record that is there, and says nothing."""
 
 
-def load(site: Cgroups, path: str) -> dict[str, Any] | None:
+def load(cgroups: Cgroups, path: str) -> dict[str, Any] | None:
     """The object in a file; None where there is no file, or none for us to read. Raises Unreadable."""
-    found = _parsed(site, path)
+    found = _parsed(cgroups, path)
     if found is None or isinstance(found, dict):
         return found
-    raise _not_one(site, path, "an object")
+    raise _not_one(cgroups, path, "an object")
 
 
-def load_list(site: Cgroups, path: str, largest: int = LARGEST) -> list[dict[str, Any]]:
+def load_list(cgroups: Cgroups, path: str, largest: int = LARGEST) -> list[dict[str, Any]]:
     """The objects in the list in a file of at most so many bytes; none where there is no file. Raises Unreadable."""
-    found = _parsed(site, path, largest)
+    found = _parsed(cgroups, path, largest)
     if found is None:
         return []
     if isinstance(found, list):
         return [item for item in found if isinstance(item, dict)]
-    raise _not_one(site, path, "a list")
+    raise _not_one(cgroups, path, "a list")
 
 
-def _parsed(site: Cgroups, path: str, largest: int = LARGEST) -> Any:
+def _parsed(cgroups: Cgroups, path: str, largest: int = LARGEST) -> Any:
     try:
-        text = site.host.read_regular(path, largest)
+        text = cgroups.host.read_regular(path, largest)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     except OSError as error:
-        raise Unreadable(from_os_error(error, f"read {site.host.real(path)}").message) from error
+        raise Unreadable(from_os_error(error, f"read {cgroups.host.real(path)}").message) from error
     import json
 
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _not_one(site, path, "JSON") from error
+        raise _not_one(cgroups, path, "JSON") from error
 
 
-def _not_one(site: Cgroups, path: str, what: str) -> Unreadable:
-    real = site.host.real(path)
+def _not_one(cgroups: Cgroups, path: str, what: str) -> Unreadable:
+    real = cgroups.host.real(path)
     return Unreadable(
         f"{real} is not {what}: half-written, or damaged", f"try again; then look at it: head -c 300 {real}"
     )

@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from cputune.cgroup import Cgroups
-from cputune.errors import Unsupported
-from cputune.files import write_atomically
-from cputune.host import STATE_DIR, Host
-from cputune.model import Domain
-from cputune.names import file_name
+from cputune.core.errors import Unsupported
+from cputune.core.model import Domain
+from cputune.core.names import file_name
+from cputune.core.units import parse_integer
+from cputune.host.cgroup.cgroups import Cgroups
+from cputune.host.files import write_atomically
+from cputune.host.system import STATE_DIR, Host
 from cputune.runtimes.listing import at_most_one
-from cputune.units import parse_integer
 
 
 class Record(NamedTuple):
@@ -49,34 +49,34 @@ def remove(host: Host, name: str) -> None:
         os.unlink(path)
 
 
-def find(site: Cgroups, name: str) -> tuple[Domain, ...]:
+def find(cgroups: Cgroups, name: str) -> tuple[Domain, ...]:
     """The command of that name, while its cgroup is there."""
-    found = (_domain(site, os.path.join(folder, file_name(name))) for folder in _directories(site.host))
+    found = (_domain(cgroups, os.path.join(folder, file_name(name))) for folder in _directories(cgroups.host))
     return at_most_one(next(filter(None, found), None))
 
 
-def domains(site: Cgroups) -> Iterator[Domain]:
+def domains(cgroups: Cgroups) -> Iterator[Domain]:
     """All that run."""
-    for folder in _directories(site.host):
+    for folder in _directories(cgroups.host):
         try:
             names = sorted(os.listdir(folder))
         except OSError:
             continue
         paths = (os.path.join(folder, file) for file in names if not file.startswith("."))
-        yield from filter(None, (_domain(site, path) for path in paths))
+        yield from filter(None, (_domain(cgroups, path) for path in paths))
 
 
-def dead(site: Cgroups) -> Iterator[Record]:
+def dead(cgroups: Cgroups) -> Iterator[Record]:
     """Our records of commands of which nothing runs any more: what was left behind ended after `cputune run`."""
-    for file in site.host.names(directory(site.host)) if not site.host.root else ():
-        record = _read(os.path.join(directory(site.host), file))
-        if record and not _alive(site, record) and not site.host.is_dir(f"/proc/{record.keeper}"):
+    for file in cgroups.host.names(directory(cgroups.host)) if not cgroups.host.root else ():
+        record = _read(os.path.join(directory(cgroups.host), file))
+        if record and not _alive(cgroups, record) and not cgroups.host.is_dir(f"/proc/{record.keeper}"):
             yield record
 
 
-def _domain(site: Cgroups, path: str) -> Domain | None:
+def _domain(cgroups: Cgroups, path: str) -> Domain | None:
     record = _read(path)
-    if record is None or not _alive(site, record):
+    if record is None or not _alive(cgroups, record):
         return None
     return Domain("run", record.name, True, False, record.cgroup, record.cgroup, facts=(("pid", str(record.pid)),))
 
@@ -94,10 +94,10 @@ def _read(path: str) -> Record | None:
     return Record(name, int(pid), cgroup, int(keeper))
 
 
-def _alive(site: Cgroups, record: Record) -> bool:
+def _alive(cgroups: Cgroups, record: Record) -> bool:
     """Whether anything is in the cgroup: a process, or a cgroup that the command made below it."""
     try:
-        procs = site.host.read_or_none(f"{site.directory(record.cgroup)}/cgroup.procs")
-        return bool(procs or site.children(record.cgroup))
+        procs = cgroups.host.read_or_none(f"{cgroups.directory(record.cgroup)}/cgroup.procs")
+        return bool(procs or cgroups.children(record.cgroup))
     except Unsupported:
         return False

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cputune.cgroup import Cgroups
-from cputune.model import Domain
-from cputune.names import is_component
+from cputune.core.model import Domain
+from cputune.core.names import is_component
+from cputune.host.cgroup.cgroups import Cgroups
+from cputune.host.systemd import Unit, is_unit_name, unit_of
 from cputune.runtimes.users import home_of
-from cputune.systemd import Unit, is_unit_name, unit_of
 
 _SYSTEM_FILES = (
     "/etc/systemd/system",
@@ -27,30 +27,30 @@ _USER_FILES = ("/etc/systemd/user", "/run/systemd/user", "/usr/local/lib/systemd
 _PERPETUAL = ("init.scope", "-.slice")
 
 
-def find(site: Cgroups, name: str) -> tuple[Domain, ...]:
+def find(cgroups: Cgroups, name: str) -> tuple[Domain, ...]:
     """The unit `name`, with its suffix; UID/NAME for a user's."""
     owner, slash, unit_name = name.rpartition("/")
     if slash and not (owner.isascii() and owner.isdigit()):
         return ()
-    if not is_component(unit_name) or not is_unit_name(unit_name) or not site.host.is_dir("/run/systemd/system"):
+    if not is_component(unit_name) or not is_unit_name(unit_name) or not cgroups.host.is_dir("/run/systemd/system"):
         return ()
     unit = Unit(unit_name, int(owner) if slash else None)
-    cgroup = search(site, unit)
-    files = _Files(site)
+    cgroup = search(cgroups, unit)
+    files = _Files(cgroups)
     return () if cgroup is None and unit not in files else (_domain(unit, cgroup, files),)
 
 
-def of_cgroup(site: Cgroups, cgroup: str) -> Domain | None:
+def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
     """The unit whose cgroup this is."""
-    unit = unit_of(cgroup) if site.host.is_dir("/run/systemd/system") else None
-    return _domain(unit, cgroup, _Files(site)) if unit else None
+    unit = unit_of(cgroup) if cgroups.host.is_dir("/run/systemd/system") else None
+    return _domain(unit, cgroup, _Files(cgroups)) if unit else None
 
 
-def domains(site: Cgroups) -> Iterator[Domain]:
+def domains(cgroups: Cgroups) -> Iterator[Domain]:
     """Every unit that has a cgroup now, of the system manager and of the users' managers."""
-    if site.host.is_dir("/run/systemd/system"):
-        files = _Files(site)
-        for cgroup, unit in _units(site):
+    if cgroups.host.is_dir("/run/systemd/system"):
+        files = _Files(cgroups)
+        for cgroup, unit in _units(cgroups):
             yield _domain(unit, cgroup, files)
 
 
@@ -58,13 +58,13 @@ def _domain(unit: Unit, cgroup: str | None, files: _Files) -> Domain:
     return Domain("systemd", unit.label, cgroup is not None, unit in files, limit=cgroup, weight=cgroup)
 
 
-def search(site: Cgroups, unit: Unit) -> str | None:
+def search(cgroups: Cgroups, unit: Unit) -> str | None:
     """The cgroup of a unit: where its name says for a slice, in system.slice, or wherever a slice has it."""
     if unit.uid is None:
         likely = slice_path(unit.name) if unit.name.endswith(".slice") else f"/system.slice/{unit.name}"
-        if site.unit_exists(likely):
+        if cgroups.unit_exists(likely):
             return likely
-    return next((cgroup for cgroup, found in _units(site) if found == unit), None)
+    return next((cgroup for cgroup, found in _units(cgroups) if found == unit), None)
 
 
 def slice_path(name: str) -> str:
@@ -76,9 +76,9 @@ def slice_path(name: str) -> str:
     return "".join(f"/{'-'.join(parts[: index + 1])}.slice" for index in range(len(parts)))
 
 
-def _units(site: Cgroups) -> Iterator[tuple[str, Unit]]:
+def _units(cgroups: Cgroups) -> Iterator[tuple[str, Unit]]:
     """The units in the cgroup tree, in its order; only slices and users' managers have units inside."""
-    pending = [f"/{name}" for name in reversed(site.unit_children("/"))]
+    pending = [f"/{name}" for name in reversed(cgroups.unit_children("/"))]
     while pending:
         cgroup = pending.pop()
         unit = unit_of(cgroup)
@@ -86,14 +86,14 @@ def _units(site: Cgroups) -> Iterator[tuple[str, Unit]]:
             continue
         yield cgroup, unit
         if unit.name.endswith(".slice") or (unit.uid is None and unit.name.startswith("user@")):
-            pending += [f"{cgroup}/{name}" for name in reversed(site.unit_children(cgroup))]
+            pending += [f"{cgroup}/{name}" for name in reversed(cgroups.unit_children(cgroup))]
 
 
 class _Files:
     """The unit files of a host; each directory is listed once."""
 
-    def __init__(self, site: Cgroups) -> None:
-        self._site = site
+    def __init__(self, cgroups: Cgroups) -> None:
+        self._cgroups = cgroups
         self._names: dict[str, frozenset[str]] = {}
 
     def __contains__(self, unit: Unit) -> bool:
@@ -105,18 +105,20 @@ class _Files:
             return False
         prefix, at, rest = unit.name.partition("@")
         names = {unit.name, f"{prefix}@.{rest.rpartition('.')[2]}"} if at else {unit.name}
-        return unit.name.endswith(".slice") or any(names & self._list(folder) for folder in _folders(self._site, unit))
+        return unit.name.endswith(".slice") or any(
+            names & self._list(folder) for folder in _folders(self._cgroups, unit)
+        )
 
     def _list(self, folder: str) -> frozenset[str]:
         if folder not in self._names:
-            self._names[folder] = frozenset(self._site.host.names(folder))
+            self._names[folder] = frozenset(self._cgroups.host.names(folder))
         return self._names[folder]
 
 
-def _folders(site: Cgroups, unit: Unit) -> tuple[str, ...]:
+def _folders(cgroups: Cgroups, unit: Unit) -> tuple[str, ...]:
     if unit.uid is None:
         return _SYSTEM_FILES
-    home = home_of(site, unit.uid)
+    home = home_of(cgroups, unit.uid)
     if home is None:
         return _USER_FILES
     return (

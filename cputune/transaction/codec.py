@@ -85,17 +85,17 @@ def _named(kind: Any, value: dict[str, object]) -> Any:
     return kind(**{name: decode(hints[name], item) for name, item in value.items()})
 
 
-def form(task: Task) -> list[Any]:
+def dump(task: Task) -> list[Any]:
     """A task as JSON has it."""
     return [type(task).__name__, encode(task)]
 
 
-def tasked(name: str, value: object) -> Task:
+def load(name: str, value: object) -> Task:
     """The task again. Raises Undecodable."""
     from cputune.transaction.native import Native
-    from cputune.transaction.tasks import Record, Save, Tune
+    from cputune.transaction.tasks import CgroupTask, Record, Save
 
-    kinds = {"Tune": Tune, "Save": Save, "Record": Record, "Native": Native}
+    kinds = {kind.__name__: kind for kind in (CgroupTask, Save, Record, Native)}
     if name not in kinds:
         raise Undecodable(f"no such task: {name[:60]}")
     task: Task = decode(kinds[name], value)

@@ -11,14 +11,14 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from cputune.errors import CpuTuneError, from_os_error
-from cputune.files import make_own_folder, read_own, write_all, write_atomically
-from cputune.locks import Keys
-from cputune.model import Value
+from cputune.core.errors import CpuTuneError, from_os_error
+from cputune.core.model import Value
+from cputune.host.files import make_own_folder, read_own, write_all, write_atomically
 from cputune.transaction.codec import Undecodable, decode, encode
+from cputune.transaction.locks import Keys
 
 if TYPE_CHECKING:
-    from cputune.transaction import Tools
+    from cputune.transaction.context import Context
 
 LARGEST = 4 << 20
 """Bytes; then the older half goes."""
@@ -76,9 +76,9 @@ class Past(NamedTuple):
 class History:
     """The history of one host."""
 
-    def __init__(self, tools: Tools) -> None:
-        self.tools = tools
-        self.path = os.path.join(tools.site.host.data_dir, "history")
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.path = os.path.join(context.cgroups.host.data_dir, "history")
         self._entered = False
 
     def enter(self, entry: Entry, forms: list[Any], *, sync: bool) -> None:
@@ -144,11 +144,11 @@ class History:
         import json
 
         try:
-            with self.tools.locks.hold(_KEYS):
+            with self.context.locks.hold(_KEYS):
                 self._write(json.dumps(line).encode() + b"\n", sync=sync)
         except (OSError, CpuTuneError) as error:
             said = error.message if isinstance(error, CpuTuneError) else error.strerror or str(error)
-            self.tools.say(f"not entered in the history, so it cannot be undone: {self.path}: {said}")
+            self.context.say(f"not entered in the history, so it cannot be undone: {self.path}: {said}")
 
     def _write(self, data: bytes, *, sync: bool) -> None:
         make_own_folder(os.path.dirname(self.path))
@@ -181,16 +181,16 @@ class History:
         write_atomically(self.path, "".join(reversed(kept)), sync=False, mode=0o600)
 
 
-def new_entry(tools: Tools, domains: Iterable[str], steps: Iterable[Step] = (), undoes: str = "") -> Entry:
+def new_entry(context: Context, domains: Iterable[str], steps: Iterable[Step] = (), undoes: str = "") -> Entry:
     """The entry for a transaction that begins now."""
     pid = os.getpid()
     return Entry(
         f"{time.time_ns():020d}-{pid}",
         int(time.time()),
-        tools.boot,
+        context.boot,
         pid,
-        tools.who,
-        tools.command,
+        context.who,
+        context.command,
         tuple(dict.fromkeys(domains)),
         tuple(steps),
         undoes,

@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cputune.errors import Refused, from_os_error
-from cputune.files import read_own, require_own_place, sync_folder, write_atomically
-from cputune.transaction.codec import Undecodable, decode, encode, form, tasked
+from cputune.core.errors import Refused, from_os_error
+from cputune.host.files import read_own, require_own_place, sync_folder, write_atomically
+from cputune.transaction.codec import Undecodable, decode, dump, encode, load
 from cputune.transaction.history import Entry
 
 if TYPE_CHECKING:
-    from cputune.host import Host
+    from cputune.host.system import Host
     from cputune.transaction.tasks import Task
 
 _VERSION = 1
@@ -85,7 +85,7 @@ class Journal:
             page.remove()
             return
         try:
-            write_atomically(page.path, _text(entry, [form(task) for task in tasks]), sync=True, mode=0o600)
+            write_atomically(page.path, _text(entry, [dump(task) for task in tasks]), sync=True, mode=0o600)
         except OSError as error:
             raise from_os_error(error, f"write {page.path}") from error
 
@@ -139,7 +139,7 @@ class Journal:
             document = json.loads(text)
             if document["version"] != _VERSION:
                 raise Undecodable(f"version {document['version']}")
-            tasks = [tasked(name, value) for name, value in document["tasks"]]
+            tasks = [load(name, value) for name, value in document["tasks"]]
             return Begun(decode(Entry, document["entry"]), tuple(tasks))
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             why = str(error) if isinstance(error, Undecodable) else "it is damaged"

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from cputune.cgroup import Cgroups
-from cputune.errors import (
+from cputune.core.errors import (
     CpuTuneError,
     Gone,
     NoPermission,
@@ -23,16 +22,17 @@ from cputune.errors import (
     WrongState,
     from_os_error,
 )
-from cputune.files import write_atomically
-from cputune.goal import goal_of, touched
-from cputune.memory import Edit, Orders, Remembered, Run, Step, Wanted, agree, require
-from cputune.memory.command import default_shares
-from cputune.model import Change, CpuTune, Domain, Request
-from cputune.systemd import Properties, Unreachable, differs, unit_of, wanted
-from cputune.transaction import Tools
-from cputune.transaction.settle import settle, value_text
+from cputune.core.goals import goal_of, touched
+from cputune.core.model import Change, CpuTune, Domain, Request
+from cputune.host.cgroup.cgroups import Cgroups
+from cputune.host.files import write_atomically
+from cputune.host.systemd import Properties, Unreachable, differs, unit_of, wanted
+from cputune.runtimes.native.command import default_shares
+from cputune.runtimes.native.memory import Edit, Orders, Remembered, Run, Step, Wanted, agree, require
+from cputune.transaction.context import Context
 from cputune.transaction.signals import deferred
-from cputune.transaction.tasks import Tell, Tune
+from cputune.transaction.tasks import CgroupTask, Tell
+from cputune.transaction.writer import settle, value_text
 
 _COMMAND_SECONDS = 120.0
 
@@ -50,7 +50,7 @@ class Native(NamedTuple):
     """Stands for what else was in them."""
     default_shares: int
     """What stands for nothing remembered."""
-    seats: tuple[Tune, ...]
+    seats: tuple[CgroupTask, ...]
     """What the domain's cgroups are to have then, all knobs, and systemd is to hold; and the same from before."""
     records_after: str = ""
     """Stands for the records that it had then, for the history."""
@@ -65,34 +65,34 @@ class Native(NamedTuple):
         """A runtime's memory is for the next boot as well."""
         return True
 
-    def do(self, tools: Tools) -> None:
+    def do(self, context: Context) -> None:
         """Run the runtime's command, see that it took, and hold the cgroups to what they had. Raises CpuTuneError."""
         with deferred():  # an interrupted command may still do its work
             for step in self.orders.forward:
-                carry_out(tools, step)
-        found = self._now(tools).change
+                carry_out(context, step)
+        found = self._now(context).change
         if not agree(found, self.orders.after, self.default_shares):
             raise Refused(
                 f"{self.of.runtime} took the command but not the value for {self.domain}: "
                 f"it remembers {_named(found)}, not {_named(self.orders.after)}"
             )
         for seat in self.seats:
-            _hold(tools, seat, seat.goal, seat.tell.properties if seat.tell else {})
+            _hold(context, seat, seat.goal, seat.tell.properties if seat.tell else {})
 
-    def done(self, tools: Tools) -> Native:
+    def done(self, context: Context) -> Native:
         """The task as the history has it: by what is there now it tells whether somebody else comes after it."""
-        return self._replace(records_after=stands_for(self._now(tools).raw))
+        return self._replace(records_after=stands_for(self._now(context).raw))
 
-    def undo(self, tools: Tools) -> None:
+    def undo(self, context: Context) -> None:
         """The memory from before, or what means the same, and then the cgroups from before."""
         failed: list[CpuTuneError] = []
         try:
-            self._remember_again(tools)
+            self._remember_again(context)
         except CpuTuneError as error:
             failed.append(error)
         for seat in reversed(self.seats):
             try:
-                _hold(tools, seat, seat.now, seat.tell.held if seat.tell else {})
+                _hold(context, seat, seat.now, seat.tell.held if seat.tell else {})
             except Gone:
                 continue  # with what it had
             except CpuTuneError as error:
@@ -100,25 +100,25 @@ class Native(NamedTuple):
         if failed:
             raise failed[0]
 
-    def _remember_again(self, tools: Tools) -> None:
-        now = self._now(tools)
+    def _remember_again(self, context: Context) -> None:
+        now = self._now(context)
         if stands_for(now.raw) == self.records:
             return
         if stands_for(now.other) != self.others:
             raise SomebodyElses(f"what {self.of.runtime} has of {self.domain} was changed by somebody else since")
         for step in self.orders.back:
-            carry_out(tools, step)
-        if self._is_other(self._now(tools)):
+            carry_out(context, step)
+        if self._is_other(self._now(context)):
             raise Refused(f"{self.of.runtime} does not take back what it remembers")
 
-    def left(self, tools: Tools) -> list[str]:
+    def left(self, context: Context) -> list[str]:
         """What the runtime remembers now, where that is not as before, and what its cgroups have."""
         found = []
         for seat in self.seats:
             with suppress(Gone):
-                seat.refuse_another(tools)
-                found += seat.left(tools)
-        now = self._now(tools)
+                seat.refuse_another(context)
+                found += seat.left(context)
+        now = self._now(context)
         if self._is_other(now):
             what = "something else" if now.change is None else _named(now.change)
             found.append(f"{self.of.runtime} remembers {what} for {self.domain}")
@@ -130,8 +130,8 @@ class Native(NamedTuple):
             return stands_for(now.raw) != self.records
         return not agree(now.change, self.before, self.default_shares)
 
-    def _now(self, tools: Tools) -> Remembered:
-        return require(self.of).read(tools.site, self.of)
+    def _now(self, context: Context) -> Remembered:
+        return require(self.of).read(context.cgroups, self.of)
 
 
 def stands_for(records: object) -> str:
@@ -146,23 +146,23 @@ def _named(change: Change | None) -> str:
     return ", ".join(words) or "nothing"
 
 
-def _hold(tools: Tools, seat: Tune, goal: CpuTune, properties: Properties) -> None:
+def _hold(context: Context, seat: CgroupTask, goal: CpuTune, properties: Properties) -> None:
     """Give a cgroup, and the unit that owns it, what they have lost meanwhile."""
-    seat.refuse_another(tools)
-    if seat.tell and properties and differs(tools.systemd.get(seat.tell.unit, properties), properties):
-        tools.systemd.set(seat.tell.unit, properties)
-    settle(tools.site, seat.cgroup, goal)
+    seat.refuse_another(context)
+    if seat.tell and properties and differs(context.systemd.get(seat.tell.unit, properties), properties):
+        context.systemd.set(seat.tell.unit, properties)
+    settle(context.cgroups, seat.cgroup, goal)
 
 
-def carry_out(tools: Tools, step: Step) -> None:
+def carry_out(context: Context, step: Step) -> None:
     """Run a runtime's program, or write its file. Raises CpuTuneError."""
     if isinstance(step, Edit):
         _edit(step)
         return
     command = " ".join(step.argv)
-    user = None if step.user == tools.site.host.uid else step.user
+    user = None if step.user == context.cgroups.host.uid else step.user
     try:
-        done = tools.site.host.run(list(step.argv), user, _COMMAND_SECONDS, step.input)
+        done = context.cgroups.host.run(list(step.argv), user, _COMMAND_SECONDS, step.input)
     except FileNotFoundError as error:
         raise Unsupported(f"cannot run {command}: there is no {step.argv[0]} here") from error
     except OSError as error:
@@ -198,7 +198,7 @@ def _edit(edit: Edit) -> None:
 
 
 def planned(
-    tools: Tools,
+    context: Context,
     request: Request,
     domain: Domain,
     before: Mapping[str, CpuTune],
@@ -211,42 +211,44 @@ def planned(
     Unsupported where the runtime cannot be made to remember it.
     """
     memory = require(domain)
-    remembered = memory.read(tools.site, domain)
-    goal = domain.state(after) if domain.running else at_start(tools.site, domain, saved, remembered.change)
+    remembered = memory.read(context.cgroups, domain)
+    goal = domain.state(after) if domain.running else at_start(context.cgroups, domain, saved, remembered.change)
     change = request.change
     if touched(request) & {"quota", "period"}:
         change = change._replace(quota=goal.quota, period=goal.period)
     if not change.named():
         return None
-    orders = memory.orders(tools.site, domain, Wanted(change, goal))
-    default = default_shares(tools.site, domain)
+    orders = memory.orders(context.cgroups, domain, Wanted(change, goal))
+    default = default_shares(context.cgroups, domain)
     if orders.after is not None and agree(remembered.change, orders.after, default):
         return None
-    seats = [_seat(tools, request, domain, cgroup, before[cgroup], after[cgroup]) for cgroup in before]
+    seats = [_seat(context, request, domain, cgroup, before[cgroup], after[cgroup]) for cgroup in before]
     records, others = stands_for(remembered.raw), stands_for(remembered.other)
     return Native(domain, orders, remembered.change, records, others, default, tuple(seats))
 
 
-def _seat(tools: Tools, request: Request, domain: Domain, cgroup: str, before: CpuTune, goal: CpuTune) -> Tune:
+def _seat(
+    context: Context, request: Request, domain: Domain, cgroup: str, before: CpuTune, goal: CpuTune
+) -> CgroupTask:
     """What a cgroup is to have in spite of what the runtime's command does to it: all knobs, named or not."""
-    version = tools.site.hierarchy.version
-    seat = Tune(domain.qualified, cgroup, before, goal, inode=tools.site.inode(cgroup))
-    unit = unit_of(cgroup) if tools.systemd.booted() else None
+    version = context.cgroups.hierarchy.version
+    seat = CgroupTask(domain.qualified, cgroup, before, goal, inode=context.cgroups.inode(cgroup))
+    unit = unit_of(cgroup) if context.systemd.booted() else None
     if unit is None:
         return seat
     everything = wanted(version, goal, frozenset(Change._fields))
     named = wanted(version, goal, frozenset(touched(request)))
     try:
-        held = tools.systemd.get(unit, everything, cgroup)
+        held = context.systemd.get(unit, everything, cgroup)
     except (Unreachable, NoSuchDomain):
         held = {}
     return seat._replace(tell=Tell(unit, {**held, **named}, held) if held else None)
 
 
-def at_start(site: Cgroups, domain: Domain, saved: Change, remembered: Change | None) -> CpuTune:
+def at_start(cgroups: Cgroups, domain: Domain, saved: Change, remembered: Change | None) -> CpuTune:
     """What a domain that does not run will have when it starts: what is saved, else what its runtime remembers."""
     found = Change(**{**(remembered or Change()).named(), **saved.named()})  # type: ignore[arg-type]
     if saved.shares is not None or saved.weight is not None:
         found = found._replace(shares=saved.shares, weight=saved.weight)
-    version = site.hierarchy.version
-    return goal_of(site.default(), Request(found), version, domain.scale, None, Change._fields)
+    version = cgroups.hierarchy.version
+    return goal_of(cgroups.default(), Request(found), version, domain.scale, None, Change._fields)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from cputune.errors import Gone, Refused, SomebodyElses
-from cputune.model import BANDWIDTH, UNLIMITED, WEIGHT, CpuTune, Domain, Value, Write
-from cputune.state import Applied
-from cputune.systemd import Properties, Unit, differs
-from cputune.transaction.settle import differences, settle, value_text
+from cputune.core.errors import Gone, Refused, SomebodyElses
+from cputune.core.model import BANDWIDTH, UNLIMITED, WEIGHT, CpuTune, Domain, Value, Write
+from cputune.host.systemd import Properties, Unit, differs
+from cputune.transaction.applied import AppliedRecord
+from cputune.transaction.writer import differences, settle, value_text
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from cputune.transaction import Tools
+    from cputune.transaction.context import Context
 
 
 class Task(Protocol):
@@ -27,16 +27,16 @@ class Task(Protocol):
     def durable(self) -> bool:
         """Whether what it changes outlives this boot: then the way back has to, too."""
 
-    def do(self, tools: Tools) -> None:
+    def do(self, context: Context) -> None:
         """Do it. Raises CpuTuneError, having done it or a part of it, or nothing."""
 
-    def done(self, tools: Tools) -> Task:
+    def done(self, context: Context) -> Task:
         """The task as the history keeps it. Raises CpuTuneError."""
 
-    def undo(self, tools: Tools) -> None:
+    def undo(self, context: Context) -> None:
         """Bring back the state from before, whatever of it was done. Raises CpuTuneError; Gone: it never will be."""
 
-    def left(self, tools: Tools) -> list[str]:
+    def left(self, context: Context) -> list[str]:
         """What is not as it was, a line each. Raises CpuTuneError."""
 
 
@@ -48,7 +48,7 @@ class Tell(NamedTuple):
     held: Properties
 
 
-class Tune(NamedTuple):
+class CgroupTask(NamedTuple):
     """Bring one cgroup from the state `now` to the state `goal`: its owner first, then the files."""
 
     domain: str
@@ -66,45 +66,47 @@ class Tune(NamedTuple):
         """The kernel forgets it."""
         return False
 
-    def do(self, tools: Tools) -> None:
+    def do(self, context: Context) -> None:
         """Tell systemd, then write until the cgroup has the goal. Raises CpuTuneError."""
         if self.tell:
-            tools.systemd.set(self.tell.unit, self.tell.properties)
-        settle(tools.site, self.cgroup, self.goal, () if self.tell else self.plan)
+            context.systemd.set(self.tell.unit, self.tell.properties)
+        settle(context.cgroups, self.cgroup, self.goal, () if self.tell else self.plan)
 
-    def done(self, tools: Tools) -> Self:
+    def done(self, context: Context) -> Self:
         """The same."""
         return self
 
-    def undo(self, tools: Tools) -> None:
+    def undo(self, context: Context) -> None:
         """The same with the values from before, both of which systemd and the kernel may have differed in.
 
         Of what the transaction did not change there stays what is there.
         """
-        self.refuse_another(tools)
+        self.refuse_another(context)
         try:
             if self.tell:
-                tools.systemd.set(self.tell.unit, self.tell.held)
+                context.systemd.set(self.tell.unit, self.tell.held)
         finally:
-            actual = tools.site.read_if_used(self.cgroup)
-            settle(tools.site, self.cgroup, actual._replace(**{key: getattr(self.now, key) for key in self.touches()}))
+            actual = context.cgroups.read_if_used(self.cgroup)
+            settle(
+                context.cgroups, self.cgroup, actual._replace(**{key: getattr(self.now, key) for key in self.touches()})
+            )
 
     def touches(self) -> list[str]:
         """The knobs that it may change: those that the kernel changes with others, too."""
         changed = {key for key in CpuTune._fields if getattr(self.now, key) != getattr(self.goal, key)}
         return [key for group in (BANDWIDTH, WEIGHT) if changed & set(group) for key in group]
 
-    def is_ours(self, tools: Tools) -> bool:
+    def is_ours(self, context: Context) -> bool:
         """Whether something of it was done. Raises SomebodyElses for a value that nothing of it can have left; Gone."""
-        self.refuse_another(tools)
-        actual = tools.site.read_if_used(self.cgroup)
+        self.refuse_another(context)
+        actual = context.cgroups.read_if_used(self.cgroup)
         states = [self.now, self.goal]
         for key in self.touches():
             found = getattr(actual, key)
             if found not in [getattr(state, key) for state in states] and not self._is_on_the_way(key, found):
-                where = tools.site.host.real(tools.site.directory(self.cgroup))
+                where = context.cgroups.host.real(context.cgroups.directory(self.cgroup))
                 raise SomebodyElses(f"{where}: {key} is {value_text(found)}, which somebody else has set since")
-        told = self.tell is not None and differs(tools.systemd.get(self.tell.unit, self.tell.held), self.tell.held)
+        told = self.tell is not None and differs(context.systemd.get(self.tell.unit, self.tell.held), self.tell.held)
         return told or any(getattr(actual, key) != getattr(self.now, key) for key in self.touches())
 
     def _is_on_the_way(self, key: str, found: Value) -> bool:
@@ -118,18 +120,18 @@ class Tune(NamedTuple):
             return any(isinstance(end, int) and found == end // 1000 for end in ends)  # see `settle`
         return found is UNLIMITED or found is None or None in ends
 
-    def refuse_another(self, tools: Tools) -> None:
+    def refuse_another(self, context: Context) -> None:
         """Raise Gone where the cgroup is not the one that was planned for: its domain was started anew since."""
-        directory = tools.site.directory(self.cgroup)
-        if self.inode is not None and tools.site.host.inode(directory) != self.inode:
-            raise Gone(f"{tools.site.host.real(directory)} is gone, or was made anew since")
+        directory = context.cgroups.directory(self.cgroup)
+        if self.inode is not None and context.cgroups.host.inode(directory) != self.inode:
+            raise Gone(f"{context.cgroups.host.real(directory)} is gone, or was made anew since")
 
-    def left(self, tools: Tools) -> list[str]:
+    def left(self, context: Context) -> list[str]:
         """What is not as it was: knobs, and what systemd holds."""
-        actual = tools.site.read(self.cgroup)
+        actual = context.cgroups.read(self.cgroup)
         wanted = actual._replace(**{key: getattr(self.now, key) for key in self.touches()})
-        found = differences(tools.site, self.cgroup, actual, wanted)
-        if self.tell and differs(tools.systemd.get(self.tell.unit, self.tell.held), self.tell.held):
+        found = differences(context.cgroups, self.cgroup, actual, wanted)
+        if self.tell and differs(context.systemd.get(self.tell.unit, self.tell.held), self.tell.held):
             found.append(f"systemd holds other values for {self.tell.unit.name}")
         return found
 
@@ -147,42 +149,42 @@ class Save(NamedTuple):
         """It is for the next boot as well."""
         return True
 
-    def do(self, tools: Tools) -> None:
+    def do(self, context: Context) -> None:
         """Save, unless somebody has edited the file since it was read. Raises CpuTuneError."""
         if self._read() != self.before:
             raise Refused(f"{self.path} was changed by somebody else meanwhile", "give the command again")
-        self._write(tools, self.text)
+        self._write(context, self.text)
 
-    def done(self, tools: Tools) -> Self:
+    def done(self, context: Context) -> Self:
         """The same."""
         return self
 
-    def undo(self, tools: Tools) -> None:
+    def undo(self, context: Context) -> None:
         """Save the text from before, where ours is there: a full disk has no room for it twice. Raises CpuTuneError."""
         if self.text != self.before and self._read() == self.text:
-            self._write(tools, self.before)
+            self._write(context, self.before)
 
-    def left(self, tools: Tools) -> list[str]:
+    def left(self, context: Context) -> list[str]:
         """The file, which has the new text."""
         return [f"{self.path} has the new configuration"]
 
     def _read(self) -> str | None:
-        from cputune.store import read
+        from cputune.config.store import read
 
         return read(self.path)
 
-    def _write(self, tools: Tools, text: str | None) -> None:
-        from cputune.store import Store
+    def _write(self, context: Context, text: str | None) -> None:
+        from cputune.config.store import Store
 
-        Store(tools.site.host).write(self.path, text)
+        Store(context.cgroups.host).write(self.path, text)
 
 
 class Record(NamedTuple):
     """Remember what was put into force."""
 
     of: Domain
-    applied: Applied | None
-    before: Applied | None
+    applied: AppliedRecord | None
+    before: AppliedRecord | None
 
     @property
     def domain(self) -> str:
@@ -194,19 +196,19 @@ class Record(NamedTuple):
         """It is about this boot."""
         return False
 
-    def do(self, tools: Tools) -> None:
+    def do(self, context: Context) -> None:
         """Write the record. Raises CpuTuneError."""
-        tools.state.record(self.of, self.applied)
+        context.state.record(self.of, self.applied)
 
-    def done(self, tools: Tools) -> Self:
+    def done(self, context: Context) -> Self:
         """The same."""
         return self
 
-    def undo(self, tools: Tools) -> None:
+    def undo(self, context: Context) -> None:
         """Write the record from before, unless it is there. Raises CpuTuneError."""
-        if tools.state.applied(self.of) != self.before:
-            tools.state.record(self.of, self.before)
+        if context.state.applied(self.of) != self.before:
+            context.state.record(self.of, self.before)
 
-    def left(self, tools: Tools) -> list[str]:
+    def left(self, context: Context) -> list[str]:
         """The record."""
-        return [f"{tools.state.directory} remembers values for {self.domain} that are not in force"]
+        return [f"{context.state.directory} remembers values for {self.domain} that are not in force"]

@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from cputune.guard.inotify import CREATE, MODIFY, Inotify  # noqa: E402
 from tests.kernel.test_guard import QUOTA, Guard  # noqa: E402
-from tests.lab import Lab, RealHost, opened  # noqa: E402
+from tests.support.lab import Lab, RealHost, opened  # noqa: E402
 
 
 def observe(lab: Lab, wanted: int, pipe: Connection) -> None:

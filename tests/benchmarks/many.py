@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tests.benchmarks.startup import console_script  # noqa: E402
-from tests.lab import Lab, RealHost, opened  # noqa: E402
+from tests.support.lab import Lab, RealHost, opened  # noqa: E402
 
 GOAL = 1.0
 

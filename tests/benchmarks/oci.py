@@ -25,12 +25,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from cputune.core.names import name_of  # noqa: E402
 from cputune.guard.inotify import CREATE, MOVED_TO, Inotify  # noqa: E402
-from cputune.names import name_of  # noqa: E402
 from tests.benchmarks.guard import line  # noqa: E402
 from tests.kernel.test_guard import QUOTA, Guard  # noqa: E402
 from tests.kernel.test_oci import bundle  # noqa: E402
-from tests.lab import Lab, RealHost, opened  # noqa: E402
+from tests.support.lab import Lab, RealHost, opened  # noqa: E402
 
 
 def observe(lab: Lab, records: Path, program: str, wanted: int, pipe: Connection) -> None:

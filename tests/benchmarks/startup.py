@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.hosts import lay_out, read  # noqa: E402
+from tests.support.hosts import lay_out, read  # noqa: E402
 
 GOAL = 1.4
 QUOTAS = cycle(("50000", "60000"))

@@ -22,14 +22,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from cputune import runtimes  # noqa: E402
-from cputune.cgroup import Cgroups  # noqa: E402
-from cputune.errors import CpuTuneError  # noqa: E402
-from cputune.host import Host  # noqa: E402
-from cputune.status import Observer  # noqa: E402
-from cputune.tune import Tuner  # noqa: E402
+from cputune.app.observer import Observer  # noqa: E402
+from cputune.app.tuner import Tuner  # noqa: E402
+from cputune.core.errors import CpuTuneError  # noqa: E402
+from cputune.host.cgroup.cgroups import Cgroups  # noqa: E402
+from cputune.host.system import Host  # noqa: E402
+from cputune.runtimes import lookup  # noqa: E402
 from tests.benchmarks.startup import console_script, interpreter_of, seconds  # noqa: E402
-from tests.hosts import Scratch, lay_out, read  # noqa: E402
+from tests.support.hosts import Scratch, lay_out, read  # noqa: E402
 
 GOAL = 3
 PER_SLICE = 100
@@ -119,7 +119,7 @@ def files_read(root: str) -> list[str]:
     host = Watched(root)
     observer = Observer(Tuner(host))
     observer.host()
-    observer.rows((), runtimes.RUNTIMES, None)
+    observer.rows((), lookup.RUNTIMES, None)
     return host.files
 
 

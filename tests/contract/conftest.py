@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import leave_out, real_version
-from tests.fakekernel import FakeKernel, Kernel
-from tests.lab import Lab, opened
+from tests.support.fakekernel import FakeKernel, Kernel
+from tests.support.lab import Lab, opened
 
 HERE = Path(__file__).parent
 FAKES = {

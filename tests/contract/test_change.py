@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from cputune.errors import CpuTuneError, Refused, Unsupported, UsageError
-from cputune.model import MAX_QUOTA, UNLIMITED, CpuTune
-from cputune.report import step
-from cputune.tune import Tuner
+from cputune.app.tuner import Tuner
+from cputune.cli.report import step
+from cputune.core.errors import CpuTuneError, Refused, Unsupported, UsageError
+from cputune.core.model import MAX_QUOTA, UNLIMITED, CpuTune
 from tests.conftest import CommandLine
 from tests.contract.conftest import FAKES
-from tests.fakekernel import FakeKernel
-from tests.lab import Lab, change_domains, opened, request
+from tests.support.fakekernel import FakeKernel
+from tests.support.lab import Lab, change_domains, opened, request
 
 Values = dict[str, Any]
 V1, V2 = pytest.mark.cgroup(1), pytest.mark.cgroup(2)
@@ -221,12 +221,12 @@ def test_no_idle_and_a_weight_go_together(lab: Lab) -> None:
     lab.put(idle=True)
     lab.set(idle=False, weight=300)
     weight = {1: "3072", 2: "300"}[lab.version]
-    assert lab.written() == [("cpu.idle", "0"), (lab.site.backend.WEIGHT_FILE, weight)]
+    assert lab.written() == [("cpu.idle", "0"), (lab.cgroups.backend.WEIGHT_FILE, weight)]
 
 
 def test_idle_comes_last(lab: Lab) -> None:
     lab.set(idle=True, quota=50000)
-    assert [file for file, _ in lab.written()] == [lab.site.backend.LIMIT_FILE, "cpu.idle"]
+    assert [file for file, _ in lab.written()] == [lab.cgroups.backend.LIMIT_FILE, "cpu.idle"]
 
 
 def test_idle_again_writes_nothing(lab: Lab) -> None:

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from tests import crash
 from tests.conftest import CommandLine
 from tests.contract.conftest import FAKES
-from tests.fakekernel import FakeKernel
-from tests.lab import Lab, snapshot, two_containers
+from tests.support import crash
+from tests.support.fakekernel import FakeKernel
+from tests.support.lab import Lab, snapshot, two_containers
 
 SET = (
     *("set", "lxc:web", "lxc:db", "--live", "--config"),

@@ -16,21 +16,21 @@ from typing import Any
 
 import pytest
 
-from cputune.drafts import Plan
-from cputune.errors import Refused
-from cputune.goal import Where
-from cputune.guard.fights import MOST
+from cputune.app.forget import forget_job
+from cputune.app.tuner import Tuner
+from cputune.config.store import Store
+from cputune.core.errors import Refused
+from cputune.core.goals import Where
+from cputune.core.model import Change, Domain
+from cputune.guard.backoff import MOST
+from cputune.guard.dispatcher import Dispatcher
 from cputune.guard.inotify import OVERFLOW, Event
-from cputune.guard.keeper import Keeper
-from cputune.host import Host
-from cputune.leaving import forget_job
-from cputune.locks import Keys
-from cputune.model import Change, Domain
-from cputune.store import Store
+from cputune.host.system import Host
+from cputune.planning.plan import Plan
 from cputune.transaction.journal import Page
-from cputune.tune import Tuner
-from tests.fakekernel import FakeKernel
-from tests.lab import Lab, change_domains, request
+from cputune.transaction.locks import Keys
+from tests.support.fakekernel import FakeKernel
+from tests.support.lab import Lab, change_domains, request
 
 SECONDS = 20
 """Within which what the guard does has happened, on any machine."""
@@ -52,15 +52,15 @@ class Guarded:
             self.host = Host(str(root), str(folder / "config"), str(folder / "state"), str(folder / "data"))
         self.tuner = Tuner(self.host)
         self.told: list[tuple[str, dict[str, str]]] = []
-        self.keeper: Keeper | None = None
+        self.dispatcher: Dispatcher | None = None
 
     def log(self, priority: int, message: str, **fields: str) -> None:
         self.told.append((message, fields))
 
-    def begin(self, *, enforce: bool = False) -> Keeper:
-        self.keeper = Keeper(self.tuner, self.log, enforce=enforce)  # type: ignore[arg-type]
-        self.keeper.begin()
-        return self.keeper
+    def begin(self, *, enforce: bool = False) -> Dispatcher:
+        self.dispatcher = Dispatcher(self.tuner, self.log, enforce=enforce)  # type: ignore[arg-type]
+        self.dispatcher.begin()
+        return self.dispatcher
 
     def save(self, name: str, **values: Any) -> None:
         """Of a container that docker need not know so far."""
@@ -96,13 +96,13 @@ class Guarded:
 
     def until(self, condition: Callable[[], object]) -> None:
         """Take the guard's turns until that is so."""
-        assert self.keeper
+        assert self.dispatcher
         deadline = time.monotonic() + SECONDS
         while not condition():
             assert time.monotonic() < deadline, self.told
-            waiting = self.keeper.timeout()
-            select.select([self.keeper.tree.queue.fd], [], [], 0.05 if waiting is None else min(waiting, 0.05))
-            self.keeper.step()
+            waiting = self.dispatcher.timeout()
+            select.select([self.dispatcher.tree.queue.fd], [], [], 0.05 if waiting is None else min(waiting, 0.05))
+            self.dispatcher.step()
 
     def quota(self, cgroup: str) -> object:
         return self.lab.state(cgroup).quota
@@ -112,14 +112,14 @@ class Guarded:
 
     def pass_time(self) -> None:
         """As if all domains had started long ago."""
-        assert self.keeper
-        self.keeper.book.started.clear()
-        self.keeper.book.suspects.clear()
+        assert self.dispatcher
+        self.dispatcher.registry.started.clear()
+        self.dispatcher.registry.suspects.clear()
 
     def calm(self) -> None:
         """Let it look at all that seemed suspicious so far."""
         deadline = time.monotonic() + 0.2
-        self.until(lambda: time.monotonic() > deadline and not (self.keeper and self.keeper.book.suspects))
+        self.until(lambda: time.monotonic() > deadline and not (self.dispatcher and self.dispatcher.registry.suspects))
 
 
 @pytest.fixture
@@ -127,8 +127,8 @@ def guarded(lab: Lab, tmp_path: Path) -> Iterator[Guarded]:
     found = Guarded(lab, tmp_path)
     lab.make("docker")
     yield found
-    if found.keeper:
-        found.keeper.tree.close()
+    if found.dispatcher:
+        found.dispatcher.tree.close()
 
 
 def test_what_is_saved_is_in_force_when_a_container_starts(guarded: Guarded) -> None:
@@ -176,19 +176,19 @@ def test_a_container_that_comes_back_under_its_name_and_one_that_a_pattern_fits(
     first = guarded.start("web", 1)
     guarded.until(lambda: guarded.quota(first) == 50000)
     guarded.lab.remove(first)
-    guarded.until(lambda: not guarded.keeper.book.known)  # type: ignore[union-attr]
+    guarded.until(lambda: not guarded.dispatcher.registry.known)  # type: ignore[union-attr]
     again, other = guarded.start("web", 2), guarded.start("web-7", 3)
     guarded.until(lambda: (guarded.quota(again), guarded.quota(other)) == (50000, 20000))
     alien = guarded.start("cache", 4)
-    guarded.until(lambda: not guarded.keeper.starts.unknown and not guarded.keeper.starts.late)  # type: ignore[union-attr]
+    guarded.until(lambda: not guarded.dispatcher.starts.unknown and not guarded.dispatcher.starts.late)  # type: ignore[union-attr]
     assert guarded.lab.state(alien).cpus is None
 
 
 def test_what_is_saved_while_the_guard_runs_counts_from_the_next_start(guarded: Guarded) -> None:
     cgroup = guarded.start("web", 1)
     guarded.has_started("web", cgroup)
-    keeper = guarded.begin()  # there is no directory of configurations so far
-    guarded.until(lambda: not keeper.starts.unknown)
+    dispatcher = guarded.begin()  # there is no directory of configurations so far
+    guarded.until(lambda: not dispatcher.starts.unknown)
     guarded.save("docker:web", quota=50000)
     guarded.save("docker:db-*", quota=30000)
     other = guarded.start("db-1", 2)
@@ -285,7 +285,7 @@ def test_what_only_set_has_put_there_is_kept_too(guarded: Guarded) -> None:
     guarded.has_started("web", cgroup)
     guarded.begin(enforce=True)
     guarded.set("docker:web", "live", quota=70000)
-    guarded.until(lambda: guarded.keeper.book.known)  # type: ignore[union-attr]
+    guarded.until(lambda: guarded.dispatcher.registry.known)  # type: ignore[union-attr]
     guarded.lab.put(cgroup, quota=90000)
     guarded.until(lambda: guarded.quota(cgroup) == 70000)
 
@@ -329,8 +329,8 @@ def test_what_a_killed_guard_had_begun_is_put_back_and_then_begun_anew(
     with monkeypatch.context() as patch:
         patch.setattr(Page, "remove", lambda _: None)  # killed when all was done but that
         guarded.until(lambda: all(guarded.quota(cgroup) == 50000 for cgroup in cgroups))
-    assert guarded.keeper
-    guarded.keeper.tree.close()
+    assert guarded.dispatcher
+    guarded.dispatcher.tree.close()
     guarded.begin()
     third = guarded.start("web-3", 3)  # with it, whatever is left would be put back
     guarded.until(lambda: guarded.quota(third) == 50000)
@@ -405,11 +405,11 @@ def test_while_another_cputune_works_on_a_domain_it_is_no_drift(guarded: Guarded
     guarded.pass_time()
     pid = os.fork()
     if pid == 0:  # the other one: holds the lock until it is killed
-        with Tuner(guarded.host).tools.locks.hold(Keys(frozenset(("docker:web",)))):
+        with Tuner(guarded.host).context.locks.hold(Keys(frozenset(("docker:web",)))):
             guarded.lab.put(cgroup, quota=90000)
             time.sleep(1000)
     try:
-        guarded.until(lambda: guarded.keeper.book.suspects)  # type: ignore[union-attr]
+        guarded.until(lambda: guarded.dispatcher.registry.suspects)  # type: ignore[union-attr]
         deadline = time.monotonic() + 1
         guarded.until(lambda: time.monotonic() > deadline)
         assert guarded.quota(cgroup) == 90000
@@ -421,17 +421,17 @@ def test_while_another_cputune_works_on_a_domain_it_is_no_drift(guarded: Guarded
 
 def test_lost_events_are_made_up_for(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
     guarded.save("docker:web-*", quota=50000)
-    keeper = guarded.begin(enforce=True)
+    dispatcher = guarded.begin(enforce=True)
     first = guarded.start("web-1", 1)
     guarded.until(lambda: guarded.quota(first) == 50000)
     guarded.pass_time()
     second = guarded.start("web-2", 2)
     guarded.lab.put(first, quota=90000)
-    while keeper.tree.queue.read():  # nobody hears of these
+    while dispatcher.tree.queue.read():  # nobody hears of these
         pass
     told = iter([[Event(-1, OVERFLOW, "")]])
-    really = keeper.tree.queue.read
-    monkeypatch.setattr(keeper.tree.queue, "read", lambda: next(told, None) or really())
+    really = dispatcher.tree.queue.read
+    monkeypatch.setattr(dispatcher.tree.queue, "read", lambda: next(told, None) or really())
     guarded.until(lambda: (guarded.quota(first), guarded.quota(second)) == (50000, 50000))
     assert "rescan" in guarded.actions()
     third = guarded.start("web-3", 3)
@@ -442,42 +442,42 @@ def test_a_cgroup_that_somebody_else_called_like_roots_container_is_not_its(
     guarded: Guarded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guarded.save("docker:web", quota=50000)
-    keeper = guarded.begin()
+    dispatcher = guarded.begin()
     own = guarded.start("web", 1)
     guarded.until(lambda: guarded.quota(own) == 50000)
     fake = f"user/docker-{1:064x}.scope"
     really = guarded.host.owner
     monkeypatch.setattr(guarded.host, "owner", lambda path: 1000 if "/user/" in path else really(path))
     guarded.lab.make(fake)
-    guarded.until(lambda: not keeper.starts.unknown and not keeper.starts.late)
+    guarded.until(lambda: not dispatcher.starts.unknown and not dispatcher.starts.late)
     assert guarded.lab.state(fake).cpus is None
-    assert set(keeper.book.known) == {guarded.lab.path(own)}
+    assert set(dispatcher.registry.known) == {guarded.lab.path(own)}
 
 
 def test_without_a_watch_for_every_cgroup_it_looks_itself(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cputune.guard.keeper._BLIND", 0.3)
+    monkeypatch.setattr("cputune.guard.dispatcher._BLIND", 0.3)
     guarded.save("docker:web-*", quota=50000)
-    keeper = guarded.begin()
-    really = keeper.tree.queue.add
+    dispatcher = guarded.begin()
+    really = dispatcher.tree.queue.add
 
     def full(directory: str, mask: int) -> int:
         if "/docker/" in directory and "cgroup" in directory:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return really(directory, mask)
 
-    monkeypatch.setattr(keeper.tree.queue, "add", full)
+    monkeypatch.setattr(dispatcher.tree.queue, "add", full)
     inner = guarded.start("web-1", 1)
     guarded.until(lambda: guarded.quota(inner) == 50000)
     guarded.until(lambda: guarded.actions().count("blind") == 1)
     guarded.lab.put(inner, quota=90000)
-    keeper.book.started.clear()
+    dispatcher.registry.started.clear()
     guarded.until(lambda: "reported" in guarded.actions())  # and no event told of it
-    monkeypatch.setattr(keeper.tree.queue, "add", really)
-    guarded.until(lambda: not keeper._blind)
+    monkeypatch.setattr(dispatcher.tree.queue, "add", really)
+    guarded.until(lambda: not dispatcher._blind)
 
 
 def test_what_was_refused_is_tried_again_and_told_once(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cputune.guard.starts._REFUSED_NAP", 0.2)
+    monkeypatch.setattr("cputune.guard.startup._REFUSED_NAP", 0.2)
     guarded.save("docker:web", quota=50000)
     guarded.begin()
     really = guarded.tuner.change
@@ -501,7 +501,7 @@ def test_what_another_cputune_works_on_when_the_guard_begins_has_its_turn_later(
     guarded.save("docker:web", quota=50000)
     pid = os.fork()
     if pid == 0:
-        with Tuner(guarded.host).tools.locks.hold(Keys(frozenset(("docker:web",)))):
+        with Tuner(guarded.host).context.locks.hold(Keys(frozenset(("docker:web",)))):
             time.sleep(1)
         os._exit(0)
     time.sleep(0.2)
@@ -535,21 +535,23 @@ def test_the_name_that_was_used_last_counts_where_a_cgroup_has_two(guarded: Guar
 
 def test_nothing_is_left_of_what_went_away(guarded: Guarded) -> None:
     guarded.save("docker:web-*", quota=50000)
-    keeper = guarded.begin()
+    dispatcher = guarded.begin()
     cgroups = [guarded.start(f"web-{number}", number) for number in range(3)]
     guarded.until(lambda: all(guarded.quota(cgroup) == 50000 for cgroup in cgroups))
-    assert len(guarded.tuner.tools.state.recorded()) == 3
+    assert len(guarded.tuner.context.state.recorded()) == 3
     for cgroup in cgroups:
         guarded.lab.remove(cgroup)
-    guarded.until(lambda: not guarded.tuner.tools.state.recorded())
-    book = keeper.book
-    guarded.until(lambda: not any((book.known, book.records, book.started, book.suspects, book.reported)))
-    assert not {guarded.lab.path(cgroup) for cgroup in cgroups} & set(keeper.starts.unknown)
+    guarded.until(lambda: not guarded.tuner.context.state.recorded())
+    registry = dispatcher.registry
+    guarded.until(
+        lambda: not any((registry.known, registry.records, registry.started, registry.suspects, registry.reported))
+    )
+    assert not {guarded.lab.path(cgroup) for cgroup in cgroups} & set(dispatcher.starts.unknown)
 
 
 def test_lost_events_end_no_truce(guarded: Guarded) -> None:
     guarded.save("docker:web", quota=50000)
-    keeper = guarded.begin(enforce=True)
+    dispatcher = guarded.begin(enforce=True)
     cgroup = guarded.start("web", 1)
     guarded.until(lambda: guarded.quota(cgroup) == 50000)
     for turn in range(MOST + 1):
@@ -557,8 +559,8 @@ def test_lost_events_end_no_truce(guarded: Guarded) -> None:
         guarded.lab.put(cgroup, quota=90000)
         guarded.until(lambda turn=turn: len(guarded.told) == turn + 2)  # type: ignore[misc]
     assert guarded.actions()[-1] == "left-alone"
-    keeper.begin()
+    dispatcher.begin()
     guarded.calm()
     assert guarded.quota(cgroup) == 90000
-    keeper.reload()
+    dispatcher.reload()
     guarded.until(lambda: guarded.quota(cgroup) == 50000)

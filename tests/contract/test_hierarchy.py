@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from cputune.drafts import Job
-from cputune.errors import Refused
-from cputune.model import KNOB, UNLIMITED
-from cputune.planner import Planner
-from tests.lab import Lab, change_domains, request
+from cputune.core.errors import Refused
+from cputune.core.model import KNOB, UNLIMITED
+from cputune.planning.plan import Job
+from cputune.planning.planner import Planner
+from tests.support.lab import Lab, change_domains, request
 
 V1, V2 = pytest.mark.cgroup(1), pytest.mark.cgroup(2)
 
@@ -37,7 +37,7 @@ def quotas(lab: Lab, *names: str) -> list[object]:
 def test_v1_refuses_a_limit_above_the_ancestors(lab: Lab) -> None:
     lab.put(quota=50000)
     lab.make("between/child")
-    mount = lab.site.hierarchy.mount
+    mount = lab.cgroups.hierarchy.mount
     assert refused(lab, "between/child", quota=20001, period=40000) == (
         f"{mount}{{group}}/between/child: quota 20001 with period 40000 (0.500025 CPUs) is above the limit of its "
         "ancestor {group}, 0.5 CPUs (quota 50000 with period 100000); on cgroup v1 the kernel refuses that",
@@ -50,7 +50,7 @@ def test_v1_refuses_a_limit_above_the_ancestors(lab: Lab) -> None:
 @V1
 def test_v1_names_the_ancestor_that_was_lowered_after_it_was_planned(lab: Lab) -> None:
     lab.make("child")
-    plan = Planner(lab.tuner.tools).plan([Job(lab.tuner.find(lab.name("child")), request(quota=60000), "live")])
+    plan = Planner(lab.tuner.context).plan([Job(lab.tuner.find(lab.name("child")), request(quota=60000), "live")])
     lab.put(quota=50000)
     with pytest.raises(Refused) as caught:
         lab.tuner.perform(plan)
@@ -62,7 +62,7 @@ def test_v1_names_the_ancestor_that_was_lowered_after_it_was_planned(lab: Lab) -
 def test_v1_refuses_a_limit_below_a_descendants(lab: Lab) -> None:
     lab.make("between/child", quota=30000, period=100000)
     lab.make("other", quota=10000, period=100000)
-    mount = lab.site.hierarchy.mount
+    mount = lab.cgroups.hierarchy.mount
     assert refused(lab, quota=29999) == (
         f"{mount}{{group}}: quota 29999 with period 100000 (0.29999 CPUs) is below the limit of the group "
         "{group}/between/child, 0.3 CPUs (quota 30000 with period 100000) inside it; on cgroup v1 the kernel refuses "
@@ -186,7 +186,7 @@ def test_v1_names_the_ancestor_that_stands_in_the_way_of_several(lab: Lab) -> No
     lab.put(quota=50000)
     lab.make("a")
     lab.make("b")
-    mount = lab.site.hierarchy.mount
+    mount = lab.cgroups.hierarchy.mount
     assert refused(lab, "a", "b", quota=60000) == (
         f"{mount}{{group}}/a: quota 60000 with period 100000 (0.6 CPUs) is above the limit of its ancestor {{group}}, "
         "0.5 CPUs (quota 50000 with period 100000); on cgroup v1 the kernel refuses that",
@@ -200,7 +200,7 @@ def test_v1_names_the_limit_above_all_that_grow_together(lab: Lab) -> None:
     lab.put(quota=50000)
     lab.make("a", quota=40000)
     lab.make("a/b", quota=30000)
-    mount = lab.site.hierarchy.mount
+    mount = lab.cgroups.hierarchy.mount
     assert refused(lab, "a", "a/b", quota=60000) == (
         f"{mount}{{group}}/a: quota 60000 with period 100000 (0.6 CPUs) is above the limit of its ancestor {{group}}, "
         "0.5 CPUs (quota 50000 with period 100000); on cgroup v1 the kernel refuses that",
@@ -213,7 +213,7 @@ def test_v1_names_the_limit_below_all_that_shrink_together(lab: Lab) -> None:
     lab.put(quota=50000)
     lab.make("a", quota=40000)
     lab.make("a/b", quota=30000)
-    mount = lab.site.hierarchy.mount
+    mount = lab.cgroups.hierarchy.mount
     assert refused(lab, "", "a", quota=20000) == (
         f"{mount}{{group}}/a: quota 20000 with period 100000 (0.2 CPUs) is below the limit of the group {{group}}/a/b, "
         "0.3 CPUs (quota 30000 with period 100000) inside it; on cgroup v1 the kernel refuses that",

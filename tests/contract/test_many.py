@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from cputune.model import UNLIMITED
+from cputune.core.model import UNLIMITED
 from tests.conftest import CommandLine
 from tests.contract.conftest import FAKES
-from tests.fakekernel import FakeKernel
-from tests.lab import Lab, add_lxc, define_lxc, snapshot
+from tests.support.fakekernel import FakeKernel
+from tests.support.lab import Lab, add_lxc, define_lxc, snapshot
 
 
 @pytest.fixture(params=["fake-v1", "fake-v2"])

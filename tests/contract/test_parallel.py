@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from cputune import locks
-from cputune.host import Host
-from cputune.store import Store
-from cputune.tune import Tuner
-from tests import crash
+from cputune.app.tuner import Tuner
+from cputune.config.store import Store
+from cputune.host.system import Host
+from cputune.transaction import locks
 from tests.conftest import CommandLine
 from tests.contract.conftest import FAKES
-from tests.fakekernel import FakeKernel
-from tests.lab import Lab, add_lxc
+from tests.support import crash
+from tests.support.fakekernel import FakeKernel
+from tests.support.lab import Lab, add_lxc
 
 RUNS = 200
 KNOBS = {

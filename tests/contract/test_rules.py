@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
-from tests.lab import Lab
+from tests.support.lab import Lab
 
 MAX = (1 << 44) - 1
 V1, V2 = pytest.mark.cgroup(1), pytest.mark.cgroup(2)
@@ -386,14 +386,14 @@ def test_v2_child_may_exceed_its_parent(lab: Lab) -> None:
     "file", ["cpu.shares", "cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.cfs_burst_us", "cpu.idle"]
 )
 def test_v1_root_has_the_files_and_refuses_to_write_them(lab: Lab, file: str) -> None:
-    path = f"{lab.site.hierarchy.mount}/{file}"
+    path = f"{lab.cgroups.hierarchy.mount}/{file}"
     with Refuses(errno.EINVAL):
         lab.host.write(path, lab.host.read(path).strip())
 
 
 @V2
 def test_v2_root_has_no_limits(lab: Lab) -> None:
-    assert [name for name in lab.host.names(lab.site.hierarchy.mount) if name.startswith("cpu.")] == ["cpu.stat"]
+    assert [name for name in lab.host.names(lab.cgroups.hierarchy.mount) if name.startswith("cpu.")] == ["cpu.stat"]
 
 
 # --- the controller, processes, removal -------------------------------------------------------------------------------
@@ -435,7 +435,7 @@ def test_v2_controller_cpu_can_be_given_where_there_are_processes(lab: Lab) -> N
 def test_process_is_where_it_was_put(lab: Lab) -> None:
     pid = lab.spawn()
     assert lab.read("cgroup.procs") == str(pid)
-    assert lab.site.of_pid(pid) == lab.path()
+    assert lab.cgroups.of_pid(pid) == lab.path()
 
 
 @pytest.mark.parametrize(("text", "number"), [("x", errno.EINVAL), ("999999999", errno.ESRCH)])

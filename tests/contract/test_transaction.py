@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from cputune.cgroup import Cgroups
-from cputune.errors import Interrupted
-from cputune.model import UNLIMITED
+from cputune.core.errors import Interrupted
+from cputune.core.model import UNLIMITED
+from cputune.host.cgroup.cgroups import Cgroups
 from tests.conftest import CommandLine, Ended, give_up
 from tests.contract.conftest import FAKES
-from tests.fakekernel import FakeKernel, fail, interrupt, stuck, vanish
-from tests.lab import snapshot, two_containers
+from tests.support.fakekernel import FakeKernel, fail, interrupt, stuck, vanish
+from tests.support.lab import snapshot, two_containers
 
 COMMAND = (
     *("set", "lxc:web", "lxc:db", "--live", "--config"),

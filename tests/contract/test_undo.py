@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from cputune.transaction.journal import Journal, Page
-from tests import crash
 from tests.conftest import CommandLine
 from tests.contract.conftest import FAKES
-from tests.fakekernel import FakeKernel
-from tests.lab import Lab, add_lxc, define_lxc, snapshot
+from tests.support import crash
+from tests.support.fakekernel import FakeKernel
+from tests.support.lab import Lab, add_lxc, define_lxc, snapshot
 
 SAVED = "version: 1\n# do not touch\nquota: 50000  # half a CPU\n"
 
@@ -152,7 +152,7 @@ def test_another_knob_that_somebody_else_has_changed_stays(lab: Lab, cputune: Co
     cputune(lab.host, "set", lab.name(), "--quota", "30000")
     lab.put(weight=77)
     assert cputune(lab.host, "undo").status == 0
-    assert (lab.read("weight"), lab.state().quota) == ("77", lab.site.default().quota)
+    assert (lab.read("weight"), lab.state().quota) == ("77", lab.cgroups.default().quota)
 
 
 def test_a_domain_that_was_started_anew_has_nothing_to_take_back_live(host: FakeKernel, cputune: CommandLine) -> None:
@@ -261,10 +261,10 @@ def test_a_line_that_makes_no_sense_is_left_out(host: FakeKernel, cputune: Comma
 def test_tasks_that_make_no_sense_are_an_error(host: FakeKernel, cputune: CommandLine) -> None:
     cputune(host, "set", "lxc:web", "--quota", "30000", "--live")
     path = Path(host.data_dir, "history")
-    path.write_text(path.read_text().replace('"Tune"', '"Tuna"'))
+    path.write_text(path.read_text().replace('"CgroupTask"', '"Nonsense"'))
     ended = cputune(host, "undo")
     assert (ended.status, ended.out) == (6, "")
-    assert ended.err.endswith("cannot be read: no such task: Tuna\n")
+    assert ended.err.endswith("cannot be read: no such task: Nonsense\n")
 
 
 # --- what a killed one left -------------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cputune.cgroup import Cgroups
-from cputune.errors import CpuTuneError
-from cputune.host import Host
+from cputune.core.errors import CpuTuneError
+from cputune.host.cgroup.cgroups import Cgroups
+from cputune.host.system import Host
 from tests.conftest import leave_out
 
 CONTAINERS = Path(__file__).parent / "test_oci.py"

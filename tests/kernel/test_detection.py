@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from cputune.cgroup import Cgroups
-from cputune.cgroup.mounts import Hierarchy
-from cputune.host import Host
+from cputune.host.cgroup.cgroups import Cgroups
+from cputune.host.cgroup.mounts import Hierarchy
+from cputune.host.system import Host
 from tests.conftest import CommandLine
-from tests.lab import Lab, change_domains, request
+from tests.support.lab import Lab, change_domains, request
 
 TOGETHER, SYSTEMD = "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/systemd"
 # layout, version, mount, root, where usage is counted, read-only, where systemd's tree is
@@ -34,25 +34,25 @@ if "CPUTUNE_UML" in os.environ:  # elsewhere nobody knows what was booted
 
 
 def test_the_controller_is_where_a_limit_takes_effect(real: Lab) -> None:
-    hierarchy = real.site.hierarchy
-    assert os.path.exists(f"{hierarchy.mount}{hierarchy.inside(real.group)}/{real.site.backend.LIMIT_FILE}")
+    hierarchy = real.cgroups.hierarchy
+    assert os.path.exists(f"{hierarchy.mount}{hierarchy.inside(real.group)}/{real.cgroups.backend.LIMIT_FILE}")
     pid = real.spawn()
-    assert real.site.of_pid(pid) == real.group
+    assert real.cgroups.of_pid(pid) == real.group
     assert real.read("cgroup.procs") == str(pid)
 
 
 def test_the_usage_of_a_group_is_counted(real: Lab) -> None:
     real.put(quota=100000)
     real.spawn(command="sh -c 'while :; do :; done'")
-    before = real.site.stats(real.group)
+    before = real.cgroups.stats(real.group)
     time.sleep(0.5)
-    after = real.site.stats(real.group)
+    after = real.cgroups.stats(real.group)
     assert (after.usage or 0) > (before.usage or 0)
     assert (after.periods or 0) > (before.periods or 0)
 
 
 def test_status_tells_what_the_host_has(real: Lab, cputune: CommandLine) -> None:
-    hierarchy = real.site.hierarchy
+    hierarchy = real.cgroups.hierarchy
     ended = cputune(real.host, "status", "--runtime", "lxc")
     expected = f"cgroup {hierarchy.layout} (cpu at {hierarchy.mount}), {os.cpu_count()} CPUs, CFS bandwidth: yes, burst"
     assert ended.status == 0

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from tests.conftest import CommandLine
-from tests.lab import Lab
+from tests.support.lab import Lab
 
 BURN = "sh -c 'while :; do :; done'"
 SECONDS = 1.5
@@ -15,9 +15,9 @@ SECONDS = 1.5
 
 def used(lab: Lab, name: str = "") -> float:
     """The CPU seconds that a group uses in SECONDS."""
-    before = lab.site.stats(lab.path(name)).usage
+    before = lab.cgroups.stats(lab.path(name)).usage
     time.sleep(SECONDS)
-    after = lab.site.stats(lab.path(name)).usage
+    after = lab.cgroups.stats(lab.path(name)).usage
     assert before is not None
     assert after is not None
     return (after - before) / 1e6

@@ -14,7 +14,7 @@ import pytest
 
 import cputune as package
 from tests.conftest import CommandLine, Ended, give_up
-from tests.lab import Lab, RealHost
+from tests.support.lab import Lab, RealHost
 
 NOBODY = 65534
 
@@ -91,7 +91,7 @@ def run_as_nobody(*words: str) -> Ended:
             os.setgroups([])
             os.setgid(NOBODY)
             os.setuid(NOBODY)
-            from cputune.cli import run
+            from cputune.cli.main import run
 
             status = run(list(words))
             sys.stdout.flush()

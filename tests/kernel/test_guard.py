@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import Lab
+from tests.support.lab import Lab
 
 SECONDS = 60
 """Within which everything has happened, on any machine."""

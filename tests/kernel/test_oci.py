@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
-from cputune.host import Host
-from cputune.tune import Tuner
+from cputune.app.tuner import Tuner
+from cputune.host.system import Host
 from tests.conftest import CommandLine
 
 PROGRAMS = ("runc", "crun")
@@ -34,10 +34,10 @@ class Container(NamedTuple):
     def file(self, name: str) -> str:
         limit = self.tuner.find(self.name).limit
         assert limit is not None
-        return self.host.read(f"{self.tuner.site.directory(limit)}/{name}").strip()
+        return self.host.read(f"{self.tuner.cgroups.directory(limit)}/{name}").strip()
 
     def quota(self) -> str:
-        if self.tuner.site.hierarchy.version == 2:
+        if self.tuner.cgroups.hierarchy.version == 2:
             return self.file("cpu.max").split()[0]
         return self.file("cpu.cfs_quota_us")
 
@@ -89,7 +89,7 @@ def test_it_is_found_where_it_is_and_changed(container: Container, cputune: Comm
 
 def test_shares_are_what_the_program_itself_makes_of_them(container: Container, cputune: CommandLine) -> None:
     """The same number, given by its own update and by cputune, is the same weight."""
-    version = container.tuner.site.hierarchy.version
+    version = container.tuner.cgroups.hierarchy.version
     file = "cpu.shares" if version == 1 else "cpu.weight"
     subprocess.run([container.program, "update", "--cpu-share", "512", container.id], check=True)
     theirs = container.file(file)

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import pytest
 
-from cputune.cgroup import order
-from cputune.cgroup.plan import writes
-from cputune.model import UNLIMITED
-from tests.fakekernel import FOREVER, MAX_MICROSECONDS, Band
-from tests.lab import Lab
+from cputune.core.model import UNLIMITED
+from cputune.host.cgroup import bandwidth
+from cputune.host.cgroup.plan import writes
+from tests.support.fakekernel import FOREVER, MAX_MICROSECONDS, Band
+from tests.support.lab import Lab
 
 SEED = 20110627
 TRANSITIONS = 3000
@@ -124,19 +124,19 @@ def test_every_legal_transition_reaches_its_goal_without_a_refusal(real: Lab, ki
     """A leaf below a limited parent; a group between a limited parent and a limited child; a group on its own."""
     dice = Dice()
     bench = Bench(real, dice, kind)
-    site = real.site
+    cgroups = real.cgroups
     for step, family in bench.families(TRANSITIONS):
         wanted = dice.legal(family)
-        now = site.read(bench.path)
+        now = cgroups.read(bench.path)
         quota = UNLIMITED if wanted.quota is None else wanted.quota
         goal = now._replace(quota=quota, period=wanted.period, burst=wanted.burst)
         what = f"seed {SEED}, {kind}, step {step}: {family}: {now} -> {goal}"
-        for write in writes(site.backend, site.directory(bench.path), now, goal, site.bounds(bench.path)):
+        for write in writes(cgroups.backend, cgroups.directory(bench.path), now, goal, cgroups.bounds(bench.path)):
             try:
                 real.host.write(write.path, write.value)
             except OSError as error:
                 pytest.fail(f"{what}: {write}: {error.strerror}")
-        assert site.read(bench.path) == goal, what
+        assert cgroups.read(bench.path) == goal, what
 
 
 @pytest.mark.parametrize("kind", ["leaf", "between", "free"])
@@ -147,16 +147,20 @@ def test_the_models_verdict_on_any_state_is_the_kernels(real: Lab, kind: str) ->
     verdicts = []
     for step, family in bench.families(TRANSITIONS):
         band = dice.band(family)
-        bounds = order.Bounds(as_limit(family.parent), as_limit(family.child)) if real.version == 1 else order.Bounds()
-        own = order.Band(UNLIMITED if band.quota is None else band.quota, band.period, band.burst)
+        bounds = (
+            bandwidth.Bounds(as_limit(family.parent), as_limit(family.child))
+            if real.version == 1
+            else bandwidth.Bounds()
+        )
+        own = bandwidth.Band(UNLIMITED if band.quota is None else band.quota, band.period, band.burst)
         verdicts.append(kernel_takes(real, band))
-        assert order.fits(own, bounds) == verdicts[-1], f"seed {SEED}, {kind}, step {step}: {family}: {band}"
+        assert bandwidth.fits(own, bounds) == verdicts[-1], f"seed {SEED}, {kind}, step {step}: {family}: {band}"
     assert verdicts.count(True) > TRANSITIONS / 10
     assert verdicts.count(False) > TRANSITIONS / 10
 
 
-def as_limit(band: Band | None) -> order.Limit | None:
-    return order.Limit("", band.quota, band.period) if band and band.quota is not None else None
+def as_limit(band: Band | None) -> bandwidth.Limit | None:
+    return bandwidth.Limit("", band.quota, band.period) if band and band.quota is not None else None
 
 
 def kernel_takes(lab: Lab, band: Band) -> bool:
@@ -190,8 +194,8 @@ def test_v1_the_largest_and_the_smallest_quota_are_the_kernels(real: Lab) -> Non
         bound = as_limit(limit)
         assert bound is not None
         for name, number, beyond in (
-            ("", order.largest_quota(bound, period), 1),
-            ("group/child", order.smallest_quota(bound, period), -1),
+            ("", bandwidth.largest_quota(bound, period), 1),
+            ("group/child", bandwidth.smallest_quota(bound, period), -1),
         ):
             for other in ("group/child", "group", ""):
                 real.put_band(other, None, period, 0)

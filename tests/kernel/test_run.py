@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from cputune.names import file_name
-from tests.lab import Lab, remove_tree
+from cputune.core.names import file_name
+from tests.support.lab import Lab, remove_tree
 
 # Prints its own limit, from the file itself.
 OWN_LIMIT = """
@@ -65,7 +65,7 @@ class Program:
 
     def traces(self) -> list[str]:
         """What is left of the command: directories with its name, and records."""
-        hierarchy = self.lab.site.hierarchy
+        hierarchy = self.lab.cgroups.hierarchy
         found = [
             os.path.join(folder, name)
             for mount in filter(None, (hierarchy.mount, hierarchy.acct))
@@ -114,7 +114,7 @@ def end(process: subprocess.Popen[str], signum: int = 0) -> tuple[int, str, str]
 
 
 def test_limits_are_in_force_before_the_first_instruction(program: Program) -> None:
-    hierarchy = program.lab.site.hierarchy
+    hierarchy = program.lab.cgroups.hierarchy
     words = [sys.executable, "-c", OWN_LIMIT, str(hierarchy.version), hierarchy.mount, hierarchy.root]
     status, out, err = program.run(
         "--quota", "25000", "--period", "50000", "--", *words, *LIMIT_FILES[hierarchy.version]
@@ -187,7 +187,7 @@ def test_with_a_limit_that_cannot_be_the_command_does_not_start(
 def test_weight_and_idle_are_in_force(program: Program) -> None:
     process = program.start("run", "--name", program.name, "--idle", "--", "sh", "-c", "echo up; exec sleep 99")
     assert line(process) == "up"
-    assert program.lab.site.read(program.cgroup()).idle is True
+    assert program.lab.cgroups.read(program.cgroup()).idle is True
     assert end(process, signal.SIGTERM)[0] == 143
     assert program.traces() == []
 
@@ -290,7 +290,7 @@ def test_another_terminal_can_change_it(program: Program) -> None:
     said = f"run:{program.name}: live: quota 50000 -> 20000\n"
     assert program("set", f"run:{program.name}", "--quota", "20000") == (0, said, "")
     assert program("set", program.name, "--burst", "5")[0] == 0
-    state = program.lab.site.read(program.cgroup())
+    state = program.lab.cgroups.read(program.cgroup())
     assert (state.quota, state.burst) == (20000, 5)
     out = program("schedinfo", program.name)[1]
     assert out == "Scheduler      : posix\ncpu_shares     : 1024\nvcpu_period    : 100000\nvcpu_quota     : 20000\n\n"
@@ -324,10 +324,10 @@ def test_processes_that_stay_behind_keep_their_limits_and_are_named(program: Pro
     pid = int(out)
     try:
         cgroup = program.cgroup()
-        directory = program.lab.site.directory(cgroup)
+        directory = program.lab.cgroups.directory(cgroup)
         said = f"cputune: run:{program.name}: processes of it still run in {directory}, which stays, with its limits: "
         assert (status, err.splitlines()[1]) == (0, f"{said}{pid}")
-        assert program.lab.site.read(cgroup).quota == 50000
+        assert program.lab.cgroups.read(cgroup).quota == 50000
         assert program("set", program.name, "--cpus", "0.25")[0] == 0
         assert program.run("--", "true")[0] == 6
     finally:
@@ -391,7 +391,7 @@ def test_a_name_that_is_no_file_name_finds_its_place(program: Program) -> None:
     process = program.start("run", "--name", program.name, "--", "sh", "-c", STEADY)
     assert line(process) == "ready"
     assert program("set", f"run:{program.name}", "--cpus", "0.5")[0] == 0
-    assert program.lab.site.read(program.cgroup()).quota == 50000
+    assert program.lab.cgroups.read(program.cgroup()).quota == 50000
     assert end(process, signal.SIGTERM)[0] == 143
     assert program.traces() == []
 
@@ -416,7 +416,7 @@ def test_what_is_left_when_the_last_process_has_ended_too_is_swept_by_the_next_r
 
 
 def test_the_exit_status_is_the_commands_though_its_cgroup_has_gone(program: Program) -> None:
-    hierarchy = program.lab.site.hierarchy
+    hierarchy = program.lab.cgroups.hierarchy
     mounts = dict.fromkeys((hierarchy.mount, hierarchy.acct or hierarchy.mount))
     leave = "; ".join(f"echo $$ >{mount}/cgroup.procs; rmdir {mount}/cputune/{program.name}" for mount in mounts)
     status, _, err = program.run("--", "sh", "-c", f"{leave}; exit 3")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.fakekernel import FakeKernel, Kernel
-from tests.lab import add_lxc, define_lxc
+from tests.support.fakekernel import FakeKernel, Kernel
+from tests.support.lab import add_lxc, define_lxc
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")

@@ -24,7 +24,7 @@ def dying(*arguments, **options):
     return found
 
 setattr(owner, name.rpartition(".")[2], dying)
-from cputune.cli import run
+from cputune.cli.main import run
 sys.exit(run(sys.argv[4:]))
 """
 

@@ -52,7 +52,7 @@ def test_different_limits_for_every_runtime_as_one_and_back_again(vm: Vm, clean:
     assert values(vm, clean) == before
 
 
-@pytest.mark.parametrize("where", ["cputune.systemd:Systemd.set", "cputune.host:Host.write"])
+@pytest.mark.parametrize("where", ["cputune.host.systemd:Systemd.set", "cputune.host.system:Host.write"])
 def test_killed_behind_what_systemd_was_told_or_a_write(vm: Vm, clean: Places, where: str) -> None:
     before = values(vm, clean)
     names = " ".join(DOMAINS.values())

@@ -18,7 +18,7 @@ def test_a_power_failure_between_two_saved_configurations(vm: Vm) -> None:
     read = " ".join(shlex.quote(f"/etc/cputune/domains/{file}") for file in files)
     vm.check(f"cputune set {names} --quota 21000 --config; sync")
     before = vm.check(f"cat {read}")
-    dies(vm, "cputune.store:Store.write", 1, f"set {names} --quota 22000 --config")
+    dies(vm, "cputune.config.store:Store.write", 1, f"set {names} --quota 22000 --config")
     assert vm.check(f"cat {read}").count("22000") == 1
     assert vm.lab("cut").returncode == 0
     started = vm.lab("start", "--keep", vm.mode, timeout=900)

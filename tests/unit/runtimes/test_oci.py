@@ -10,14 +10,13 @@ from typing import ClassVar
 
 import pytest
 
-from cputune import runtimes
-from cputune.cgroup import Cgroups
-from cputune.errors import NoPermission, NoSuchDomain, WrongState
-from cputune.host import Completed, Host
-from cputune.model import Scale
-from cputune.runtimes import cri, oci_place, oci_scale
+from cputune.core.errors import NoPermission, NoSuchDomain, WrongState
+from cputune.core.model import Scale
+from cputune.host.cgroup.cgroups import Cgroups
+from cputune.host.system import Completed, Host
+from cputune.runtimes import cri, lookup, oci_place, oci_scale
 from tests.conftest import CommandLine
-from tests.hosts import Scratch, lay_out, read
+from tests.support.hosts import Scratch, lay_out, read
 
 MYDOM = "2776f297f7376082ce83d6f6f7dbf99cbc892ae67b295a30c8b878c856dc30a5"
 RECORD = f"/var/lib/docker/containers/{MYDOM}/config.v2.json"
@@ -31,33 +30,33 @@ def scratch(tmp_path: Path) -> Scratch:
 
 
 @pytest.fixture
-def site(scratch: Scratch) -> Cgroups:
+def cgroups(scratch: Scratch) -> Cgroups:
     return Cgroups(scratch.host)
 
 
-def names(site: Cgroups, runtime: str) -> list[str]:
-    return [domain.name for domain in runtimes.domains(site, (runtime,))]
+def names(cgroups: Cgroups, runtime: str) -> list[str]:
+    return [domain.name for domain in lookup.domains(cgroups, (runtime,))]
 
 
 # --- docker -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("text", ["", '{"State":{"Runn', "[]", "\x00", '{"a":' * 100000])
-def test_a_broken_record_is_said_by_its_id_and_left_out_of_lists(scratch: Scratch, site: Cgroups, text: str) -> None:
+def test_a_broken_record_is_said_by_its_id_and_left_out_of_lists(scratch: Scratch, cgroups: Cgroups, text: str) -> None:
     scratch.file(RECORD, text)
     with pytest.raises(WrongState) as caught:
-        runtimes.find(site, f"docker:{MYDOM}")
+        lookup.find(cgroups, f"docker:{MYDOM}")
     what = "an object" if text == "[]" else "JSON"
     assert caught.value.message == f"{scratch.directory}{RECORD} is not {what}: half-written, or damaged"
-    assert "mydom" not in names(site, "docker")
-    assert "gone" in names(site, "docker")
+    assert "mydom" not in names(cgroups, "docker")
+    assert "gone" in names(cgroups, "docker")
 
 
-def test_a_record_that_is_a_pipe_holds_nobody_up(scratch: Scratch, site: Cgroups) -> None:
+def test_a_record_that_is_a_pipe_holds_nobody_up(scratch: Scratch, cgroups: Cgroups) -> None:
     scratch.path(RECORD).unlink()
     os.mkfifo(scratch.path(RECORD))
     with pytest.raises(WrongState, match=r": Invalid argument$"):
-        runtimes.find(site, f"docker:{MYDOM}")
+        lookup.find(cgroups, f"docker:{MYDOM}")
 
 
 @pytest.mark.parametrize(
@@ -70,29 +69,31 @@ def test_a_record_that_is_a_pipe_holds_nobody_up(scratch: Scratch, site: Cgroups
         {"Name": "/mydom", "State": {"Running": True, "Pid": 99999}},
     ],
 )
-def test_odd_states_are_no_running_container(scratch: Scratch, site: Cgroups, record: dict[str, object]) -> None:
+def test_odd_states_are_no_running_container(scratch: Scratch, cgroups: Cgroups, record: dict[str, object]) -> None:
     scratch.file(RECORD, json.dumps(record, separators=(",", ":")))
-    found = runtimes.find(site, f"docker:{MYDOM}")
+    found = lookup.find(cgroups, f"docker:{MYDOM}")
     assert (found.running, found.seats()) == (False, ())
 
 
 @pytest.mark.parametrize("name", [None, 5, "", "/"])
-def test_a_container_without_a_name_is_none(scratch: Scratch, site: Cgroups, name: object) -> None:
+def test_a_container_without_a_name_is_none(scratch: Scratch, cgroups: Cgroups, name: object) -> None:
     scratch.file(RECORD, json.dumps({"Name": name, "State": {}}))
     with pytest.raises(NoSuchDomain):
-        runtimes.find(site, f"docker:{MYDOM}")
+        lookup.find(cgroups, f"docker:{MYDOM}")
 
 
-def test_the_number_of_a_process_that_is_somebody_elses_now(scratch: Scratch, site: Cgroups) -> None:
+def test_the_number_of_a_process_that_is_somebody_elses_now(scratch: Scratch, cgroups: Cgroups) -> None:
     """dockerd was killed, and its record still says that the container runs."""
     record = json.loads(scratch.text(RECORD))
     record["State"]["Pid"] = 383  # mydom.service
     scratch.file(RECORD, json.dumps(record, separators=(",", ":")))
-    assert not runtimes.find(site, "docker:mydom").running
+    assert not lookup.find(cgroups, "docker:mydom").running
 
 
 @pytest.mark.parametrize("recorded", ["1000", "999"])
-def test_the_state_of_crun_is_of_the_process_that_started_then(scratch: Scratch, site: Cgroups, recorded: str) -> None:
+def test_the_state_of_crun_is_of_the_process_that_started_then(
+    scratch: Scratch, cgroups: Cgroups, recorded: str
+) -> None:
     stat = scratch.text("/proc/1397/stat")
     name, _, rest = stat.rpartition(") ")
     fields = rest.split(" ")
@@ -100,14 +101,14 @@ def test_the_state_of_crun_is_of_the_process_that_started_then(scratch: Scratch,
     scratch.file("/proc/1397/stat", f"{name}) {' '.join(fields)}")
     status = scratch.text("/run/crun/mydom/status").replace('time": 0', f'time": {recorded}')
     scratch.file("/run/crun/mydom/status", status)
-    assert runtimes.find(site, "oci:crun/mydom").running is (recorded == "1000")
+    assert lookup.find(cgroups, "oci:crun/mydom").running is (recorded == "1000")
 
 
-def test_a_data_root_of_the_daemons_own(scratch: Scratch, site: Cgroups) -> None:
+def test_a_data_root_of_the_daemons_own(scratch: Scratch, cgroups: Cgroups) -> None:
     scratch.file("/etc/docker/daemon.json", '{"data-root": "/srv/docker/"}')
     record = scratch.text(RECORD)
     scratch.file(f"/srv/docker/containers/{MYDOM}/config.v2.json", record)
-    assert names(site, "docker") == ["mydom", "1000/mydom"]
+    assert names(cgroups, "docker") == ["mydom", "1000/mydom"]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_a_data_root_of_the_daemons_own(scratch: Scratch, site: Cgroups) -> None
     ],
 )
 def test_a_second_daemon_of_root_is_told_by_its_data_root(
-    scratch: Scratch, site: Cgroups, words: tuple[str, ...]
+    scratch: Scratch, cgroups: Cgroups, words: tuple[str, ...]
 ) -> None:
     from cputune.runtimes.docker import daemons
 
@@ -130,41 +131,41 @@ def test_a_second_daemon_of_root_is_told_by_its_data_root(
     scratch.process(700, "0::/system.slice/docker.service\n", " ".join(("dockerd", *words)))
     for pid in (1, 700):
         scratch.link(f"/proc/{pid}/ns/mnt", "mnt:[4026531841]")
-    assert runtimes.find(site, "docker:/srv/two/mydom").name == "/srv/two/mydom"
-    assert runtimes.find(site, "docker:mydom").name == "mydom"
-    assert [daemon.socket for daemon in daemons(site) if daemon.data == "/srv/two"] == ["/run/two.sock"]
+    assert lookup.find(cgroups, "docker:/srv/two/mydom").name == "/srv/two/mydom"
+    assert lookup.find(cgroups, "docker:mydom").name == "mydom"
+    assert [daemon.socket for daemon in daemons(cgroups) if daemon.data == "/srv/two"] == ["/run/two.sock"]
 
 
 # --- podman -----------------------------------------------------------------------------------------------------------
 
 
-def test_what_others_keep_in_podmans_storage_is_not_podmans(scratch: Scratch, site: Cgroups) -> None:
+def test_what_others_keep_in_podmans_storage_is_not_podmans(scratch: Scratch, cgroups: Cgroups) -> None:
     path = f"{STORAGE}/containers.json"
     entries = json.loads(scratch.text(path))
     buildah = {"id": "c" * 64, "names": ["alpine-working-container"], "metadata": ""}
     crio = {"id": "d" * 64, "names": ["k8s_web"], "metadata": '{"pod-name":"web","created-at":1}'}
     odd = [{"id": 5, "names": ["x"]}, {"id": "e" * 64}, "text", None, {"id": "e" * 64, "names": []}]
     scratch.file(path, json.dumps([*entries, buildah, crio, *odd]))
-    assert names(site, "podman") == ["mydom", "created", "rmed", "1000/mydom"]
+    assert names(cgroups, "podman") == ["mydom", "created", "rmed", "1000/mydom"]
 
 
-def test_a_storage_elsewhere(scratch: Scratch, site: Cgroups) -> None:
+def test_a_storage_elsewhere(scratch: Scratch, cgroups: Cgroups) -> None:
     entries = scratch.text(f"{STORAGE}/containers.json")
     scratch.file(
         "/etc/containers/storage.conf", '[storage]\ndriver = "vfs"\ngraphroot = "/srv/pods"\nrunroot = "/run/pods"\n'
     )
     scratch.file("/srv/pods/vfs-containers/containers.json", entries)
-    assert names(site, "podman") == ["mydom", "created", "1000/mydom"]
-    assert runtimes.find(site, "podman:mydom").running
+    assert names(cgroups, "podman") == ["mydom", "created", "1000/mydom"]
+    assert lookup.find(cgroups, "podman:mydom").running
 
 
-def test_a_pidfile_that_outlived_its_process_is_no_running_container(scratch: Scratch, site: Cgroups) -> None:
-    id_ = runtimes.find(site, "podman:mydom").facts[0][1]
+def test_a_pidfile_that_outlived_its_process_is_no_running_container(scratch: Scratch, cgroups: Cgroups) -> None:
+    id_ = lookup.find(cgroups, "podman:mydom").facts[0][1]
     scratch.path(f"/run/crun/{id_}/status").unlink()
     scratch.file(f"/run/containers/storage/overlay-containers/{id_}/userdata/pidfile", "383")
-    assert not runtimes.find(site, "podman:mydom").running
+    assert not lookup.find(cgroups, "podman:mydom").running
     scratch.file(f"/run/containers/storage/overlay-containers/{id_}/userdata/pidfile", "3542")
-    assert runtimes.find(site, "podman:mydom").mirrored
+    assert lookup.find(cgroups, "podman:mydom").mirrored
 
 
 def test_a_users_container_without_a_cgroup_of_its_own_is_not_taken_for_the_users_slice(
@@ -198,71 +199,76 @@ def test_the_state_of_a_users_crun_cannot_either(scratch: Scratch, cputune: Comm
 
 
 def test_a_user_who_copies_an_id_gets_no_command_of_roots_for_it(
-    scratch: Scratch, site: Cgroups, monkeypatch: pytest.MonkeyPatch
+    scratch: Scratch, cgroups: Cgroups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """His own container has root's id; what --native would run is run as him, on his own daemon."""
-    from cputune.memory import Run, Wanted, docker, podman
-    from cputune.model import Change, CpuTune
+    from cputune.core.model import Change, CpuTune
+    from cputune.runtimes.native import docker, podman
+    from cputune.runtimes.native.memory import Run, Wanted
 
-    monkeypatch.setattr("cputune.memory.podman.refuse_elsewhere", lambda *_: None)
+    monkeypatch.setattr("cputune.runtimes.native.podman.refuse_elsewhere", lambda *_: None)
     scratch.file(f"{USERS}/{MYDOM}/config.v2.json", '{"Name":"/evil","State":{"Running":false}}')
     storage = "/home/labuser/.local/share/containers/storage/overlay-containers/containers.json"
     entry = json.loads(scratch.text(f"{STORAGE}/containers.json"))[0] | {"names": ["evil"]}
     scratch.file(storage, json.dumps([entry]))
     wanted = Wanted(Change(quota=50000, period=100000), CpuTune())
-    (run,) = docker.orders(site, runtimes.find(site, "docker:1000/evil"), wanted).forward
+    (run,) = docker.orders(cgroups, lookup.find(cgroups, "docker:1000/evil"), wanted).forward
     assert isinstance(run, Run)
     assert (run.user, run.argv[2]) == (1000, f"unix://{scratch.directory}/run/user/1000/docker.sock")
-    running = runtimes.find(site, "podman:1000/evil")._replace(running=True)
-    (run,) = podman.orders(site, running, wanted).forward
+    running = lookup.find(cgroups, "podman:1000/evil")._replace(running=True)
+    (run,) = podman.orders(cgroups, running, wanted).forward
     assert isinstance(run, Run)
     assert run.user == 1000
 
 
-def test_where_roots_containers_cannot_be_listed_that_is_said(site: Cgroups, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_roots_containers_cannot_be_listed_that_is_said(
+    cgroups: Cgroups, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Host, "may_list", lambda self, path: path != "/var/lib/docker")
     with pytest.raises(NoPermission) as caught:
-        runtimes.find(site, "docker:nosuch")
-    assert caught.value.message == f"cannot look for docker:nosuch: {site.host.root}/var/lib/docker is not ours to read"
+        lookup.find(cgroups, "docker:nosuch")
+    assert (
+        caught.value.message == f"cannot look for docker:nosuch: {cgroups.host.root}/var/lib/docker is not ours to read"
+    )
     with pytest.raises(NoSuchDomain) as unknown:
-        runtimes.find(site, "nosuch")
+        lookup.find(cgroups, "nosuch")
     assert unknown.value.message == "no domain nosuch; not looked into, being not ours to read: /var/lib/docker"
 
 
-def test_a_name_without_an_owner_is_never_another_users(scratch: Scratch, site: Cgroups) -> None:
+def test_a_name_without_an_owner_is_never_another_users(scratch: Scratch, cgroups: Cgroups) -> None:
     scratch.path(f"{STORAGE}/containers.json").unlink()
     with pytest.raises(NoSuchDomain, match="no domain podman:mydom"):
-        runtimes.find(site, "podman:mydom")
+        lookup.find(cgroups, "podman:mydom")
     scratch.host.uid = 1000
-    assert runtimes.find(site, "podman:mydom").name == "1000/mydom"
-    assert runtimes.find(site, "podman:b127040b448a").name == "1000/mydom"
-    assert runtimes.find(site, "oci:runc/mydom").name == "runc/mydom"
+    assert lookup.find(cgroups, "podman:mydom").name == "1000/mydom"
+    assert lookup.find(cgroups, "podman:b127040b448a").name == "1000/mydom"
+    assert lookup.find(cgroups, "oci:runc/mydom").name == "runc/mydom"
 
 
-def test_a_users_settings_do_not_take_over_what_is_roots(scratch: Scratch, site: Cgroups) -> None:
+def test_a_users_settings_do_not_take_over_what_is_roots(scratch: Scratch, cgroups: Cgroups) -> None:
     scratch.file("/home/labuser/.config/docker/daemon.json", '{"data-root": "/var/lib/docker"}')
     scratch.file("/home/labuser/.config/containers/storage.conf", 'graphroot = "/var/lib/containers/storage"\n')
-    assert names(site, "docker") == ["mydom", "gone", "2776f297f737", "stopped"]
-    assert names(site, "podman") == ["mydom", "created", "rmed"]
+    assert names(cgroups, "docker") == ["mydom", "gone", "2776f297f737", "stopped"]
+    assert names(cgroups, "podman") == ["mydom", "created", "rmed"]
 
 
 NUL = '[{"id": "\\u0000", "names": ["x"], "metadata": "\\"created-at\\""}]'
 
 
 @pytest.mark.parametrize("text", ["", "[{", "{}", '[{"id": "' + "a" * 64 + '", "names": [1]}]', NUL])
-def test_a_users_broken_list_stands_in_nobodys_way(scratch: Scratch, site: Cgroups, text: str) -> None:
+def test_a_users_broken_list_stands_in_nobodys_way(scratch: Scratch, cgroups: Cgroups, text: str) -> None:
     scratch.file("/home/labuser/.local/share/containers/storage/overlay-containers/containers.json", text)
-    assert names(site, "podman") == ["mydom", "created", "rmed"]
-    assert runtimes.find(site, "podman:mydom").name == "mydom"
+    assert names(cgroups, "podman") == ["mydom", "created", "rmed"]
+    assert lookup.find(cgroups, "podman:mydom").name == "mydom"
     scratch.file(f"{STORAGE}/containers.json", "[{")
     with pytest.raises(WrongState, match="half-written, or damaged"):
-        runtimes.find(site, "podman:mydom")
+        lookup.find(cgroups, "podman:mydom")
 
 
-def test_a_users_broken_container_stands_in_nobodys_way(scratch: Scratch, site: Cgroups) -> None:
+def test_a_users_broken_container_stands_in_nobodys_way(scratch: Scratch, cgroups: Cgroups) -> None:
     scratch.file(f"{USERS}/{'e' * 64}/config.v2.json", '{"Name":"/mydom","State":')
-    assert runtimes.find(site, "docker:mydom").name == "mydom"
-    assert runtimes.find(site, "docker:1000/mydom").running
+    assert lookup.find(cgroups, "docker:mydom").name == "mydom"
+    assert lookup.find(cgroups, "docker:1000/mydom").running
 
 
 @pytest.mark.parametrize("name", ["\ud800", "a\x1b[31mb", "x" * 5000, "..", "a\nb", "%00"])
@@ -277,19 +283,19 @@ def test_no_name_of_a_users_ends_the_list(scratch: Scratch, cputune: CommandLine
     assert "docker:mydom" in done.out
 
 
-def test_a_link_to_a_device_is_not_opened(scratch: Scratch, site: Cgroups) -> None:
+def test_a_link_to_a_device_is_not_opened(scratch: Scratch, cgroups: Cgroups) -> None:
     scratch.path(RECORD).unlink()
     scratch.link(RECORD, "/dev/null")
     with pytest.raises(WrongState, match=r"cannot read .*: Invalid argument$"):
-        runtimes.find(site, f"docker:{MYDOM}")
+        lookup.find(cgroups, f"docker:{MYDOM}")
 
 
-def test_a_dockerd_inside_a_container_is_not_believed(scratch: Scratch, site: Cgroups) -> None:
+def test_a_dockerd_inside_a_container_is_not_believed(scratch: Scratch, cgroups: Cgroups) -> None:
     scratch.file(f"/srv/two/containers/{'f' * 64}/config.v2.json", '{"Name":"/mydom","State":{"Running":false}}')
     scratch.process(700, "0::/system.slice/docker.service\n", "dockerd --data-root /srv/two")
     scratch.link("/proc/1/ns/mnt", "mnt:[4026531841]")
     scratch.link("/proc/700/ns/mnt", "mnt:[4026532999]")
-    assert "/srv/two/mydom" not in names(site, "docker")
+    assert "/srv/two/mydom" not in names(cgroups, "docker")
 
 
 def test_a_process_that_only_calls_itself_a_monitor_is_none(scratch: Scratch) -> None:
@@ -300,16 +306,16 @@ def test_a_process_that_only_calls_itself_a_monitor_is_none(scratch: Scratch) ->
             return 1000 if path == "/proc/1024" else 0
 
     host = Owners(str(scratch.directory), state_dir=f"{scratch.directory}/run/cputune")
-    assert runtimes.find(Cgroups(scratch.host), "incus:mydom").running
-    assert not runtimes.find(Cgroups(host), "incus:mydom").running
+    assert lookup.find(Cgroups(scratch.host), "incus:mydom").running
+    assert not lookup.find(Cgroups(host), "incus:mydom").running
 
 
-def test_a_quadlets_container_is_in_the_cgroup_of_its_unit(scratch: Scratch, site: Cgroups) -> None:
-    id_ = dict(runtimes.find(site, "podman:mydom").facts)["id"]
+def test_a_quadlets_container_is_in_the_cgroup_of_its_unit(scratch: Scratch, cgroups: Cgroups) -> None:
+    id_ = dict(lookup.find(cgroups, "podman:mydom").facts)["id"]
     cgroup = f"/system.slice/mydom.service/libpod-payload-{id_}"
     scratch.group("cgroup2", f"/sys/fs/cgroup{cgroup}")
     scratch.file("/proc/3542/cgroup", f"0::{cgroup}\n")
-    assert runtimes.find(site, "podman:mydom").limit == cgroup
+    assert lookup.find(cgroups, "podman:mydom").limit == cgroup
 
 
 def test_a_container_of_podman_without_cgroups_runs_all_the_same(scratch: Scratch, cputune: CommandLine) -> None:
@@ -324,47 +330,47 @@ def test_a_container_of_podman_without_cgroups_runs_all_the_same(scratch: Scratc
 # --- containerd, runc and crun ----------------------------------------------------------------------------------------
 
 
-def test_an_old_try_of_a_container_of_kubernetes_is_not_a_second_one(scratch: Scratch, site: Cgroups) -> None:
+def test_an_old_try_of_a_container_of_kubernetes_is_not_a_second_one(scratch: Scratch, cgroups: Cgroups) -> None:
     tasks = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
-    id_ = dict(runtimes.find(site, "cri:pod/mydom").facts)["id"]
+    id_ = dict(lookup.find(cgroups, "cri:pod/mydom").facts)["id"]
     for name in ("0" * 64, "f" * 64):  # listed before and behind the one that runs
         scratch.file(f"{tasks}/{name}/config.json", scratch.text(f"{tasks}/{id_}/config.json"))
         scratch.file(f"{tasks}/{name}/init.pid", "99999")
-    found = runtimes.find(site, "cri:pod/mydom")
+    found = lookup.find(cgroups, "cri:pod/mydom")
     assert (found.running, dict(found.facts)["id"]) == (True, id_)
-    assert names(site, "cri") == ["mydom", "default/pod/mydom"]
+    assert names(cgroups, "cri") == ["mydom", "default/pod/mydom"]
 
 
-def test_one_pod_and_container_in_two_namespaces(scratch: Scratch, site: Cgroups) -> None:
+def test_one_pod_and_container_in_two_namespaces(scratch: Scratch, cgroups: Cgroups) -> None:
     tasks = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
-    id_ = dict(runtimes.find(site, "cri:pod/mydom").facts)["id"]
+    id_ = dict(lookup.find(cgroups, "cri:pod/mydom").facts)["id"]
     other = scratch.text(f"{tasks}/{id_}/config.json").replace(
         'sandbox-namespace": "default', 'sandbox-namespace": "prod'
     )
     scratch.file(f"{tasks}/{'f' * 64}/config.json", other)
     with pytest.raises(NoSuchDomain, match=r": cri:default/pod/mydom, cri:prod/pod/mydom$"):
-        runtimes.find(site, "cri:pod/mydom")
-    assert runtimes.find(site, "cri:prod/pod/mydom").name == "prod/pod/mydom"
+        lookup.find(cgroups, "cri:pod/mydom")
+    assert lookup.find(cgroups, "cri:prod/pod/mydom").name == "prod/pod/mydom"
 
 
-def test_two_tries_that_run_are_told_apart_by_their_ids(scratch: Scratch, site: Cgroups) -> None:
+def test_two_tries_that_run_are_told_apart_by_their_ids(scratch: Scratch, cgroups: Cgroups) -> None:
     tasks = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
-    id_ = dict(runtimes.find(site, "cri:pod/mydom").facts)["id"]
+    id_ = dict(lookup.find(cgroups, "cri:pod/mydom").facts)["id"]
     other = "f" * 64
     scratch.file(f"{tasks}/{other}/config.json", scratch.text(f"{tasks}/{id_}/config.json").replace(id_, other))
     scratch.file(f"{tasks}/{other}/init.pid", "902")
     scratch.group("cgroup2", f"/sys/fs/cgroup/k8s.io/{other}")
     scratch.process(902, f"0::/k8s.io/{other}\n")
     with pytest.raises(NoSuchDomain, match="more than one domain"):
-        runtimes.find(site, "cri:pod/mydom")
-    assert runtimes.find(site, f"cri:{other}").limit == f"/k8s.io/{other}"
+        lookup.find(cgroups, "cri:pod/mydom")
+    assert lookup.find(cgroups, f"cri:{other}").limit == f"/k8s.io/{other}"
 
 
-def test_the_bundle_of_a_task_that_ended_is_a_stopped_container(scratch: Scratch, site: Cgroups) -> None:
+def test_the_bundle_of_a_task_that_ended_is_a_stopped_container(scratch: Scratch, cgroups: Cgroups) -> None:
     path = "/run/containerd/io.containerd.runtime.v2.task/default/mydom/init.pid"
     for pid in ("99999", "383", "", "x"):
         scratch.file(path, pid)
-        assert not runtimes.find(site, "cri:mydom").running
+        assert not lookup.find(cgroups, "cri:mydom").running
 
 
 class Containerd(Host):
@@ -459,10 +465,10 @@ def test_what_the_cgroup_of_a_cgroups_path_is_called(path: str, name: str) -> No
     assert oci_place.name_of(path) == name
 
 
-def test_runc_and_crun_have_directories_of_their_own(site: Cgroups) -> None:
-    assert names(site, "oci") == ["runc/mydom", "runc/mydom-sd", "crun/mydom", "crun/mydom-sd"]
-    assert runtimes.find(site, "oci:crun/mydom-sd").mirrored
-    assert not runtimes.find(site, "oci:runc/mydom-sd").mirrored
+def test_runc_and_crun_have_directories_of_their_own(cgroups: Cgroups) -> None:
+    assert names(cgroups, "oci") == ["runc/mydom", "runc/mydom-sd", "crun/mydom", "crun/mydom-sd"]
+    assert lookup.find(cgroups, "oci:crun/mydom-sd").mirrored
+    assert not lookup.find(cgroups, "oci:runc/mydom-sd").mirrored
 
 
 def test_a_state_of_runc_on_v1_is_read_by_the_cpu_hierarchy(tmp_path: Path) -> None:
@@ -472,7 +478,7 @@ def test_a_state_of_runc_on_v1_is_read_by_the_cpu_hierarchy(tmp_path: Path) -> N
     scratch.process(901, "8:cpu,cpuacct:/here/box\n1:name=systemd:/elsewhere\n")
     paths = {"cpu": f"{mount}/here/box", "memory": "/sys/fs/cgroup/memory/here/box"}
     scratch.file("/run/runc/box/state.json", json.dumps({"init_process_pid": 901, "cgroup_paths": paths}))
-    found = runtimes.find(Cgroups(scratch.host), "oci:box")
+    found = lookup.find(Cgroups(scratch.host), "oci:box")
     assert (found.name, found.limit, found.scale) == ("runc/box", "/here/box", Scale.KERNEL)
 
 
@@ -504,7 +510,7 @@ class Versioned(Host):
         self.asked = 0
 
     def run(self, *_: object, **__: object) -> object:  # type: ignore[override]
-        from cputune.host import Completed
+        from cputune.host.system import Completed
 
         self.asked += 1
         return Completed(0, self.said, "")
@@ -530,9 +536,9 @@ def test_a_program_is_asked_once_until_it_changes(
     hierarchy = Cgroups(lay_out(read("debian13-unified"), tmp_path / "host").host).hierarchy
 
     def asked() -> Scale:
-        site = Cgroups(host)
-        site.__dict__["hierarchy"] = hierarchy
-        return oci_scale.scale_of(site, "runc")[0]
+        cgroups = Cgroups(host)
+        cgroups.__dict__["hierarchy"] = hierarchy
+        return oci_scale.scale_of(cgroups, "runc")[0]
 
     assert [asked(), asked()] == [scale, scale]
     assert host.asked == (1 if scale is not Scale.OCI or "1.3.2" in said else 2)

@@ -1,0 +1,1 @@
+"""What the commands call: returns data; neither prints nor exits."""

@@ -1,0 +1,41 @@
+"""Having nothing to do with a domain any more: what is saved goes, and what cputune put into force."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cputune.core.errors import UsageError, WrongState
+from cputune.core.model import Change, Domain, Request
+from cputune.core.names import is_pattern
+from cputune.planning.plan import Job
+
+if TYPE_CHECKING:
+    from cputune.app.tuner import Tuner
+
+
+def forget_job(tuner: Tuner, domain: Domain, *, live: bool) -> Job:
+    """Remove what is saved for a domain; with `live` also what cputune put into force, for what was there before.
+
+    Raises WrongState where there is nothing to forget, UsageError for a pattern with `live`.
+    """
+    if live and is_pattern(domain.name):
+        raise UsageError(
+            f"--live: {domain.qualified} is a pattern, and what is in force is lifted domain by domain",
+            f"cputune forget '{domain.qualified}'; cputune forget DOMAIN... --live",
+        )
+    applied = tuner.put(domain) if live else None
+    saved = tuner.store().load(domain)
+    if not saved.text and not (applied and applied.change.named()):
+        what = "saved or in force" if live else "saved"
+        raise WrongState(f"nothing is {what} for {domain.qualified}", "cputune status --config")
+    before = without_us(applied.found, tuner.remembered(domain)) if applied else Change()
+    return Job(domain, Request(before), "both" if applied else "config", forget=True)
+
+
+def without_us(found: Change, remembered: Change) -> Change:
+    """What a domain would have without cputune: what was found there, or what its runtime has set since. Pure."""
+    keys = set(found.named())
+    weighed = remembered.shares is not None or remembered.weight is not None
+    theirs = remembered.only(tuple(keys | ({"shares", "weight"} if keys & {"shares", "weight"} else set())))
+    rest = found._replace(shares=None, weight=None) if weighed else found
+    return Change(**{**rest._asdict(), **theirs.named()})

@@ -1,0 +1,109 @@
+"""Configurations of another host, and of domains that are not there: known by their names alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cputune.config.schema import written
+from cputune.core.errors import Ambiguous, NoSuchDomain, UsageError, WrongState
+from cputune.core.model import Change, Domain
+from cputune.core.names import check, is_pattern, printable
+from cputune.host.systemd import is_unit_name
+from cputune.planning.plan import Moved, Outcome, Plan
+from cputune.runtimes import lookup
+from cputune.transaction.locks import keys_of
+from cputune.transaction.tasks import Save
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cputune.app.tuner import Tuner
+    from cputune.config.store import Store
+
+
+def planned(store: Store, domains: list[Domain], wanted: list[tuple[str, str, Change]], *, replace: bool) -> Plan:
+    """The plan. Raises WrongState where something else is saved already and is not to be replaced."""
+    outcomes, others = [], []
+    for domain, (name, text, change) in zip(domains, wanted, strict=True):
+        before = store.load(domain)
+        if before.text and before.change != change:
+            others.append(name)
+        saves = () if before.change == change else (Save(name, before.path, text, before.text or None),)
+        moved = tuple(
+            Moved("config", key, old, new)
+            for key, old, new in zip(Change._fields, before.change, change, strict=True)
+            if old != new
+        )
+        notes = () if saves else (f"{name}: nothing to do: this is saved already",)
+        outcomes.append(Outcome(domain, moved, saves, notes))
+    if others and not replace:
+        raise WrongState(f"something else is saved for {', '.join(others)}", "cputune import --replace ...")
+    return Plan(tuple(outcomes), tuple(task for outcome in outcomes for task in outcome.tasks))
+
+
+def save_all(tuner: Tuner, wanted: list[tuple[str, str, Change]], *, replace: bool, dry_run: bool) -> Plan:
+    """Save the text of a file for each domain (RUNTIME:NAME, there or not), as one transaction.
+
+    Raises UsageError for what is no such name, WrongState where something else is saved and not to be replaced.
+    """
+    domains = [named_domain(name) for name, _, _ in wanted]
+    wanted = [
+        (domain.qualified, text if name == domain.qualified else written(domain.qualified, change), change)
+        for domain, (name, text, change) in zip(domains, wanted, strict=True)
+    ]
+    keys = keys_of(tuner.cgroups, domains)
+    if dry_run:
+        return planned(tuner.store(), domains, wanted, replace=replace)
+    with tuner.serialised(lambda _: keys):
+        plan = tuner.announced(planned(tuner.store(), domains, wanted, replace=replace))
+        tuner.perform(plan)
+    return plan
+
+
+def known_or_to_be(tuner: Tuner, name: str) -> Domain:
+    """The domain; or, where there is none so far, the one that will have this RUNTIME:NAME. Raises NoSuchDomain."""
+
+    def to_be() -> Domain | None:
+        if lookup.split(name)[0] not in lookup.PERSISTENT:
+            return None
+        domain = named_domain(name)
+        tuner.context.say(f"{domain.qualified} is not there so far: saved for when it is")
+        return domain
+
+    return _known_or(tuner, name, to_be)
+
+
+def known_or_saved(tuner: Tuner, name: str) -> Domain:
+    """The domain; or, where there is none any more, that of a configuration that is left. Raises NoSuchDomain."""
+
+    def left() -> Domain | None:
+        saved = [known for known, _ in tuner.store().names() if name in (known, known.partition(":")[2])]
+        return named_domain(saved[0]) if len(saved) == 1 else None
+
+    return _known_or(tuner, name, left)
+
+
+def _known_or(tuner: Tuner, name: str, other: Callable[[], Domain | None]) -> Domain:
+    try:
+        return tuner.find(name)
+    except Ambiguous:
+        raise
+    except NoSuchDomain:
+        found = other()
+        if found is None:
+            raise
+        return found
+
+
+def named_domain(name: str) -> Domain:
+    """The domain of a configuration, by RUNTIME:NAME alone: nobody is asked. Raises UsageError. Pure."""
+    runtime, own = lookup.split(check(name))
+    if runtime not in lookup.PERSISTENT or not own:
+        raise UsageError(
+            f"{printable(name)} is no domain that something can be saved for",
+            f"write RUNTIME:NAME; runtimes: {', '.join(lookup.PERSISTENT)}",
+        )
+    if runtime == "systemd" and not is_unit_name(own) and not is_pattern(own):
+        own += ".service"  # as `find` takes it
+    lookup.refuse_impossible(runtime, own)
+    return Domain(runtime, own, running=False, persistent=True)

@@ -1,0 +1,65 @@
+"""`cputune diff`: where what is in force is not what was saved, or not what cputune put there."""
+
+from __future__ import annotations
+
+import click
+
+from cputune.cli.options import DOMAIN, json_option, make_tuner, say
+from cputune.core.errors import CpuTuneError, Exit
+from cputune.core.goals import refuse_not_running
+from cputune.core.model import CpuTune
+from cputune.core.names import printable
+
+EPILOG = """\b
+Try: cputune diff
+     cputune diff docker:web --json
+     cputune diff || cputune apply"""
+
+
+class NotWritten(CpuTuneError):
+    """Whoever asked has not got the answer."""
+
+    exit = Exit.USAGE
+
+
+@click.command(epilog=EPILOG, short_help="Show where something else is in force than was saved, and why.")
+@click.argument("domains", nargs=-1, type=DOMAIN, metavar="[DOMAIN]...")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, domains: tuple[str, ...], as_json: bool) -> None:
+    """Compare, for the named domains or for all that run, what is saved, what cputune last put into force, and what the
+    kernel has now. A line a difference, with its likely cause.
+
+    The exit status is that of diff(1): 0 where nobody but cputune has changed anything, 1 where there is drift, 2 or
+    more where something could not be compared. What was set through cputune itself, by any name of the cgroup, is
+    shown, and is no drift. Cgroups without another name are compared where cputune has limited them.
+    """
+    from cputune.app.observer import Observer, not_looked_into
+    from cputune.cli import report
+    from cputune.drift.compare import text
+
+    tuner = make_tuner(ctx)
+    tuner.tidy()
+    for name in domains:
+        refuse_not_running(tuner.find(name))
+    observer = Observer(tuner)
+    rows = observer.rows(domains, (), None)
+    problems = [*([observer.problem] if observer.problem else [])]
+    if not domains and (hidden := not_looked_into(tuner.cgroups, "diff")):
+        problems.append(hidden)
+    problems += [f"{row.domain.qualified}: {row.problem}" for row in rows if row.problem and row.tune != CpuTune()]
+    for problem in problems:
+        say(problem)
+    found = [(row.domain.qualified, difference) for row in rows for difference in row.differences]
+    if as_json:
+        lines = [report.to_json([report.difference_data(name, difference) for name, difference in found])]
+    else:
+        lines = [printable(f"{name}: {text(difference)}") for name, difference in found]
+    try:
+        for line in lines:
+            click.echo(line)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # status 1 would say that there is drift
+        raise NotWritten(f"cannot write the output: {error.strerror or error}") from error
+    ctx.exit(Exit.USAGE if problems else 1 if any(difference.drift for _, difference in found) else 0)

@@ -1,0 +1,39 @@
+"""`cputune history`: who changed what, and when."""
+
+from __future__ import annotations
+
+import click
+
+from cputune.cli.options import DOMAIN, json_option, make_tuner
+from cputune.core.names import printable
+
+EPILOG = """\b
+Try: cputune history
+     cputune history mydom --last 5"""
+
+
+@click.command(epilog=EPILOG, short_help="Show who changed what, and when.")
+@click.argument("domain", required=False, type=DOMAIN, metavar="[DOMAIN]")
+@click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only so many changes, the last ones.")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, domain: str | None, last: int | None, as_json: bool) -> None:
+    """Show the changes that cputune made, the oldest first: when, by whom, with which command, from what to what.
+
+    Of all domains or of one, that may be gone by now. What was taken back, or put back because its cputune was killed,
+    or what is gone, is marked. The history is bounded: what is oldest goes first.
+    """
+    from cputune.cli import report
+
+    tuner = make_tuner(ctx)
+    tuner.tidy()
+    past = tuner.history()
+    name = None if domain is None else tuner.name_in_history(domain)
+    if name is not None:
+        past = [one for one in past if name in one.entry.domains]
+    past = past[-last:] if last else past
+    if as_json:
+        click.echo(report.to_json([report.past_data(one, name) for one in past]))
+        return
+    for line in (line for one in past for line in report.past(one, name)):
+        click.echo(printable(line))

@@ -1,0 +1,97 @@
+"""`cputune hook`: limits in force before a container's first instruction, by the hooks that runtimes have."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+import click
+
+from cputune.cli.options import make_tuner
+from cputune.core.errors import CpuTuneError, Interrupted, UsageError
+from cputune.guard import hooks
+
+_SECONDS = 10.0
+EPILOG = """\b
+Try: cputune hook install podman
+     cputune hook install systemd nginx.service
+     cputune hook install crun /srv/bundles/web
+     cputune hook show
+     cputune hook remove lxc"""
+
+
+@click.command(
+    epilog=EPILOG,
+    context_settings={"ignore_unknown_options": True},  # a runtime may call a domain anything
+    short_help="Have runtimes call cputune before a container's first instruction.",
+)
+@click.argument("action", type=click.Choice(("install", "remove", "show", "run")), metavar="ACTION")
+@click.argument("runtime", type=click.Choice(hooks.RUNTIMES), required=False, metavar="[RUNTIME]")
+@click.argument("names", nargs=-1, type=click.UNPROCESSED, metavar="[NAME]...")
+@click.pass_context
+def command(ctx: click.Context, action: str, runtime: str | None, names: tuple[str, ...]) -> None:
+    """Have a runtime put what is saved for a container into force when it starts it: earlier than the guard, which
+    hears of a start when it happens. A container starts whatever comes of it.
+
+    ACTION is install, remove, show (which hooks are installed, or with a RUNTIME the files that installing one would
+    write), or run, which is what the runtimes call. RUNTIME is podman (a hook for all its containers), libvirt (the
+    same), lxc (a line in the configuration of the named containers, or of all and of new ones), systemd (a drop-in of
+    the named services), runc or crun (an entry in the config.json of the named bundles).
+    """
+    if action == "run":
+        _run(ctx, runtime or "", names)
+        return
+    from cputune.guard.hooks import installing
+
+    host = make_tuner(ctx).host
+    if runtime is None:
+        if action != "show":
+            raise UsageError(f"cputune hook {action} needs a RUNTIME", f"one of: {', '.join(hooks.RUNTIMES)}")
+        for line in installing.overview(host):
+            click.echo(line)
+        return
+    work = {"install": installing.install, "remove": installing.remove, "show": installing.show}[action]
+    for line in work(host, runtime, names, _folders(ctx)):
+        click.echo(line)
+
+
+def _folders(ctx: click.Context) -> tuple[str, ...]:
+    """The options that say where cputune's files are, as they were given: the hook has to look there, too."""
+    given = ctx.find_root().params
+    names = ("config_dir", "state_dir", "data_dir")
+    return tuple(f"--{name.replace('_', '-')}={os.path.abspath(given[name])}" for name in names if given.get(name))
+
+
+def _run(ctx: click.Context, runtime: str, arguments: tuple[str, ...]) -> None:
+    from cputune.guard.hooks.starting import own_environment, started
+    from cputune.guard.service import ERROR, Log
+
+    log = Log()
+    tuner = make_tuner(ctx)
+    tuner.context.say = lambda _: None
+    _hurry()
+    try:
+        started(tuner, runtime, arguments, own_environment(), _stdin)
+    except CpuTuneError as error:  # the container starts all the same
+        log(ERROR, f"hook run {runtime}: {error.message}", action="failed")
+    except (Exception, Interrupted) as error:
+        log(ERROR, f"hook run {runtime}: {type(error).__name__}: {error}", action="failed")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _stdin() -> str:
+    return sys.stdin.buffer.read(1 << 20).decode("utf-8", "surrogateescape")
+
+
+def _hurry() -> None:
+    """The container waits for us: what takes too long is put back, and what takes longer still is left to others."""
+
+    def too_long(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+        raise Interrupted(number)
+
+    signal.signal(signal.SIGALRM, too_long)
+    signal.setitimer(signal.ITIMER_REAL, _SECONDS, _SECONDS)

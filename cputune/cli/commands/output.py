@@ -1,0 +1,57 @@
+"""What the commands that change something print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from cputune.core.errors import CpuTuneError
+from cputune.core.names import printable
+
+if TYPE_CHECKING:
+    from cputune.planning.plan import Plan
+
+Item = TypeVar("Item")
+T = TypeVar("T")
+
+
+class Failures:
+    """What fails of many: the first one ends all, or each is told and the exit status is the first one's."""
+
+    def __init__(self, *, keep_going: bool) -> None:
+        self.status = 0
+        self.tell = self._tell if keep_going else None
+
+    def _tell(self, error: CpuTuneError) -> None:
+        from cputune.cli.main import tell
+
+        status = tell(error)
+        self.status = self.status or status
+
+    def each(self, items: Iterable[Item], function: Callable[[Item], T]) -> Iterator[T]:
+        """The results for the items for which there is one. Raises CpuTuneError, unless it is to go on."""
+        for item in items:
+            try:
+                yield function(item)
+            except CpuTuneError as error:
+                if self.tell is None:
+                    raise
+                self.tell(error)
+
+
+def show(plans: list[Plan], *, dry_run: bool, as_json: bool) -> None:
+    """Print what was done, or would be."""
+    from cputune.cli import report
+
+    outcomes = [outcome for plan in plans for outcome in plan.outcomes]
+    if as_json:
+        click.echo(report.to_json([report.outcome_data(outcome) for outcome in outcomes]))
+        return
+    if dry_run:
+        lines = [line for plan in plans for task in plan.tasks for line in report.step(task)]
+    else:
+        lines = [report.moved(outcome.domain, change) for outcome in outcomes for change in outcome.moved]
+    for line in lines:
+        click.echo(printable(line))

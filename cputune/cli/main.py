@@ -1,0 +1,158 @@
+"""The command line: a click group that loads a command when it is called; errors become exit codes here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+import click
+
+from cputune import __version__
+from cputune.core.errors import CpuTuneError, Exit, Interrupted, UsageError
+
+COMMANDS = (
+    "set", "schedinfo", "status", "run", "apply", "diff", "guard", "hook", "forget", "export", "import",
+    "history", "undo", "recover",
+)  # fmt: skip
+
+
+class LazyGroup(click.Group):
+    """Loads a command's module when that command is needed: a script pays only for what it calls."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order of the manual."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        from importlib import import_module
+
+        module = "import_" if cmd_name == "import" else cmd_name  # a word of the language
+        command: click.Command = import_module(f"cputune.cli.commands.{module}").command
+        return command
+
+
+def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"cputune {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="\b\nTry: cputune status",
+)
+@click.option(
+    "--root", metavar="DIR", envvar="CPUTUNE_ROOT", help="Where the host's file system is mounted. [CPUTUNE_ROOT]"
+)
+@click.option(
+    "--config-dir",
+    metavar="DIR",
+    envvar="CPUTUNE_CONFIG_DIR",
+    help="Saved configurations. [CPUTUNE_CONFIG_DIR; /etc/cputune]",
+)
+@click.option(
+    "--state-dir",
+    metavar="DIR",
+    envvar="CPUTUNE_STATE_DIR",
+    help="Memory of this boot. [CPUTUNE_STATE_DIR; /run/cputune]",
+)
+@click.option(
+    "--data-dir",
+    metavar="DIR",
+    envvar="CPUTUNE_DATA_DIR",
+    help="History, and the way back of changes that outlive a boot. [CPUTUNE_DATA_DIR; /var/lib/cputune]",
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
+)
+@click.pass_context
+def cli(
+    ctx: click.Context, root: str | None, config_dir: str | None, state_dir: str | None, data_dir: str | None
+) -> None:
+    """Cap, weigh and explain the CPU time of any Linux container.
+
+    A DOMAIN is one container, unit or cgroup, written RUNTIME:NAME, or just NAME where only one runtime knows it.
+    Runtimes: libvirt, lxc, incus, lxd, nspawn, docker, podman, cri, oci, run, systemd, cgroup, pid.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(Exit.USAGE)
+
+
+def catch_signals() -> None:
+    """Let the signals that end a command undo what it is doing first."""
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        # Not over an ignored one: nohup must keep working.
+        if signal.getsignal(signum) is signal.SIG_DFL:
+            signal.signal(signum, _interrupt)
+
+
+def run(arguments: list[str]) -> int:
+    """The exit status of one command line; errors are told on stderr. All output is flushed when it returns."""
+    if signals := sys.modules.get("cputune.transaction.signals"):
+        signals.all_done(False)
+    try:
+        status = cli.main(arguments, prog_name="cputune", standalone_mode=False, obj=arguments)
+        if sys.stdout is not None:  # cron and daemons may start us with it closed
+            sys.stdout.flush()
+        return status if isinstance(status, int) else Exit.DONE
+    except Interrupted as error:
+        return _ended(error)
+    except CpuTuneError as error:
+        return tell(error)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "cputune"
+        return tell(UsageError(" ".join(error.format_message().rstrip(".").split()), f"{command} --help"))
+    except (KeyboardInterrupt, click.Abort):
+        return _ended(Interrupted(signal.SIGINT))
+    except BrokenPipeError:
+        return 128 + signal.SIGPIPE
+    except SystemExit as end:
+        # click ends the process itself: with 1 where the reader of our output is gone, with 0 behind a completion.
+        return 128 + signal.SIGPIPE if end.code == 1 else Exit.DONE
+    except OSError as error:
+        # What the core opens or writes, it explains itself: this is our own output.
+        done = "; what was asked for is done" if _too_late() else ""
+        return tell(CpuTuneError(f"cannot write the output: {error.strerror or error}{done}"))
+    except Exception as error:
+        if os.environ.get("CPUTUNE_DEBUG"):
+            raise
+        return tell(
+            CpuTuneError(f"unexpected {type(error).__name__}: {error}", "report it, with what CPUTUNE_DEBUG=1 shows")
+        )
+
+
+def _ended(error: Interrupted) -> int:
+    """By a signal: during a change, which is put back then, or when all was done."""
+    if not _too_late():
+        return tell(error)
+    click.echo(f"cputune: {error.message}, when all was done", err=True)
+    return Exit.DONE
+
+
+def _too_late() -> bool:
+    signals = sys.modules.get("cputune.transaction.signals")  # not loaded where nothing was changed
+    return signals is not None and signals.came_too_late()
+
+
+def tell(error: CpuTuneError | Interrupted) -> int:
+    """Print an error and its hint; the exit status it stands for."""
+    from cputune.core.names import printable
+
+    click.echo(f"cputune: error: {printable(error.message)}", err=True)
+    if error.hint:
+        click.echo(f"hint: {printable(error.hint)}", err=True)
+    return 128 + error.signum if isinstance(error, Interrupted) else error.exit
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise Interrupted(signum)

@@ -1,0 +1,175 @@
+"""What the commands' options have in common: types that parse strictly, and decorators made from the table of knobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cputune.core.errors import UsageError
+from cputune.core.goals import Where
+from cputune.core.model import KNOB, KNOBS, Change, Knob, Request
+from cputune.core.names import printable
+from cputune.core.units import parse_cpus, parse_number, parse_quota
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from cputune.app.tuner import Tuner
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+if TYPE_CHECKING:
+    TextType = click.ParamType[str]
+else:
+    TextType = click.ParamType  # generic since click 8.4 only
+
+
+class KnobType(TextType):
+    """A value of one knob, as text: parsed by the same code as every other way in, so that the errors are the same."""
+
+    def __init__(self, knob: Knob) -> None:
+        self.knob = knob
+        self.name = knob.key
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """USEC or N."""
+        return self.knob.metavar
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The range as a help line, and the words that are values."""
+        from click.shell_completion import CompletionItem
+
+        words = ["unlimited"] if self.knob.key == "quota" else []
+        return [CompletionItem(word, help=self.knob.range) for word in words if word.startswith(incomplete)]
+
+
+class DomainType(TextType):
+    """The name of a domain; completes with those that are there now."""
+
+    name = "domain"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The names of the domains, qualified; bare ones too, where something is typed that only they begin with."""
+        from collections import Counter
+
+        from click.shell_completion import CompletionItem
+
+        from cputune.core.errors import CpuTuneError
+        from cputune.runtimes import lookup
+
+        try:
+            found = list(lookup.domains(make_tuner(ctx).cgroups))
+        except (CpuTuneError, OSError):
+            return []
+        names = [(domain.qualified, "running" if domain.running else "stopped") for domain in found]
+        known = Counter(domain.name for domain in found)
+        names += [(domain.name, domain.qualified) for domain in found if known[domain.name] == 1]
+        names = [(name, text) for name, text in names if name.startswith(incomplete) and printable(name) == name]
+        return [CompletionItem(name, help=text) for name, text in names]
+
+
+DOMAIN = DomainType()
+
+
+def make_tuner(ctx: click.Context) -> Tuner:
+    """The core for the group's own options (or their environment variables); what it has to say goes to stderr."""
+    import shlex
+
+    from cputune.app.tuner import Tuner
+    from cputune.host.system import Host
+
+    root = ctx.find_root()
+    folders = (root.params.get(name) for name in ("config_dir", "state_dir", "data_dir"))
+    host = Host(root.params.get("root") or "/", *folders)
+    return Tuner(host, say, shlex.join(["cputune", *(root.obj or [])]))
+
+
+def say(text: str) -> None:
+    """Tell on stderr; where nobody reads that any more, the command goes on all the same."""
+    with suppress(OSError):
+        click.echo(f"cputune: {printable(text)}", err=True)
+
+
+def knob_options(command: F) -> F:
+    """One option a knob, in the order of the table, with --cpus behind --quota."""
+    for knob in reversed(KNOBS):
+        if knob.key == "burst":
+            cpus_help = "CPUs the domain may use, with decimals: quota = N x period. Not together with --quota."
+            command = click.option("--cpus", metavar="N", help=cpus_help)(command)
+        if knob.key == "idle":
+            command = click.option("--idle/--no-idle", default=None, help=knob.help)(command)
+        else:
+            text = f"{knob.help} [{knob.range}]"
+            command = click.option(knob.option, type=KnobType(knob), metavar=knob.metavar, help=text)(command)
+    return command
+
+
+def where_options(command: F) -> F:
+    """--live, --config and --current, as in virsh."""
+    for name, text in (
+        ("--current", "Live if the domain runs, else the config; what happens without any of the three."),
+        ("--config", "The saved configuration, which cputune apply puts into force."),
+        ("--live", "The running domain, now."),
+    ):
+        command = click.option(name, is_flag=True, help=text)(command)
+    return command
+
+
+def json_option(command: F) -> F:
+    """--json."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON: virsh's names, microseconds.")(command)
+
+
+def where_of(live: bool, config: bool, current: bool) -> Where:
+    """The three flags as one word. Raises UsageError for --current together with another."""
+    if current and (live or config):
+        raise UsageError(f"options --current and --{'live' if live else 'config'} are mutually exclusive")
+    if live and config:
+        return "both"
+    return "live" if live else "config" if config else "current"
+
+
+def request_of(values: dict[str, Any]) -> Request:
+    """What the knob options ask for. Raises UsageError for a value out of range, or two that exclude each other."""
+    texts = {key: values[key] for key in KNOB if key != "idle" and values.get(key) is not None}
+    if "shares" in texts and "weight" in texts:
+        raise UsageError("--shares and --weight are mutually exclusive: they are two units of one thing")
+    cpus = values.get("cpus")
+    if "quota" in texts and cpus is not None:
+        raise UsageError("--quota and --cpus are mutually exclusive: --cpus N is --quota N x period")
+    request = request_from_texts(texts, {key: KNOB[key].option for key in texts})
+    idle = values.get("idle")
+    if idle is not None:
+        request = request._replace(change=request.change._replace(idle=idle))
+    return refuse_idle_weight(request._replace(microcpus=parse_cpus(cpus) if cpus is not None else None))
+
+
+def refuse_idle_weight(request: Request) -> Request:
+    """The request, unless it wants a weight for a group that it makes idle. Raises UsageError."""
+    change = request.change
+    if change.idle and (change.shares is not None or change.weight is not None):
+        raise UsageError("an idle group has no shares and no weight", "give either idle or a weight")
+    return request
+
+
+def request_from_texts(texts: dict[str, str], labels: dict[str, str]) -> Request:
+    """Knob texts -> a request; `labels` say in errors where each came from. Raises UsageError."""
+    numbers: dict[str, Any] = {}
+    for key, text in texts.items():
+        parse = parse_quota if key == "quota" else None
+        numbers[key] = parse(text, labels[key]) if parse else parse_number(KNOB[key], text, labels[key])
+    zeros = frozenset(key for key, number in numbers.items() if number == 0 and KNOB[key].zero_is_none)
+    if "idle" in numbers:
+        numbers["idle"] = bool(numbers["idle"])
+    return Request(Change(**{key: number for key, number in numbers.items() if key not in zeros}), zeros)
+
+
+def need_something(request: Request) -> Request:
+    """The request, unless it asks for nothing. Raises UsageError."""
+    if not request.change.named() and not request.zeros and request.microcpus is None:
+        raise UsageError("nothing to set: give at least one limit", "cputune set mydom --cpus 1.5 --live")
+    return request

@@ -1,0 +1,198 @@
+"""Results as plain lines and as JSON. Pure: nothing here prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cputune.core.model import KNOB, KNOBS, UNLIMITED, CpuTune, Domain, Scale
+from cputune.core.names import printable
+from cputune.core.units import nearest_weight, shares_of_weight, words
+
+if TYPE_CHECKING:
+    from cputune.app.tuner import SchedInfo
+    from cputune.drift.compare import Difference
+    from cputune.planning.plan import Moved, Outcome
+    from cputune.transaction.history import Past
+    from cputune.transaction.tasks import Task, Tell
+
+
+def to_json(data: object) -> str:
+    """One JSON document, its keys in the order they were made."""
+    import json
+
+    return json.dumps(data, indent=2, ensure_ascii=True)
+
+
+def number(value: object) -> object:
+    """A value as scripts see it: unlimited is -1 on both cgroup versions, as in virsh."""
+    return -1 if value is UNLIMITED else value
+
+
+def difference_data(domain: str, difference: Difference) -> dict[str, Any]:
+    """A difference for programs: virsh's names, microseconds; null is not named."""
+    knob = KNOB.get(difference.key)
+    return {
+        "domain": domain,
+        "parameter": knob.virsh if knob else difference.key,
+        "config": number(difference.saved),
+        "applied": number(difference.applied),
+        "live": number(difference.live),
+        "cause": difference.cause,
+        "drift": difference.drift,
+    }
+
+
+def schedinfo_values(info: SchedInfo, *, everything: bool) -> dict[str, object]:
+    """Names and numbers of schedinfo, in virsh's order; a config's missing values are virsh's zeros."""
+    keys = ["shares", "period", "quota"] if info.bandwidth else ["shares"]
+    if everything:
+        keys += ["weight", *(["burst"] if info.bandwidth else []), "idle"]
+    values = {KNOB[key].virsh: number(getattr(info.tune, key)) for key in keys}
+    if info.source == "config":
+        return {name: 0 if value is None else value for name, value in values.items()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def schedinfo(info: SchedInfo, *, everything: bool) -> str:
+    """`virsh schedinfo`'s own layout, its empty last line included."""
+    values = {"Scheduler": "posix", **schedinfo_values(info, everything=everything)}
+    lines = [f"{name:<15}: {int(value) if isinstance(value, bool) else value}" for name, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def schedinfo_data(info: SchedInfo, *, everything: bool) -> dict[str, object]:
+    """The same for programs."""
+    values = schedinfo_values(info, everything=everything)
+    return {
+        "domain": info.domain.qualified,
+        "source": info.source,
+        "scheduler": "posix",
+        "parameters": len(values),
+        **values,
+    }
+
+
+def moved(domain: Domain, change: Moved) -> str:
+    """One line for one knob that changed."""
+    before, after = words(change.key, change.before), words(change.key, change.after)
+    also = _in_other_terms(change, domain.scale)
+    return f"{printable(domain.qualified)}: {change.source}: {change.key} {before} -> {after}{also}"
+
+
+def _in_other_terms(change: Moved, scale: Scale) -> str:
+    if change.source == "live" and isinstance(change.after, int):
+        if change.key == "weight":
+            return f" ({change.shares or shares_of_weight(change.after, scale)} shares)"
+        if change.key == "shares":
+            return f" (weight {nearest_weight(change.after)})"
+    return ""
+
+
+def cpus_of(tune: CpuTune) -> str:
+    """The limit in CPUs, for people."""
+    return "-" if tune.cpus is None else f"{tune.cpus:g}"
+
+
+def step(task: Task) -> list[str]:
+    """What a task will do, a line a write, in order."""
+    return [
+        f"{kind} {where}: {before} -> {after}" if before else f"{kind} {where}"
+        for kind, where, before, after in _steps(task)
+    ]
+
+
+def _steps(task: Task) -> list[tuple[str, str, str, str]]:
+    from cputune.runtimes.native.memory import Run
+    from cputune.transaction.native import Native
+    from cputune.transaction.tasks import CgroupTask, Save
+
+    match task:
+        case CgroupTask(plan=plan, tell=tell):
+            return [
+                *(_told(tell) if tell else []),
+                *(("write", write.path, write.before, write.value) for write in plan),
+            ]
+        case Save(path=path, text=text, before=before):
+            return [
+                ("save", path, "no file" if before is None else "changed", "removed" if text is None else "written")
+            ]
+        case Native(orders=orders):
+            return [
+                ("run", " ".join(step.argv), "", "") if isinstance(step, Run) else ("edit", step.path, "", "")
+                for step in orders.forward
+            ]
+        case _:
+            return []
+
+
+def _told(tell: Tell) -> list[tuple[str, str, str, str]]:
+    from cputune.host.systemd import word
+
+    return [
+        ("set-property", f"{tell.unit.label} {name}", word(tell.held.get(name)), word(value))
+        for name, value in tell.properties.items()
+    ]
+
+
+def outcome_data(outcome: Outcome) -> dict[str, Any]:
+    """A change for programs."""
+    names = {knob.key: knob.virsh for knob in KNOBS}
+    return {
+        "domain": outcome.domain.qualified,
+        "changes": [
+            {
+                "where": change.source,
+                "name": names[change.key],
+                "from": number(change.before),
+                "to": number(change.after),
+            }
+            for change in outcome.moved
+        ],
+        "steps": [
+            dict(zip(("do", "where", "from", "to"), words_, strict=True))
+            for task in outcome.tasks
+            for words_ in _steps(task)
+        ],
+        "notes": list(outcome.notes),
+    }
+
+
+def past(one: Past, name: str | None) -> list[str]:
+    """A transaction of the history: who and when, then a line for each knob (of one domain)."""
+    import time
+
+    entry = one.entry
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.when))
+    lines = [f"{when} {entry.who}: {entry.command}"]
+    for step in entry.steps:
+        if name in (None, step.domain):
+            mark = one.mark(step.domain)
+            change = f"{step.key} {words(step.key, step.before)} -> {words(step.key, step.after)}"
+            lines.append(f"  {step.domain}: {step.where}: {change}{f' ({mark})' if mark else ''}")
+    return lines
+
+
+def past_data(one: Past, name: str | None) -> dict[str, Any]:
+    """The same for programs; `when` is seconds since 1970."""
+    entry, names = one.entry, {knob.key: knob.virsh for knob in KNOBS}
+    return {
+        "id": entry.id,
+        "when": entry.when,
+        "who": entry.who,
+        "pid": entry.pid,
+        "command": entry.command,
+        "undoes": entry.undoes or None,
+        "changes": [
+            {
+                "domain": step.domain,
+                "where": step.where,
+                "name": names.get(step.key, step.key),
+                "from": number(step.before),
+                "to": number(step.after),
+                "taken_back": step.domain in one.undone,
+                "gone": step.domain in one.gone,
+            }
+            for step in entry.steps
+            if name in (None, step.domain)
+        ],
+    }

@@ -1,0 +1,177 @@
+"""The rows of `cputune status` as plain columns, as details and as JSON data. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cputune.cli.report import cpus_of, number
+from cputune.core.model import KNOB
+from cputune.core.units import words
+from cputune.runtimes.listing import PAUSED
+
+if TYPE_CHECKING:
+    from cputune.app.observer import HostInfo, Row, SavedRow
+    from cputune.core.model import Change
+
+
+def host_line(host: HostInfo) -> str:
+    """The host in one line."""
+    have = host.support
+    bandwidth = "unknown" if have is None else "yes" if have.bandwidth else "no"
+    burst = "unknown" if have is None else "yes" if have.burst else "no"
+    mount = f"{host.mount}{', read-only' if host.readonly else ''}"
+    return f"cgroup {host.layout} (cpu at {mount}), {host.cpus} CPUs, CFS bandwidth: {bandwidth}, burst: {burst}"
+
+
+def host_data(host: HostInfo) -> dict[str, Any]:
+    """The host for programs."""
+    have = host.support
+    return {
+        "layout": host.layout,
+        "cpu_controller": f"v{host.version}",
+        "mount": host.mount,
+        "read_only": host.readonly,
+        "cpus": host.cpus,
+        "systemd": host.systemd,
+        "cfs_bandwidth": have.bandwidth if have else None,
+        "burst": have.burst if have else None,
+        "idle": have.idle if have else None,
+    }
+
+
+def header(*, sampled: bool) -> list[str]:
+    """The column heads."""
+    names = ["DOMAIN", "STATE", "SHARES", "WEIGHT", "LIMIT", "EFFECTIVE"]
+    return [*names, *(["USE", "THROTTLED"] if sampled else []), "CONFIG", "DRIFT"]
+
+
+def cells(row: Row, *, sampled: bool) -> list[str]:
+    """One row's cells; "-" where there is nothing."""
+    tune = row.tune
+    own = ["-"] * 4
+    if tune is not None:
+        weight = "idle" if tune.idle else _or_dash(tune.weight)
+        own = [_or_dash(tune.shares), weight, cpus_of(tune), _effective(row)]
+    watched = [_use(row), _throttled(row)] if sampled else []
+    return [row.domain.qualified, _state(row), *own, *watched, config_text(row.saved), _drift(row)]
+
+
+def _state(row: Row) -> str:
+    if row.domain.running and row.tune is None:
+        return "unreadable"
+    if PAUSED in row.domain.facts:
+        return "paused"
+    return "running" if row.domain.running else "stopped"
+
+
+def _effective(row: Row) -> str:
+    if row.effective is None:
+        return "-"
+    return f"{row.effective:g} by {row.bound_by}" if row.bound_by else f"{row.effective:g}"
+
+
+def _use(row: Row) -> str:
+    used = row.sample.cpus if row.sample else None
+    return "-" if used is None else f"{used:.3f}"
+
+
+def _throttled(row: Row) -> str:
+    sample = row.sample
+    if sample is None or sample.throttled is None:
+        return "-"
+    by = f" by {sample.by}" if sample.by and sample.by != row.domain.limit else ""
+    return f"{sample.throttled:.0%}{by}"
+
+
+def _drift(row: Row) -> str:
+    return f"drift: {'; '.join(row.drift)}" if row.drift else "-"
+
+
+def config_text(saved: Change) -> str:
+    """A saved configuration in one cell."""
+    return " ".join(f"{key}={words(key, value)}" for key, value in saved.named().items()) or "-"
+
+
+def _or_dash(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
+SAVED_HEADER = ["DOMAIN", "STATE", "CONFIG", "FILE"]
+
+
+def saved_cells(row: SavedRow) -> list[str]:
+    """One saved configuration's cells."""
+    return [row.name, row.state, config_text(row.saved), row.path]
+
+
+def saved_data(row: SavedRow) -> dict[str, Any]:
+    """One saved configuration for programs."""
+    return {
+        "domain": row.name,
+        "state": row.state,
+        "config": _named(row.saved),
+        "file": row.path,
+        "problem": row.problem,
+    }
+
+
+def columns(rows: list[list[str]]) -> list[str]:
+    """Cells aligned with spaces, for a pipe: never cut."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def details(row: Row) -> list[str]:
+    """All that is known of one domain, a line each."""
+    domain, tune = row.domain, row.tune
+    lines: list[tuple[str, object]] = [("domain", domain.qualified), ("state", _state(row))]
+    lines.append(("persistent", "yes" if domain.persistent else "no"))
+    lines += list(domain.facts)
+    if domain.limit:
+        lines.append(("cgroup", domain.limit))
+    if domain.weight and domain.weight != domain.limit:
+        lines.append(("weight cgroup", domain.weight))
+    if tune is not None:
+        lines += [(key, words(key, value)) for key, value in tune._asdict().items() if value is not None]
+        lines += [("limit", f"{cpus_of(tune)} CPUs" if tune.cpus else "none"), ("effective", _effective(row))]
+    if row.sample:
+        lines += [("use", _use(row)), ("throttled", _throttled(row))]
+    if row.problem:
+        lines.append(("problem", row.problem))
+    if row.applied is not None:
+        lines.append(("applied", config_text(row.applied)))
+    lines += [("config", config_text(row.saved)), ("drift", "; ".join(row.drift) or "none")]
+    return [f"{name:<15}: {value}" for name, value in lines]
+
+
+def _named(change: Change) -> dict[str, object]:
+    return {KNOB[key].virsh: number(value) for key, value in change.named().items()}
+
+
+def row_data(row: Row) -> dict[str, Any]:
+    """One domain for programs: virsh's names, microseconds; unlimited is -1, null is not known."""
+    tune, sample = row.tune, row.sample
+    data: dict[str, Any] = {
+        "domain": row.domain.qualified,
+        "runtime": row.domain.runtime,
+        "name": row.domain.name,
+        "running": row.domain.running,
+        "persistent": row.domain.persistent,
+        "cgroup": row.domain.limit,
+        "weight_cgroup": row.domain.weight,
+        "facts": dict(row.domain.facts),
+    }
+    for key, knob in KNOB.items():
+        data[knob.virsh] = number(getattr(tune, key)) if tune else None
+    data |= {
+        "limit_cpus": tune.cpus if tune else None,
+        "effective_cpus": row.effective,
+        "bound_by": row.bound_by,
+        "config": _named(row.saved),
+        "applied": None if row.applied is None else _named(row.applied),
+        "drift": list(row.drift),
+        "problem": row.problem,
+    }
+    if sample:
+        data |= {"used_cpus": sample.cpus, "throttled": sample.throttled, "throttled_by": sample.by}
+    return data

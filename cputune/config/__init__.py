@@ -1,0 +1,1 @@
+"""Saved configurations: their YAML, their directory, and many of them in one file."""

@@ -1,0 +1,194 @@
+"""The form of a saved configuration: YAML, read strictly, changed in place. Pure, and the only importer of yaml.
+
+Every mistake is an error with its line. Comments and the order of a hand-written file stay; what is unknown is refused,
+never dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from cputune.core.errors import CpuTuneError, UsageError
+from cputune.core.model import KNOB, UNLIMITED, Change
+from cputune.core.names import printable
+from cputune.core.units import in_range, out_of_range, parse_integer
+
+if TYPE_CHECKING:
+    import yaml
+
+VERSION = 1
+_INT = "tag:yaml.org,2002:int"
+_BOOL = "tag:yaml.org,2002:bool"
+_STR = "tag:yaml.org,2002:str"
+# What YAML 1.1 counts as the end of a line besides those two that editors write.
+OTHER_BREAKS = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
+
+
+class Saved(NamedTuple):
+    """One configuration that was read."""
+
+    path: str
+    text: str
+    change: Change
+    domain: str | None = None
+    """The `domain` key: RUNTIME:NAME."""
+
+
+def parse(path: str, text: str) -> Saved:
+    """Read the text of a file. Raises UsageError that names file and line."""
+    nodes = compose(path, text)
+    if len(nodes) != 1:
+        line = nodes[1].start_mark.line if nodes else 0
+        raise mistake(path, line, "more than one document" if nodes else "not a mapping of keys to values")
+    domain, change = understood(path, nodes[0])
+    return Saved(path, text, change, domain)
+
+
+def compose(path: str, text: str, *, quickly: bool = False) -> list[yaml.Node]:
+    """The documents of a text. Raises UsageError."""
+    import yaml
+
+    # libyaml, where it is there, is ten times as fast; its words about a mistake are a little different.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if quickly else yaml.SafeLoader
+    try:
+        for event in yaml.parse(text, Loader=loader):
+            if any(getattr(event, extra, None) for extra in ("anchor", "tag")):
+                raise mistake(
+                    path,
+                    event.start_mark.line if event.start_mark else 0,
+                    "anchors, aliases and tags are not for this file",
+                )
+        return list(yaml.compose_all(text, Loader=loader))
+    except RecursionError as error:
+        raise mistake(path, 0, "nested too deeply") from error
+    except (OverflowError, ValueError) as error:
+        raise mistake(path, 0, f"not YAML: {printable(str(error))}") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise mistake(path, mark.line if mark else 0, f"not YAML: {error.problem or error.context}") from error
+    except yaml.YAMLError as error:
+        raise mistake(path, 0, f"not YAML: {printable(str(error).splitlines()[0])}") from error
+
+
+def understood(path: str, node: yaml.Node) -> tuple[str | None, Change]:
+    """One document: its domain, and what it wants. Raises UsageError."""
+    import yaml
+
+    if not isinstance(node, yaml.MappingNode):
+        raise mistake(path, node.start_mark.line, "not a mapping of keys to values")
+    seen: dict[str, object] = {}
+    for key, value in node.value:
+        line = key.start_mark.line
+        if not isinstance(key, yaml.ScalarNode) or not isinstance(value, yaml.ScalarNode):
+            raise mistake(path, line, "not of the form key: value")
+        if key.value in seen:
+            raise mistake(path, line, f"{printable(key.value)} is there twice")
+        seen[key.value] = _value(path, key.value, value)
+    if seen.pop("version", None) != VERSION:
+        raise mistake(path, node.start_mark.line, f"no line `version: {VERSION}`")
+    domain = seen.pop("domain", None)
+    change = Change(**seen)  # type: ignore[arg-type]
+    check(change, path)
+    return domain if isinstance(domain, str) else None, change
+
+
+def check(change: Change, where: str) -> None:
+    """Refuse a configuration that no kernel would take. Raises UsageError."""
+    if change.shares is not None and change.weight is not None:
+        raise UsageError(f"{where}: shares and weight cannot both be set", "keep one of the two")
+    if change.burst is not None and isinstance(change.quota, int) and change.burst > change.quota:
+        raise UsageError(
+            f"{where}: burst {change.burst} is not in range: 0..quota ({change.quota})", "lower burst, or raise quota"
+        )
+
+
+def written(name: str, change: Change) -> str:
+    """The text of a new file."""
+    lines = [f"version: {VERSION}", f"domain: {quoted(name)}"]
+    return "\n".join(lines + [_line(key, value) for key, value in change.named().items()]) + "\n"
+
+
+def edited(saved: Saved, name: str, change: Change) -> str:
+    """The file's text with the new values: lines of known keys change in place, comments stay. Raises UsageError."""
+    if not saved.text:
+        return written(name, change)
+    import yaml
+
+    wanted = change.named()
+    if OTHER_BREAKS.search(saved.text):
+        raise _other_form(saved)
+    lines = saved.text.removesuffix("\n").split("\n")
+    ending = "\r" if lines[0].endswith("\r") else ""
+    node = yaml.compose(saved.text, Loader=yaml.SafeLoader)
+    assert isinstance(node, yaml.MappingNode)
+    gone = []
+    for key, value in node.value:
+        if key.value in KNOB:
+            at = key.start_mark.line
+            if key.value not in wanted:
+                gone.append(at)
+            elif wanted[key.value] != getattr(saved.change, key.value):
+                tail = lines[at][value.end_mark.column :] if value.end_mark.line == at else ""
+                lines[at] = lines[at][: key.start_mark.column] + _line(key.value, wanted[key.value]) + tail
+            wanted.pop(key.value, None)
+    lines = [line for at, line in enumerate(lines) if at not in gone]
+    lines += [_line(key, value) + ending for key, value in wanted.items()]
+    text = "\n".join(lines) + "\n"
+    # A file in some other form (braces, several keys on a line) does not survive editing by lines: say so, keep it.
+    try:
+        whole = parse(saved.path, text).change == change
+    except CpuTuneError:
+        whole = False
+    if not whole:
+        raise _other_form(saved)
+    return text
+
+
+def _other_form(saved: Saved) -> UsageError:
+    return UsageError(
+        f"{saved.path}: not written one `key: value` a line, so it cannot be changed without losing its form",
+        f"$EDITOR {saved.path}",
+    )
+
+
+def _line(key: str, value: object) -> str:
+    word = "unlimited" if value is UNLIMITED else str(value).lower() if isinstance(value, bool) else str(value)
+    return f"{key}: {word}"
+
+
+def quoted(name: str) -> str:
+    """A name as a YAML double-quoted scalar, which any text can be."""
+    plain = (letter if letter.isascii() and letter.isprintable() else f"\\U{ord(letter):08x}" for letter in name)
+    return '"' + "".join(f"\\{letter}" if letter in '"\\' else letter for letter in plain) + '"'
+
+
+def _value(path: str, key: str, node: yaml.ScalarNode) -> object:
+    line = node.start_mark.line
+    # YAML 1.1 takes 010 for eight: nobody means that here.
+    plain = node.tag == _INT and (node.value == "0" or not node.value.lstrip("-").startswith("0"))
+    number = parse_integer(node.value) if plain else None
+    if key == "version":
+        if number != VERSION:
+            raise mistake(path, line, f"version {printable(node.value)} is not one this cputune can read ({VERSION})")
+        return number
+    if key == "domain":
+        return node.value
+    knob = KNOB.get(key)
+    if knob is None:
+        raise mistake(path, line, f"unknown key {printable(key)}; known: version, domain, {', '.join(KNOB)}")
+    where = f"{path}:{line + 1}: {key}"
+    if key == "idle":
+        if node.tag != _BOOL:
+            raise out_of_range(knob, node.value, where, f"$EDITOR {path}")
+        return node.value.lower() in ("true", "yes", "on")
+    if key == "quota" and ((node.tag == _STR and node.value in ("unlimited", "max")) or (number or 0) < 0):
+        return UNLIMITED
+    if number is None or not in_range(knob, number) or (number == 0 and knob.zero_is_none):
+        raise out_of_range(knob, node.value, where, f"$EDITOR {path}")
+    return number
+
+
+def mistake(path: str, line: int, what: str) -> UsageError:
+    """The error for a line, counted from 0, of a file."""
+    return UsageError(f"{path}:{line + 1}: {what}", f"$EDITOR {path}")

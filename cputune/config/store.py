@@ -1,0 +1,172 @@
+"""The saved configurations: one YAML file per domain, below /etc/cputune/domains, of the form that `form` knows."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+
+from cputune.config.schema import Saved, edited, mistake, parse
+from cputune.core.errors import CpuTuneError, NoPermission, UsageError, from_os_error
+from cputune.core.model import Change, Domain
+from cputune.core.names import by_precedence, file_name, fits, is_pattern, name_of, printable
+from cputune.host.files import require_own, require_own_place, sync_folder, write_atomically
+from cputune.host.system import Host
+
+SUFFIX = ".yaml"
+_LARGEST = 65536
+
+
+class Store:
+    """The configuration directory of one host; made when first written."""
+
+    def __init__(self, host: Host) -> None:
+        self.directory = os.path.join(host.config_dir, "domains")
+        self._patterns: dict[str, list[str]] = {}
+
+    def path(self, domain: Domain) -> str:
+        """The file of a domain."""
+        return self.place(domain.qualified)
+
+    def load(self, domain: Domain) -> Saved:
+        """The configuration of a domain; an empty one where there is no file.
+
+        Raises UsageError with the line of a mistake, NoPermission.
+        """
+        path = self.path(domain)
+        text = read(path)
+        if text is None:
+            return Saved(path, "", Change())
+        saved = parse(path, text)
+        if saved.domain not in (None, domain.qualified):
+            raise UsageError(
+                f"{path}: domain: {printable(saved.domain or '')} is not {domain.qualified}, whose file this is",
+                f"$EDITOR {path}",
+            )
+        return saved
+
+    def effective(self, domain: Domain) -> Saved:
+        """The configuration that counts for a domain: its own, else that of the pattern that fits it best.
+
+        Files are not merged: one counts. Raises as `load`.
+        """
+        own = self.load(domain)
+        if own.text:
+            return own
+        pattern = self.pattern_of(domain)
+        return self.load(domain._replace(name=pattern)) if pattern else own
+
+    def pattern_of(self, domain: Domain) -> str | None:
+        """The pattern among the saved names that fits a domain best; None where none does."""
+        if is_pattern(domain.name):
+            return None
+        return next((pattern for pattern in self.patterns(domain.runtime) if fits(pattern, domain.name)), None)
+
+    def patterns(self, runtime: str) -> list[str]:
+        """The saved names of a runtime that are patterns, the one first that counts where several fit."""
+        if runtime not in self._patterns:
+            # A name's odd letters are %XX in its file's name.
+            files = (file for file in _sorted(os.path.join(self.directory, runtime)) if "%" in file)
+            names = (name_of(file.removesuffix(SUFFIX)) for file in files if file.endswith(SUFFIX))
+            self._patterns[runtime] = by_precedence(name for name in names if name and is_pattern(name))
+        return self._patterns[runtime]
+
+    def save(self, domain: Domain, saved: Saved, change: Change) -> str | None:
+        """Make `change` the configuration of a domain; None of its knobs set: no file. Returns the new text.
+
+        Raises Refused (disk full), NoPermission, UsageError for a file whose form cannot be kept.
+        """
+        text = None if not change.named() else edited(saved, domain.qualified, change)
+        self.write(saved.path, text)
+        return text
+
+    def write(self, path: str, text: str | None) -> None:
+        """Replace a file whole, through to the disk; None removes it. Raises Refused, NoPermission."""
+        try:
+            require_own_place(path, 2)
+            if text is not None:
+                write_atomically(path, text, sync=True)
+            elif os.path.lexists(path):
+                os.unlink(path)
+                sync_folder(os.path.dirname(path))
+        except OSError as error:
+            raise from_os_error(error, f"save {path}") from error
+
+    def place(self, name: str) -> str:
+        """The file of a domain by RUNTIME:NAME: of another one that says it is, the name is wrong."""
+        runtime, _, own = name.partition(":")
+        return os.path.join(self.directory, runtime, file_name(own) + SUFFIX)
+
+    def names(self) -> Iterator[tuple[str, str]]:
+        """RUNTIME:NAME and path of every file, sorted; a name too long for a file name is in the file itself."""
+        if not os.path.isdir(os.path.dirname(self.directory)) and os.path.lexists(os.path.dirname(self.directory)):
+            error = NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            raise from_os_error(error, f"read {os.path.dirname(self.directory)}")
+        for runtime in _sorted(self.directory):
+            for file in _sorted(os.path.join(self.directory, runtime)):
+                if file.endswith(SUFFIX) and not file.startswith("."):
+                    path = os.path.join(self.directory, runtime, file)
+                    yield _name_of(runtime, file.removesuffix(SUFFIX), path), path
+
+
+def read(path: str, limit: int = _LARGEST, *, own: bool = True) -> str | None:
+    """The text of a configuration file; None where there is none. Raises CpuTuneError.
+
+    An `own` one must not be such that others can change or replace it, nor a symbolic link: it says what root will do.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (os.O_NOFOLLOW if own else 0)
+    try:
+        fd = os.open(path, flags)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise _cannot_read(path, error) from error
+    try:
+        if own:
+            require_own_place(path, 2)
+            require_own(path, os.fstat(fd))
+        data = b""
+        while len(data) <= limit and (more := os.read(fd, limit + 1 - len(data))):
+            data += more
+    except OSError as error:
+        raise _cannot_read(path, error) from error
+    finally:
+        os.close(fd)
+    return decoded(path, data, limit)
+
+
+def _cannot_read(path: str, error: OSError | ValueError) -> CpuTuneError:
+    if isinstance(error, OSError) and error.errno == errno.ELOOP:
+        return NoPermission(f"cannot read {path}: it is a symbolic link, which is not followed", f"ls -l {path}")
+    if isinstance(error, ValueError):
+        return UsageError(f"{printable(path)}: no name of a file")
+    return from_os_error(error, f"read {path}")
+
+
+def decoded(path: str, data: bytes, limit: int) -> str:
+    """The text of a file of at most `limit` bytes. Raises UsageError."""
+    if len(data) > limit:
+        raise UsageError(f"{path}: larger than {limit} bytes, which no configuration of a domain is", f"ls -l {path}")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise mistake(path, data[: error.start].count(b"\n"), "not UTF-8") from error
+
+
+def _sorted(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise from_os_error(error, f"read {folder}") from error
+
+
+def _name_of(runtime: str, stem: str, path: str) -> str:
+    name = name_of(stem)
+    if name is not None:
+        return f"{runtime}:{name}"
+    try:
+        return parse(path, read(path) or "").domain or f"{runtime}:{stem}"
+    except CpuTuneError:
+        return f"{runtime}:{stem}"

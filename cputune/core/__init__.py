@@ -1,0 +1,1 @@
+"""Values, rules and errors: pure, without any I/O."""

@@ -1,0 +1,1 @@
+"""The machine: kernel files, processes, cputune's own files, systemd."""

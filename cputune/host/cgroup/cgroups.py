@@ -1,0 +1,196 @@
+"""The cgroups of one host: finds the cpu hierarchy, chooses v1 or v2, reads state and support from the group itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from cputune.core.errors import NoSuchDomain, WrongState, from_os_error
+from cputune.core.model import DEFAULT_PERIOD, UNLIMITED, CpuTune, Stats
+from cputune.host.cgroup.bandwidth import Bounds, Limit
+from cputune.host.cgroup.mounts import Hierarchy, detect, parse_proc_cgroup
+from cputune.host.system import Host
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from cputune.core.model import Quota, Write
+    from cputune.host.cgroup.bandwidth import Band
+
+    class Backend(Protocol):
+        """What v1.py and v2.py both are."""
+
+        VERSION: int
+        WEIGHT_KEY: str
+        WEIGHT_FILE: str
+        DEFAULT: int
+        LIMIT_FILE: str
+        BURST_FILE: str
+        IDLE_FILE: str
+        MOVES: tuple[tuple[str, ...], ...]
+
+        def read(self, host: Host, directory: str) -> CpuTune: ...
+        def read_limit(self, host: Host, directory: str) -> tuple[Quota, int] | None: ...
+        def band_write(self, directory: str, old: Band, new: Band) -> Write: ...
+        def parse_stats(self, text: str, usage: str | None) -> Stats: ...
+
+
+class Limits(dict[str, "Limit | None"]):
+    """The limits that cgroups have, each read once, or will have when the turn of another one comes; None: no limit."""
+
+    def __init__(self, cgroups: Cgroups, planned: Mapping[str, Limit | None] | None = None) -> None:
+        super().__init__(planned or {})
+        self._cgroups = cgroups
+
+    def __missing__(self, cgroup: str) -> Limit | None:
+        found = self[cgroup] = self._cgroups.limit(cgroup)
+        return found
+
+
+class Cgroups:
+    """The cpu hierarchy of a host. Cgroups are named as in /proc/PID/cgroup: "/machine.slice/x.scope"."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    @cached_property
+    def hierarchy(self) -> Hierarchy:
+        """Where the cpu controller is. Raises Unsupported."""
+        return detect(self.host)
+
+    @cached_property
+    def backend(self) -> Backend:
+        """The module that knows this version's files; the only place that chooses."""
+        if self.hierarchy.version == 1:
+            from cputune.host.cgroup import v1
+
+            return v1
+        from cputune.host.cgroup import v2
+
+        return v2
+
+    def directory(self, cgroup: str) -> str:
+        """The directory of a cgroup. Raises Unsupported for one outside the mount."""
+        return self.hierarchy.directory(cgroup)
+
+    def exists(self, cgroup: str) -> bool:
+        """Whether the cgroup is there."""
+        return self.host.is_dir(self.directory(cgroup))
+
+    def inode(self, cgroup: str) -> int | None:
+        """Its number, which another one at the same place does not have; None where there is none."""
+        return self.host.inode(self.directory(cgroup))
+
+    def children(self, cgroup: str) -> list[str]:
+        """The names of the cgroups right below."""
+        return self.host.children(self.directory(cgroup))
+
+    def unit_exists(self, cgroup: str) -> bool:
+        """Whether systemd has a unit's cgroup there; on v1 it need not be one of the cpu hierarchy."""
+        tree = self.hierarchy.units
+        return tree is not None and self.host.is_dir(tree + self.hierarchy.inside(cgroup))
+
+    def unit_children(self, cgroup: str) -> list[str]:
+        """The names right below, in systemd's tree."""
+        tree = self.hierarchy.units
+        return [] if tree is None else self.host.children(tree + self.hierarchy.inside(cgroup))
+
+    def default(self) -> CpuTune:
+        """What a cgroup has that the cpu controller has just been enabled for."""
+        return CpuTune(period=DEFAULT_PERIOD, quota=UNLIMITED, burst=0, idle=False)._replace(
+            **{self.backend.WEIGHT_KEY: self.backend.DEFAULT}  # type: ignore[arg-type]
+        )
+
+    def read(self, cgroup: str) -> CpuTune:
+        """What is in force in a cgroup. Raises WrongState where it went away, NoPermission."""
+        directory = self.directory(cgroup)
+        try:
+            now = self.backend.read(self.host, directory)
+            # A missing file can mean a missing knob, or that the group went away between two reads.
+            partial = None in (getattr(now, self.backend.WEIGHT_KEY), now.quota, now.burst, now.idle)
+            if partial and not self.host.is_dir(directory):
+                raise FileNotFoundError(2, "No such file or directory")
+        except OSError as error:
+            raise from_os_error(error, f"read {self.host.real(directory)}") from error
+        return now
+
+    def read_if_used(self, cgroup: str) -> CpuTune:
+        """The same; nothing for a unit that is there, but has no cgroup in v1's cpu hierarchy so far."""
+        try:
+            return self.read(cgroup)
+        except WrongState:
+            if self.unit_exists(cgroup):
+                return CpuTune()
+            raise
+
+    def of_pid(self, pid: int) -> str:
+        """The cgroup of a process in the cpu hierarchy. Raises NoSuchDomain where there is no such process."""
+        path = self.of_task(f"/proc/{pid}")
+        if path is None:
+            raise NoSuchDomain(f"no process {pid}", "list what runs: cputune status")
+        return path
+
+    def of_task(self, directory: str) -> str | None:
+        """The same for a process or a thread by its directory in /proc; None where it is gone."""
+        text = self.host.read_or_none(f"{directory}/cgroup")
+        path = parse_proc_cgroup(text, self.hierarchy.version) if text is not None else None
+        return None if path is None else self.hierarchy.strip(path)
+
+    def limit(self, cgroup: str) -> Limit | None:
+        """The quota of a cgroup, or None where it has none (or is gone, or cannot be read)."""
+        try:
+            found = self.backend.read_limit(self.host, self.directory(cgroup))
+        except OSError:
+            return None
+        if found is None or found[0] is UNLIMITED:
+            return None
+        return Limit(cgroup, found[0], found[1])
+
+    def ancestors(self, cgroup: str) -> list[str]:
+        """The cgroups above, nearest first, without the root of the mount (which cannot be limited)."""
+        top = self.hierarchy.root.rstrip("/")
+        found = []
+        while (cgroup := cgroup.rpartition("/")[0]) and cgroup != top:
+            found.append(cgroup)
+        return found
+
+    def tightest_limit(self, cgroup: str, limits: Limits | None = None) -> Limit | None:
+        """The ancestor with the smallest limit in CPUs: on v2 the one that binds."""
+        limits = Limits(self) if limits is None else limits
+        above = filter(None, map(limits.__getitem__, self.ancestors(cgroup)))
+        return min(above, key=lambda limit: limit.cpus, default=None)
+
+    def bounds(self, cgroup: str, limits: Limits | None = None) -> Bounds:
+        """What other groups allow: v1's rule of the hierarchy; on v2 the kernel takes any value."""
+        if self.backend.VERSION == 2:
+            return Bounds()
+        limits = Limits(self) if limits is None else limits
+        return Bounds(self.limit_above(cgroup, limits), self._largest_below(cgroup, limits))
+
+    def limit_above(self, cgroup: str, limits: Limits | None = None) -> Limit | None:
+        """The nearest limited ancestor: on v1 the one that a limit has to fit."""
+        limits = Limits(self) if limits is None else limits
+        return next(filter(None, map(limits.__getitem__, self.ancestors(cgroup))), None)
+
+    def _largest_below(self, cgroup: str, limits: Limits) -> Limit | None:
+        found: list[Limit] = []
+        pending = [cgroup]
+        while pending:
+            parent = pending.pop()
+            for name in self.children(parent):
+                child = f"{parent.rstrip('/')}/{name}"
+                if own := limits[child]:
+                    found.append(own)  # below a limited group nothing can be larger
+                else:
+                    pending.append(child)
+        return max(found, key=lambda limit: limit.cpus, default=None)
+
+    def stats(self, cgroup: str) -> Stats:
+        """The counters of a cgroup; empty where they cannot be read."""
+        hierarchy = self.hierarchy
+        text = self.host.read_or_none(f"{self.directory(cgroup)}/cpu.stat") or ""
+        usage = None
+        if hierarchy.acct:
+            usage = self.host.read_or_none(f"{hierarchy.acct}{hierarchy.inside(cgroup)}/cpuacct.usage")
+        return self.backend.parse_stats(text, usage)

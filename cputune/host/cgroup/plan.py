@@ -1,0 +1,117 @@
+"""(state now, state wanted, what other groups allow) -> the ordered writes into one cgroup. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cputune.core.errors import Refused, UsageError
+from cputune.core.model import MAX_QUOTA, MIN_QUOTA, UNLIMITED, CpuTune, Write
+from cputune.core.units import quota_text
+from cputune.host.cgroup.bandwidth import (
+    Band,
+    Bounds,
+    Limit,
+    fits,
+    largest_quota,
+    path,
+    shortest_period,
+    smallest_quota,
+)
+
+if TYPE_CHECKING:
+    from cputune.host.cgroup.cgroups import Backend
+
+
+def writes(backend: Backend, directory: str, now: CpuTune, goal: CpuTune, bounds: Bounds) -> list[Write]:
+    """The writes that lead from `now` to `goal`, each acceptable to the kernel when its turn comes.
+
+    Raises Refused where the goal is one that the kernel would not take: nothing has been touched then.
+    """
+    plan: list[Write] = []
+    idle_file = f"{directory}/{backend.IDLE_FILE}"
+    if now.idle and goal.idle is False:
+        plan.append(Write(idle_file, "0", "1"))
+        # The kernel has forgotten the weight: kernel/sched/core.c, sched_group_set_idle.
+        now = now._replace(**{backend.WEIGHT_KEY: backend.DEFAULT}, idle=False)
+    weight, wanted = getattr(now, backend.WEIGHT_KEY), getattr(goal, backend.WEIGHT_KEY)
+    if weight != wanted and not goal.idle:
+        plan.append(Write(f"{directory}/{backend.WEIGHT_FILE}", str(wanted), str(weight)))
+    plan += _band_writes(backend, directory, now, goal, bounds)
+    if goal.idle and not now.idle:
+        plan.append(Write(idle_file, "1", "0"))
+    return plan
+
+
+def band_of(state: CpuTune) -> Band | None:
+    """The bandwidth part of a state; None where the group has none."""
+    if state.quota is None or state.period is None:
+        return None
+    return Band(state.quota, state.period, state.burst or 0)
+
+
+def same(backend: Backend, now: CpuTune, goal: CpuTune) -> bool:
+    """Whether the goal is reached.
+
+    Where a knob is not there, its default is in force: systemd takes the controller away from a unit with its last
+    limit. An idle group has no weight of its own to compare; a group without limit has a period that means nothing.
+    """
+    default = getattr(goal, backend.WEIGHT_KEY) in (None, backend.DEFAULT)
+    if goal.idle or (default and getattr(now, backend.WEIGHT_KEY) is None):
+        now, goal = (_unweighed(backend, state) for state in (now, goal))
+    if now.quota is None and goal.quota is UNLIMITED:
+        goal = goal._replace(quota=None, period=None)
+    return all(have == want or (have is None and not want) for have, want in zip(now, goal, strict=True))
+
+
+def _unweighed(backend: Backend, state: CpuTune) -> CpuTune:
+    return state._replace(shares=None) if backend.WEIGHT_KEY == "shares" else state._replace(weight=None)
+
+
+def _band_writes(backend: Backend, directory: str, now: CpuTune, goal: CpuTune, bounds: Bounds) -> list[Write]:
+    before, after = band_of(now), band_of(goal)
+    if before is None or after is None or before == after:
+        return []
+    states = path(before, after, backend.MOVES, bounds)
+    if states is None:
+        raise refusal(directory, before, after, bounds)
+    return [backend.band_write(directory, old, new) for old, new in zip([before, *states], states, strict=False)]
+
+
+def refusal(directory: str, before: Band, goal: Band, bounds: Bounds) -> Refused | UsageError:
+    """Why the kernel would not take `goal`: with the numbers, and the value that would fit."""
+    quota, period, burst = goal
+    wanted = f"quota {quota_text(quota)} with period {period}"
+    if isinstance(quota, int) and (burst > quota or quota + burst > MAX_QUOTA):
+        largest = min(quota, MAX_QUOTA - quota)
+        if burst != before.burst:
+            return UsageError(f"--burst: {burst} is not in range: 0..{largest} microseconds, with {wanted}")
+        return Refused(
+            f"{directory}: {wanted} is below the burst of {burst} that is in force",
+            f"lower the burst with it: --burst {largest}",
+        )
+    above, below = bounds
+    if above and not fits(goal, Bounds(above)):
+        largest = largest_quota(above, period)
+        fitting = f"the largest that fits: --quota {largest}"
+        if largest < MIN_QUOTA:
+            fitting = f"none fits with this period: --quota {MIN_QUOTA} --period {shortest_period(above)}"
+        return Refused(
+            f"{directory}: {wanted} ({_cpus(goal)} CPUs) is above the limit of its ancestor {_describe(above)}; "
+            f"on cgroup v1 the kernel refuses that",
+            f"{fitting}; or raise {above.cgroup} first",
+        )
+    if below:
+        return Refused(
+            f"{directory}: {wanted} ({_cpus(goal)} CPUs) is below the limit of the group {_describe(below)} inside it; "
+            f"on cgroup v1 the kernel refuses that",
+            f"the smallest that fits: --quota {smallest_quota(below, period)}; or lower {below.cgroup} first",
+        )
+    return Refused(f"{directory}: found no order of writes that leads to {wanted}, burst {burst}")
+
+
+def _cpus(band: Band) -> str:
+    return "unlimited" if band.quota is UNLIMITED else f"{band.quota / band.period:g}"
+
+
+def _describe(limit: Limit) -> str:
+    return f"{limit.cgroup}, {limit.cpus:g} CPUs (quota {limit.quota} with period {limit.period})"

@@ -1,0 +1,1 @@
+"""What is wanted of some domains -> the tasks that it takes."""

@@ -1,0 +1,88 @@
+"""incus and LXD remember limits.cpu.allowance: QUOTA/PERIOD in milliseconds is a limit, a percentage only a weight."""
+
+from __future__ import annotations
+
+import re
+
+from cputune.core.errors import WrongState, from_os_error
+from cputune.core.model import UNLIMITED, Change, Domain
+from cputune.host.cgroup.cgroups import Cgroups
+from cputune.runtimes.instances import Instances, split
+from cputune.runtimes.native.memory import Orders, Remembered, Run, Wanted, refuse, refuse_all_but, refuse_elsewhere
+from cputune.runtimes.records import LARGEST
+
+_KEY = "limits.cpu.allowance"
+_LIMIT = re.compile(r"([0-9]{1,10})ms/([0-9]{1,10})ms")
+_COMMAND = {"incus": "incus", "lxd": "lxc"}
+
+
+def _instances(domain: Domain) -> Instances:
+    from importlib import import_module
+
+    found: Instances = import_module(f"cputune.runtimes.{domain.runtime}").INSTANCES
+    return found
+
+
+def read(cgroups: Cgroups, domain: Domain) -> Remembered:
+    """The allowance in force, its own or a profile's, from backup.yaml; a percentage is in `raw` alone.
+
+    Raises WrongState, NoPermission where that cannot be read.
+    """
+    path = _instances(domain).backup(cgroups, domain.name)
+    if path is None:
+        raise WrongState(f"{domain.qualified} has no backup.yaml", f"{_COMMAND[domain.runtime]} list --all-projects")
+    try:
+        allowance = allowance_in(cgroups.host.read_regular(path, LARGEST))
+    except OSError as error:
+        raise from_os_error(error, f"read {cgroups.host.real(path)}") from error
+    match = _LIMIT.fullmatch(allowance or "")
+    change = Change(quota=int(match[1]) * 1000, period=int(match[2]) * 1000) if match else Change()
+    return Remembered(change, allowance)
+
+
+def allowance_in(text: str) -> str | None:
+    """The allowance in the text of a backup.yaml: the one under `expanded_config`, which has the profiles' too."""
+    expanded = text.partition("\n  expanded_config:\n")[2]
+    for line in expanded.splitlines():
+        if not line.startswith("    "):
+            return None
+        key, _, value = line.strip().partition(": ")
+        if key == _KEY:
+            return value.strip("\"'")
+    return None
+
+
+def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
+    """The `config set` (or unset) that makes it remember `wanted`. Raises Unsupported."""
+    refuse_elsewhere(cgroups, domain)
+    change = wanted.change
+    if change.shares is not None or change.weight is not None:
+        key = "shares" if change.shares is not None else "weight"
+        raise refuse(domain, key, "its percentages and priorities are no weights, and exclude a limit")
+    refuse_all_but(domain, change, "period", "quota")
+    before = read(cgroups, domain)
+    allowance = before.raw
+    if isinstance(allowance, str) and not _LIMIT.fullmatch(allowance):
+        raise refuse(domain, "quota", f"{_KEY} is {allowance}, a weight, which a limit would replace")
+    if change.quota is None:
+        return Orders((), (), before.change)
+    return Orders((_command(domain, _words(domain, change)),), (_command(domain, allowance),), change)
+
+
+def _words(domain: Domain, change: Change) -> str | None:
+    quota, period = change.quota, change.period
+    if quota is UNLIMITED or quota is None or period is None:
+        return None
+    for key, value in (("quota", quota), ("period", period)):
+        if value % 1000:
+            near = value // 1000 * 1000
+            hint = f"the nearest that are: {near} and {near + 1000}"
+            raise refuse(domain, key, f"{value} is not in whole milliseconds", hint)
+    return f"{quota // 1000}ms/{period // 1000}ms"
+
+
+def _command(domain: Domain, allowance: object) -> Run:
+    project, name = split(domain.name)
+    program = _COMMAND[domain.runtime]
+    verb = ("unset", f"local:{name}", _KEY) if allowance is None else ("set", f"local:{name}", f"{_KEY}={allowance}")
+    return Run((program, "config", *verb, "--project", project), mend=f"systemctl start {domain.runtime}")

@@ -1,0 +1,82 @@
+"""libvirt remembers <cputune> in the domain's XML; it is changed by `virsh define`.
+
+Not by `virsh schedinfo --config`, by which libvirtd 11.3 crashes where the domain does not run.
+"""
+
+from __future__ import annotations
+
+import re
+
+from cputune.core.errors import WrongState
+from cputune.core.model import MAX_QUOTA, UNLIMITED, Change, Domain, Quota
+from cputune.core.units import parse_integer
+from cputune.host.cgroup.cgroups import Cgroups
+from cputune.runtimes.libvirt import CONFIG
+from cputune.runtimes.native.command import shares_in
+from cputune.runtimes.native.memory import Orders, Remembered, Run, Wanted, refuse_all_but, refuse_elsewhere
+
+_ELEMENTS = ("shares", "period", "quota")
+
+
+def read(cgroups: Cgroups, domain: Domain) -> Remembered:
+    """The elements of <cputune> in the saved definition."""
+    text = cgroups.host.read_regular_or_none(f"{CONFIG}/{domain.name}.xml") or ""
+    other = "".join(re.sub(r"<cputune>.*?</cputune>|<cputune/>", "", text, flags=re.DOTALL).split())
+    return Remembered(change_in(text), text, other)
+
+
+def change_in(text: str) -> Change:
+    """The limits in a definition's text."""
+    inside = re.search(r"<cputune>(.*?)</cputune>", text, re.DOTALL)
+    found: dict[str, int] = {}
+    for name in _ELEMENTS:
+        match = re.search(rf"<{name}>\s*([^<\s]+)\s*</{name}>", inside[1]) if inside else None
+        number = parse_integer(match[1]) if match else None
+        if number:
+            found[name] = number
+    number = found.get("quota")
+    quota: Quota | None = UNLIMITED if number and (number < 0 or number >= MAX_QUOTA) else number
+    return Change(shares=found.get("shares"), period=found.get("period"), quota=quota)
+
+
+def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
+    """The `virsh define` with the new <cputune>, and with the old one. Raises Unsupported, WrongState."""
+    refuse_elsewhere(cgroups, domain)
+    refuse_all_but(domain, wanted.change, "shares", "weight", "period", "quota")
+    text = cgroups.host.read_regular_or_none(f"{CONFIG}/{domain.name}.xml")
+    if text is None:
+        raise WrongState(f"{cgroups.host.real(CONFIG)}/{domain.name}.xml cannot be read", "virsh -c lxc:/// list --all")
+    change = wanted.change
+    values: dict[str, str | None] = {}
+    shares = shares_in(cgroups, domain, change)
+    if shares is not None:
+        values["shares"] = str(shares)
+    if change.quota is not None:
+        values |= {"period": str(change.period), "quota": None if change.quota is UNLIMITED else str(change.quota)}
+    new = edited(text, values)
+    return Orders((_define(new),), (_define(text),), change_in(new))
+
+
+def _define(text: str) -> Run:
+    argv = ("virsh", "-q", "-c", "lxc:///", "define", "/dev/stdin")
+    return Run(argv, input=text, mend="systemctl start libvirtd")
+
+
+def edited(text: str, values: dict[str, str | None]) -> str:
+    """A definition with other elements in its <cputune>; None removes one. Pure."""
+    from xml.etree import ElementTree
+
+    root = ElementTree.fromstring(text)
+    cputune = root.find("cputune")
+    if cputune is None:
+        cputune = ElementTree.SubElement(root, "cputune")
+    for name, value in values.items():
+        element = cputune.find(name)
+        if value is None:
+            if element is not None:
+                cputune.remove(element)
+            continue
+        if element is None:
+            element = ElementTree.SubElement(cputune, name)
+        element.text = value
+    return ElementTree.tostring(root, encoding="unicode")

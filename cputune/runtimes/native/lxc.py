@@ -1,0 +1,94 @@
+"""LXC remembers what its configuration file says: lxc.cgroup2.* (v2) and lxc.cgroup.* (v1), written at the start."""
+
+from __future__ import annotations
+
+from cputune.core.errors import Unsupported, WrongState
+from cputune.core.model import UNLIMITED, Change, CpuTune, Domain, Quota, Scale
+from cputune.core.units import parse_integer, shares_of_weight, weight_of_shares
+from cputune.host.cgroup.cgroups import Cgroups
+from cputune.runtimes.lxc import LXCPATH
+from cputune.runtimes.native.memory import Edit, Orders, Remembered, Wanted
+
+# In the order in which the kernel takes them: LXC writes them from the top down.
+_V1 = {"shares": "cpu.shares", "period": "cpu.cfs_period_us", "quota": "cpu.cfs_quota_us", "burst": "cpu.cfs_burst_us"}
+_V2 = {"weight": "cpu.weight", "quota": "cpu.max", "burst": "cpu.max.burst"}
+_IDLE = "cpu.idle"
+
+
+def read(cgroups: Cgroups, domain: Domain) -> Remembered:
+    """The limits in the file itself; files that it includes are the distribution's."""
+    text = cgroups.host.read_regular_or_none(_path(domain)) or ""
+    ours = {_prefix(cgroups.hierarchy.version) + name: None for name in (*_V1.values(), *_V2.values(), _IDLE)}
+    return Remembered(change_in(text, cgroups.hierarchy.version), text, edited(text, dict(ours)))
+
+
+def _path(domain: Domain) -> str:
+    return f"{dict(domain.facts).get('lxcpath', LXCPATH)}/{domain.name}/config"
+
+
+def _prefix(version: int) -> str:
+    return "lxc.cgroup." if version == 1 else "lxc.cgroup2."
+
+
+def change_in(text: str, version: int) -> Change:
+    """The limits in a file's text; of two lines with one key the last counts. Pure."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        key, equals, value = line.partition("=")
+        if equals and key.strip().startswith(_prefix(version)):
+            found[key.strip().removeprefix(_prefix(version))] = value.strip()
+    band = [found.get("cpu.cfs_quota_us"), found.get("cpu.cfs_period_us")]
+    if version == 2:
+        band = [*found.get("cpu.max", "").split(), None, None][:2]
+    number = parse_integer(band[0] or "")
+    quota: Quota | None = UNLIMITED if band[0] == "max" or (number or 0) < 0 else number
+    names = _V1 if version == 1 else _V2
+    own = {key: parse_integer(found.get(names[key], "")) for key in ("shares", "weight", "burst") if key in names}
+    idle = {"1": True, "0": False}.get(found.get(_IDLE, ""))
+    return Change(period=parse_integer(band[1] or ""), quota=quota, idle=idle, **own)
+
+
+def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
+    """The new text of the file, and the old one. Raises WrongState, Unsupported for another user's."""
+    path = _path(domain)
+    folder = path.removesuffix(f"/{domain.name}/config")
+    if cgroups.host.owner(folder) not in (0, cgroups.host.uid):
+        raise Unsupported(
+            f"--native: {cgroups.host.real(folder)} is another user's, who could make any file of it",
+            "run cputune as that user",
+        )
+    text = cgroups.host.read_regular_or_none(path)
+    if text is None:
+        raise WrongState(f"{cgroups.host.real(path)} cannot be read", f"ls -l {cgroups.host.real(path)}")
+    new = edited(text, settings(wanted.change, wanted.goal, cgroups.hierarchy.version))
+    real = cgroups.host.real(path)
+    return Orders((Edit(real, new),), (Edit(real, text),), change_in(new, cgroups.hierarchy.version))
+
+
+def settings(change: Change, goal: CpuTune, version: int) -> dict[str, str | None]:
+    """The keys to set; None to remove. Quota, period and burst all together, since LXC sets all of them anew. Pure."""
+    found: dict[str, str | None] = {}
+    if change.shares is not None or change.weight is not None or change.idle is not None:
+        shares, weight = change.shares, change.weight
+        if version == 1:
+            number = shares_of_weight(weight) if weight is not None else shares
+        else:
+            number = weight_of_shares(shares, Scale.KERNEL) if shares is not None else weight
+        if number is not None or goal.idle:  # the kernel refuses a weight for an idle group
+            found["shares" if version == 1 else "weight"] = None if goal.idle else str(number)
+        found["idle"] = "1" if goal.idle else None
+    if change.quota is not None or change.burst is not None:
+        unlimited = goal.quota is UNLIMITED
+        if version == 2:
+            found["quota"] = f"{'max' if unlimited else goal.quota} {goal.period}"
+        else:
+            found |= {"period": str(goal.period), "quota": "-1" if unlimited else str(goal.quota)}
+        found["burst"] = str(goal.burst) if goal.burst else None
+    names = {**(_V1 if version == 1 else _V2), "idle": _IDLE}
+    return {_prefix(version) + names[key]: found[key] for key in (*names,) if key in found}
+
+
+def edited(text: str, values: dict[str, str | None]) -> str:
+    """A file's text without its lines for these keys, and with the new ones at its end. Pure."""
+    kept = [line for line in text.splitlines() if line.partition("=")[0].strip() not in values]
+    return "\n".join([*kept, *(f"{key} = {value}" for key, value in values.items() if value is not None)]) + "\n"

@@ -1,0 +1,86 @@
+"""podman remembers limits in its database, and in the OCI configuration of what runs; `podman update` changes them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from cputune.core.errors import Gone, Unsupported
+from cputune.core.model import DEFAULT_PERIOD, MAX_QUOTA, UNLIMITED, Change, Domain, Quota
+from cputune.host.cgroup.cgroups import Cgroups
+from cputune.runtimes import podman
+from cputune.runtimes.native.command import band_words, changed, default_shares, shares_in, shares_words
+from cputune.runtimes.native.memory import Orders, Remembered, Run, Wanted, refuse_all_but, refuse_elsewhere
+from cputune.runtimes.records import field, load, number
+
+# podman update ignores --cpu-quota -1 (5.4.2, with exit status 0): the kernel's largest is as good as no limit.
+_NO_LIMIT = str(MAX_QUOTA)
+
+
+def read(cgroups: Cgroups, domain: Domain) -> Remembered:
+    """The limits of the container. Raises Unreadable."""
+    cpu = _cpu(cgroups, domain)
+    found = number(cpu, "quota")
+    quota: Quota | None = UNLIMITED if found < 0 or found >= MAX_QUOTA else found or None
+    change = Change(number(cpu, "shares") or None, None, number(cpu, "period") or None, quota)
+    return Remembered(change, tuple(number(cpu, key) for key in ("shares", "period", "quota")))
+
+
+def _cpu(cgroups: Cgroups, domain: Domain) -> dict[str, Any]:
+    """An update of a stopped container is in the database alone; the OCI configuration is written at its start."""
+    stored = None if domain.running else _stored(cgroups, domain)
+    spec = load(cgroups, f"{dict(domain.facts).get('records')}/config.json") if stored is None else stored
+    found = field(spec, "linux", "resources", "cpu")
+    return found if isinstance(found, dict) else {}
+
+
+def _stored(cgroups: Cgroups, domain: Domain) -> dict[str, Any] | None:
+    entry = podman.of_domain(cgroups, domain)
+    if entry is None or not _is_ours(cgroups, entry):
+        return None
+    path = cgroups.host.real(f"{entry.storage.graph}/db.sql")
+    if not os.path.isfile(path):
+        return None
+    try:
+        import json
+        import sqlite3
+        from contextlib import closing
+        from urllib.parse import quote
+
+        with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=2)) as database:
+            row = database.execute("SELECT JSON FROM ContainerConfig WHERE ID = ?", (entry.id,)).fetchone()
+        found = field(json.loads(row[0]), "spec") if row else None
+    except (ImportError, sqlite3.Error, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _is_ours(cgroups: Cgroups, entry: podman.Entry) -> bool:
+    """Whether the database is the caller's: another user's is not for root to open."""
+    return entry.storage.user is None or entry.storage.user.uid == cgroups.host.uid
+
+
+def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
+    """The `podman update` that makes it remember `wanted`. Raises Unsupported."""
+    refuse_elsewhere(cgroups, domain)
+    refuse_all_but(domain, wanted.change, "shares", "weight", "period", "quota")
+    entry = podman.of_domain(cgroups, domain)
+    if entry is None:
+        raise Gone(f"podman has no container {domain.qualified} any more", "list what runs: cputune status")
+    if not domain.running and not _is_ours(cgroups, entry):
+        raise Unsupported(
+            f"--native: what podman remembers of {domain.qualified} while it is stopped is in its user's database",
+            "start it first, or run cputune as that user",
+        )
+    before = read(cgroups, domain).change or Change()
+    shares = shares_in(cgroups, domain, wanted.change)
+    forward = [*band_words(wanted.change, _NO_LIMIT), *shares_words(shares)]
+    old = shares if shares is None else before.shares or default_shares(cgroups, domain)
+    restored = before._replace(quota=before.quota or UNLIMITED, period=before.period or DEFAULT_PERIOD)
+    back = [*(band_words(restored, _NO_LIMIT) if wanted.change.quota else []), *shares_words(old)]
+    user = entry.storage.user.uid if entry.storage.user else None
+
+    def command(words: list[str]) -> tuple[Run, ...]:
+        return (Run(("podman", "update", *words, entry.id), user),) if words else ()
+
+    return Orders(command(forward), command(back), changed(before, wanted.change, shares))

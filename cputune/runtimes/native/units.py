@@ -1,0 +1,78 @@
+"""systemd remembers drop-ins below /etc/systemd/system.control, which `systemctl set-property` writes.
+
+They hide those of the same name that `set-property --runtime` (and so `--live`) leaves below /run, at the next reload.
+"""
+
+from __future__ import annotations
+
+from cputune.core.errors import Unsupported
+from cputune.core.model import Domain
+from cputune.host.cgroup.cgroups import Cgroups
+from cputune.host.systemd import Properties, Systemd, Unit, enables
+from cputune.host.systemd import wanted as wanted_properties
+from cputune.runtimes.native.memory import Edit, Orders, Remembered, Run, Step, Wanted, refuse, refuse_all_but
+from cputune.runtimes.users import home_of
+
+_FILES = {
+    "CPUQuotaPerSecUSec": "50-CPUQuota.conf",
+    "CPUQuotaPeriodUSec": "50-CPUQuotaPeriodSec.conf",
+    "CPUWeight": "50-CPUWeight.conf",
+    "CPUShares": "50-CPUShares.conf",
+}
+
+
+def read(cgroups: Cgroups, domain: Domain) -> Remembered:
+    """The drop-ins; what they mean is systemd's affair, and `status DOMAIN` asks it."""
+    unit = _unit(domain)
+    folder = _folder(cgroups, unit) if unit else None
+    texts = {name: cgroups.host.read_regular_or_none(f"{folder}/{name}") for name in _FILES.values()} if folder else {}
+    return Remembered(None, texts)
+
+
+def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
+    """The call that has systemd write its drop-ins, and the files as they were, with a reload. Raises Unsupported."""
+    version, unit = cgroups.hierarchy.version, _unit(domain)
+    idle = ("idle",) if version == 2 else ()
+    refuse_all_but(domain, wanted.change, "shares", "weight", "period", "quota", *idle)
+    systemd = Systemd(cgroups.host)
+    folder = _folder(cgroups, unit) if unit else None
+    if unit is None or folder is None or not systemd.booted() or not enables(unit, version):
+        raise Unsupported(f"--native: {domain.qualified} has no unit that systemd could remember limits for")
+    properties = wanted_properties(version, wanted.goal, frozenset(wanted.change.named()))
+    if not properties:
+        raise refuse(domain, next(iter(wanted.change.named())), "systemd has no property for that")
+    argv, user = systemd.set_command(unit, properties, runtime=False)
+    paths = [f"{folder}/{_FILES[name]}" for name in properties]
+    texts = [cgroups.host.read_regular_or_none(path) for path in paths]
+    edits = [_back(cgroups, unit, path, text) for path, text in zip(paths, texts, strict=True)]
+    reload_argv, user = systemd.reload_command(unit)
+    return Orders((Run(argv, user, mend="systemctl start dbus.socket"),), (*edits, Run(reload_argv, user)), None)
+
+
+def _back(cgroups: Cgroups, unit: Unit, path: str, text: str | None) -> Step:
+    """A drop-in as it was; a user's is written as that user, who may have made its folder a link to anywhere."""
+    if unit.uid is None:
+        return Edit(cgroups.host.real(path), text)
+    return Run(("rm", "-f", "--", path), unit.uid) if text is None else Run(("tee", "--", path), unit.uid, text)
+
+
+def hiding(cgroups: Cgroups, unit: Unit, properties: Properties) -> list[str]:
+    """The drop-ins that will hide a runtime change of these properties at systemd's next reload."""
+    folder = _folder(cgroups, unit)
+    paths = (f"{folder}/{_FILES[name]}" for name in properties) if folder else ()
+    return [path for path in paths if cgroups.host.exists(path)]
+
+
+def _unit(domain: Domain) -> Unit | None:
+    if domain.runtime == "systemd":
+        owner, slash, name = domain.name.rpartition("/")
+        return Unit(name, int(owner) if slash else None)
+    name = dict(domain.facts).get("unit", f"systemd-nspawn@{domain.name}.service")
+    return Unit(name) if name.endswith(".service") else None
+
+
+def _folder(cgroups: Cgroups, unit: Unit) -> str | None:
+    if unit.uid is None:
+        return f"/etc/systemd/system.control/{unit.name}.d"
+    home = home_of(cgroups, unit.uid)
+    return f"{home}/.config/systemd/user.control/{unit.name}.d" if home else None

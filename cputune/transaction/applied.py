@@ -1,0 +1,152 @@
+"""cputune's memory of this boot, below /run/cputune: what was put into force."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from cputune.core.errors import from_os_error
+from cputune.core.model import UNLIMITED, Change, Domain, Value
+from cputune.core.names import file_name
+from cputune.host.files import require_own_place, write_atomically
+from cputune.host.system import STATE_DIR, Host
+
+_RECORDS = "applied"
+_FOUND = "found-"
+
+
+class AppliedRecord(NamedTuple):
+    """What cputune itself put into force in a domain, as it was given."""
+
+    change: Change
+    inode: int | None = None
+    """Of the cgroup then: another one now means that the domain was started anew."""
+    weight: int | None = None
+    """The shares (v1) or weight (v2) from before --idle; the kernel forgets them."""
+    found: Change = Change()
+    """What was there when cputune first set a knob in this cgroup, in the kernel's unit."""
+
+
+class State:
+    """The state directory of one host; made when first written."""
+
+    def __init__(self, host: Host) -> None:
+        self.directory = host.state_dir
+        self.others = [] if host.state_dir != host.own_state_dir else [host.real(STATE_DIR)]
+        self._ours: set[str] = set()
+        """Folders that this process has found to be nobody else's."""
+
+    @property
+    def records(self) -> str:
+        """The folder of the records: in it one a runtime, in that a file a domain (`names.file_name`)."""
+        return os.path.join(self.directory, _RECORDS)
+
+    def recorded(self) -> list[tuple[str, str]]:
+        """Runtime and file name of every record, root's and one's own."""
+        found: dict[tuple[str, str], None] = {}
+        for folder in (self.directory, *self.others):
+            top = os.path.join(folder, _RECORDS)
+            for runtime in _names(top):
+                found.update(dict.fromkeys((runtime, name) for name in _names(os.path.join(top, runtime))))
+        return [(runtime, name) for runtime, name in found if not name.startswith(".")]
+
+    def applied(self, domain: Domain) -> AppliedRecord | None:
+        """What cputune put into force in this domain since boot; None also where the record cannot be read.
+
+        What root put there counts for everybody, and what somebody did later: the newest record is the one in force.
+        """
+        newest = self.newest(domain)
+        return newest[1] if newest else None
+
+    def newest(self, domain: Domain) -> tuple[int, AppliedRecord | None] | None:
+        """When it was last put into force, in nanoseconds of the file system's clock, and what; None for no record."""
+        return self.newest_in(domain.runtime, file_name(domain.name))
+
+    def newest_in(self, runtime: str, file: str) -> tuple[int, AppliedRecord | None] | None:
+        """The same by a runtime and the name of a file, as `recorded` lists them."""
+        place = os.path.join(_RECORDS, runtime, file)
+        if not self.others:
+            return self._read(os.path.join(self.directory, place))
+        read = [self._read(os.path.join(folder, place)) for folder in (self.directory, *self.others)]
+        return max(filter(None, read), key=lambda found: found[0], default=None)
+
+    def _read(self, path: str) -> tuple[int, AppliedRecord | None] | None:
+        """A record, and when it was written."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return None
+        try:
+            return os.fstat(fd).st_mtime_ns, _parse(os.read(fd, 65536).decode(errors="surrogateescape"))
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+
+    def record(self, domain: Domain, applied: AppliedRecord | None) -> None:
+        """Remember, or forget with None. Raises Refused or NoPermission where the directory cannot be written."""
+        path = self.path(domain)
+        try:
+            self._require_own_place(path)
+            if applied is None:
+                if os.path.lexists(path):
+                    os.unlink(path)
+                return
+            write_atomically(path, _format(applied), sync=False)
+        except OSError as error:
+            raise from_os_error(error, f"write {path}") from error
+
+    def _require_own_place(self, path: str) -> None:
+        folder = os.path.dirname(path)
+        if folder not in self._ours:
+            require_own_place(path, 2)
+            self._ours.add(folder)
+
+    def path(self, domain: Domain) -> str:
+        """The record of a domain."""
+        return os.path.join(self.directory, _place(domain))
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def _place(domain: Domain) -> str:
+    return os.path.join(_RECORDS, domain.runtime, file_name(domain.name))
+
+
+def _format(applied: AppliedRecord) -> str:
+    """Plain `key value` lines: read and written on every `set`, so without a parser to load."""
+    values = {key: _word(value) for key, value in applied.change.named().items()}
+    extra = {"inode": applied.inode, "before-idle": applied.weight}
+    values |= {key: str(value) for key, value in extra.items() if value is not None}
+    values |= {f"{_FOUND}{key}": _word(value) for key, value in applied.found.named().items()}
+    return "".join(f"{key} {value}\n" for key, value in values.items())
+
+
+def _word(value: Value) -> str:
+    return "unlimited" if value is UNLIMITED or value is None else str(int(value))
+
+
+def _parse(text: str) -> AppliedRecord | None:
+    found: dict[str, int | object] = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(" ")
+        if value == "unlimited":
+            found[key] = UNLIMITED
+        elif value.isascii() and value.isdigit():
+            found[key] = int(value)
+        else:
+            return None
+    inode, weight = found.pop("inode", None), found.pop("before-idle", None)
+    before = {key.removeprefix(_FOUND): found.pop(key) for key in [*found] if key.startswith(_FOUND)}
+    if not {*found, *before} <= set(Change._fields):
+        return None
+    return AppliedRecord(_change(found), inode, weight, _change(before))  # type: ignore[arg-type]
+
+
+def _change(values: dict[str, int | object]) -> Change:
+    return Change(**{key: bool(value) if key == "idle" else value for key, value in values.items()})  # type: ignore[arg-type]

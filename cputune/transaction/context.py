@@ -1,0 +1,46 @@
+"""What the tasks of a transaction act on: one host's cgroups, systemd, records and locks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cached_property
+
+from cputune.host.cgroup.cgroups import Cgroups
+from cputune.host.systemd import Systemd
+from cputune.transaction.applied import State
+from cputune.transaction.locks import Locks
+
+
+class Context:
+    """What tasks act on, and who hears of what they meet."""
+
+    def __init__(self, cgroups: Cgroups, say: Callable[[str], None], command: str) -> None:
+        self.cgroups = cgroups
+        self.systemd = Systemd(cgroups.host)
+        self.state = State(cgroups.host)
+        self.locks = Locks(cgroups.host)
+        self.say = say
+        """Told what a person should know besides the result."""
+        self.command = command
+        """What was typed, for the history."""
+        self._boot = ""
+
+    @property
+    def boot(self) -> str:
+        """What names this boot: random(4); read until it is known."""
+        if not self._boot:
+            self._boot = (self.cgroups.host.read_or_none("/proc/sys/kernel/random/boot_id") or "").strip()
+        return self._boot
+
+    @cached_property
+    def who(self) -> str:
+        """The name of the user who calls cputune; "USER as root" through sudo."""
+        import pwd
+
+        try:
+            name = pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
+            name = str(os.getuid())
+        sudo = os.environ.get("SUDO_USER")
+        return f"{sudo} as {name}" if sudo else name

@@ -1,0 +1,129 @@
+"""Results as lines and as JSON: virsh's own layout, and names that scripts rely on."""
+
+from __future__ import annotations
+
+import json
+
+from cputune.app.tuner import SchedInfo
+from cputune.cli import report
+from cputune.core.model import UNLIMITED, CpuTune, Domain, Write
+from cputune.host.systemd import INFINITY, Unit
+from cputune.planning.plan import Moved, Outcome
+from cputune.transaction.tasks import CgroupTask, Record, Save, Tell
+
+WEB = Domain("lxc", "web", running=True, persistent=True, limit="/web", weight="/web")
+STATE = CpuTune(shares=1024, weight=100, period=100000, quota=UNLIMITED, burst=0, idle=False)
+LIVE = SchedInfo(WEB, "live", True, STATE)
+
+
+def test_schedinfo_is_virshs_byte_for_byte() -> None:
+    # click.echo adds the newline behind the last line, which is empty, as virsh's is.
+    assert report.schedinfo(LIVE, everything=False) == (
+        "Scheduler      : posix\n"
+        "cpu_shares     : 1024\n"
+        "vcpu_period    : 100000\n"
+        "vcpu_quota     : -1\n"
+    )  # fmt: skip
+
+
+def test_only_the_shares_without_bandwidth() -> None:
+    info = SchedInfo(WEB, "live", False, CpuTune(shares=1024, weight=100))
+    assert report.schedinfo(info, everything=False) == "Scheduler      : posix\ncpu_shares     : 1024\n"
+    assert report.schedinfo_data(info, everything=False)["parameters"] == 1
+
+
+def test_a_configuration_that_is_not_there_is_virshs_zeros() -> None:
+    info = SchedInfo(WEB, "config", True, CpuTune())
+    assert report.schedinfo(info, everything=False) == (
+        "Scheduler      : posix\ncpu_shares     : 0\nvcpu_period    : 0\nvcpu_quota     : 0\n"
+    )
+
+
+def test_everything() -> None:
+    info = LIVE._replace(tune=STATE._replace(quota=50000, idle=True))
+    assert report.schedinfo(info, everything=True) == (
+        "Scheduler      : posix\n"
+        "cpu_shares     : 1024\n"
+        "vcpu_period    : 100000\n"
+        "vcpu_quota     : 50000\n"
+        "cpu_weight     : 100\n"
+        "vcpu_burst     : 0\n"
+        "cpu_idle       : 1\n"
+    )
+    old = LIVE._replace(tune=STATE._replace(burst=None, idle=None))
+    assert list(report.schedinfo_values(old, everything=True)) == [
+        "cpu_shares", "vcpu_period", "vcpu_quota", "cpu_weight",
+    ]  # fmt: skip
+
+
+def test_schedinfo_for_programs() -> None:
+    assert report.schedinfo_data(LIVE, everything=False) == {
+        "domain": "lxc:web",
+        "source": "live",
+        "scheduler": "posix",
+        "parameters": 3,
+        "cpu_shares": 1024,
+        "vcpu_period": 100000,
+        "vcpu_quota": -1,
+    }
+
+
+def test_what_moved() -> None:
+    lines = [
+        report.moved(WEB, Moved("live", "weight", 100, 50)),
+        report.moved(WEB, Moved("live", "shares", 1024, 512)),
+        report.moved(WEB, Moved("live", "quota", UNLIMITED, 50000)),
+        report.moved(WEB, Moved("live", "idle", False, True)),
+        report.moved(WEB, Moved("config", "shares", None, 512)),
+        report.moved(WEB, Moved("config", "quota", 50000, None)),
+    ]
+    assert lines == [
+        "lxc:web: live: weight 100 -> 50 (512 shares)",
+        "lxc:web: live: shares 1024 -> 512 (weight 50)",
+        "lxc:web: live: quota unlimited -> 50000",
+        "lxc:web: live: idle off -> on",
+        "lxc:web: config: shares unset -> 512",
+        "lxc:web: config: quota 50000 -> unset",
+    ]
+
+
+def test_a_name_with_control_characters() -> None:
+    evil = WEB._replace(name="\x1b[2Jweb")
+    assert report.moved(evil, Moved("live", "idle", False, True)) == "lxc:\\x1b[2Jweb: live: idle off -> on"
+
+
+WRITE = Write("/sys/fs/cgroup/web/cpu.max", "50000 100000", "max 100000")
+TELL = Tell(Unit("a.service", 1000), {"CPUWeight": 50, "CPUQuotaPerSecUSec": INFINITY}, {"CPUWeight": INFINITY})
+TUNE = CgroupTask("systemd:web.service", "/web", STATE, STATE._replace(quota=50000), (WRITE,), TELL)
+
+
+def test_the_steps_of_a_dry_run() -> None:
+    assert report.step(TUNE) == [
+        "set-property 1000/a.service CPUWeight: infinity -> 50",
+        "set-property 1000/a.service CPUQuotaPerSecUSec: infinity -> infinity",
+        "write /sys/fs/cgroup/web/cpu.max: max 100000 -> 50000 100000",
+    ]
+    assert report.step(Save("lxc:web", "/etc/f.yaml", "x", None)) == ["save /etc/f.yaml: no file -> written"]
+    assert report.step(Save("lxc:web", "/etc/f.yaml", "x", "y")) == ["save /etc/f.yaml: changed -> written"]
+    assert report.step(Save("lxc:web", "/etc/f.yaml", None, "y")) == ["save /etc/f.yaml: changed -> removed"]
+    assert report.step(Record(WEB, None, None)) == []
+
+
+def test_a_change_for_programs() -> None:
+    outcome = Outcome(WEB, (Moved("live", "quota", UNLIMITED, 50000),), (TUNE._replace(tell=None),), ("a note",))
+    assert json.loads(report.to_json(report.outcome_data(outcome))) == {
+        "domain": "lxc:web",
+        "changes": [{"where": "live", "name": "vcpu_quota", "from": -1, "to": 50000}],
+        "steps": [{"do": "write", "where": "/sys/fs/cgroup/web/cpu.max", "from": "max 100000", "to": "50000 100000"}],
+        "notes": ["a note"],
+    }
+
+
+def test_json_is_ascii_whatever_the_name() -> None:
+    assert report.to_json({"name": "ü\udcff"}) == '{\n  "name": "\\u00fc\\udcff"\n}'
+
+
+def test_cpus_for_people() -> None:
+    assert report.cpus_of(STATE) == "-"
+    assert report.cpus_of(STATE._replace(quota=150000)) == "1.5"
+    assert report.cpus_of(STATE._replace(quota=33333)) == "0.33333"

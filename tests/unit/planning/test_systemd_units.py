@@ -1,0 +1,262 @@
+"""A change of a cgroup that is a systemd unit's own: systemd is told first, then the file has the exact value."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from cputune.app.tuner import Tuner
+from cputune.core.model import Change, Request
+from cputune.host.system import Completed, Host
+from cputune.host.systemd import INFINITY
+from cputune.planning.plan import Job
+from tests.conftest import CommandLine
+from tests.support.hosts import lay_out, read
+
+UNIT = "mydom.service"
+CGROUP = f"/system.slice/{UNIT}"
+GROUP = f"/sys/fs/cgroup{CGROUP}"
+SCOPE = r"/machine.slice/machine-lxc\x2d438\x2dmydom.scope"
+UNSET = {"CPUQuotaPerSecUSec": INFINITY, "CPUQuotaPeriodUSec": INFINITY, "CPUWeight": INFINITY}
+
+
+class Managed(Host):
+    """Debian 13 with a systemd that holds the properties of one unit, and writes what it is told as it does."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(str(folder), state_dir=f"{folder}/run/cputune")
+        self.scratch = lay_out(read("debian13-unified"), folder)
+        self.cgroup = CGROUP
+        self.held = dict(UNSET)
+        self.version = 257
+        self.log: list[str] = []
+        self.refusal: str | None = None
+        self.deaf = False
+        self.stubborn = False
+        self.vanishing = False
+
+    def run(
+        self, argv: Sequence[str], user: int | None = None, timeout: float = 30.0, text: str | None = None
+    ) -> Completed:
+        """Be busctl."""
+        if self.deaf:
+            return Completed(1, "", "Failed to connect to bus: No such file or directory\n")
+        assert argv[:3] == ["busctl", "--no-pager", f"--address=unix:path={self.root}/run/dbus/system_bus_socket"]
+        if argv[3] == "get-property":
+            if argv[-1] == "Version":
+                return Completed(0, f's "{self.version}.13-1~deb13u1"\n', "")
+            return Completed(0, "".join(map(self._property, argv[7:])), "")
+        if self.refusal:
+            return Completed(1, "", f"Call failed: {self.refusal}\n")
+        words = argv[argv.index("true") + 2 :]
+        for name, value in zip(words[::3], words[2::3], strict=True):
+            self.held[name] = int(value)
+            self.log.append(f"{name}={value}")
+        self._realize()
+        return Completed(0, "", "")
+
+    def _property(self, name: str) -> str:
+        """As busctl prints it: strings are escaped as in C."""
+        if name == "ControlGroup":
+            return 's "{}"\n'.format(self.cgroup.replace("\\", r"\\"))
+        return f"t {self.held[name]}\n"
+
+    def _realize(self) -> None:
+        if self.vanishing:
+            shutil.rmtree(self.real(GROUP), ignore_errors=True)
+            return
+        period = 100000 if self.held["CPUQuotaPeriodUSec"] == INFINITY else self.held["CPUQuotaPeriodUSec"]
+        quota = self.held["CPUQuotaPerSecUSec"]
+        text = "max" if quota == INFINITY else str(quota * period // 1_000_000)
+        Path(self.real(f"{GROUP}/cpu.max")).write_text(f"{text} {period}\n")
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file, or say no; note it."""
+        if self.stubborn:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        super().write(path, text)
+        self.log.append(f"{path.removeprefix(GROUP)[1:]}={text}")
+
+    def text(self, name: str) -> str:
+        """What a file of the unit has."""
+        return Path(self.real(f"{GROUP}/{name}")).read_text().strip()
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Managed:
+    return Managed(tmp_path)
+
+
+def test_systemd_is_told_first_and_the_file_has_the_value(host: Managed, cputune: CommandLine) -> None:
+    assert cputune(host, "set", UNIT, "--quota", "50000", "--weight", "50") == (
+        0,
+        f"systemd:{UNIT}: live: weight 100 -> 50 (512 shares)\nsystemd:{UNIT}: live: quota unlimited -> 50000\n",
+        "",
+    )
+    assert host.log[:3] == ["CPUQuotaPerSecUSec=500000", "CPUQuotaPeriodUSec=100000", "CPUWeight=50"]
+    assert (host.text("cpu.max"), host.text("cpu.weight")) == ("50000 100000", "50")
+
+
+def test_what_systemd_rounds_is_written_exactly_and_noted(host: Managed, cputune: CommandLine) -> None:
+    host.version = 252
+    done = cputune(host, "set", UNIT, "--quota", "33333")
+    assert host.held["CPUQuotaPerSecUSec"] == 333330
+    assert host.text("cpu.max") == "33333 100000"
+    assert done.err == (
+        f"cputune: systemd:{UNIT}: systemd keeps a quota as a rounded percentage: its next reload makes this one "
+        "33000; 33000 and 34000 would stay as they are\n"
+    )
+    assert cputune(host, "set", UNIT, "--quota", "33000").err == ""
+
+
+def test_what_systemd_will_round_is_said_before_anything_is_written(host: Managed, cputune: CommandLine) -> None:
+    seen: list[tuple[str, list[str]]] = []
+    tuner = Tuner(host, lambda text: seen.append((text, list(host.log))))
+    tuner.change([Job(tuner.find(UNIT), Request(Change(quota=33333)), "live")])
+    ((note, log),) = seen
+    assert "its next reload makes this one 33330" in note
+    assert log == []
+    host.refusal = "No"
+    done = cputune(host, "set", UNIT, "--quota", "44444")
+    assert done.status == 7
+    assert done.err.startswith(f"cputune: systemd:{UNIT}: systemd keeps a quota as a rounded percentage: ")
+    assert done.err.splitlines()[1] == f"cputune: error: systemd refused to change {UNIT}: No"
+
+
+def test_a_newer_systemd_keeps_hundredths_of_a_percent(host: Managed, cputune: CommandLine) -> None:
+    assert cputune(host, "set", UNIT, "--quota", "33330").err == ""
+    assert "makes this one 33330; 33330 and 33340 would stay" in cputune(host, "set", UNIT, "--quota", "33333").err
+
+
+def test_what_the_kernel_has_and_systemd_has_not_is_told(host: Managed, cputune: CommandLine) -> None:
+    host.write(f"{GROUP}/cpu.max", "50000 100000")
+    host.log.clear()
+    assert cputune(host, "set", UNIT, "--quota", "50000") == (0, "", "")
+    assert host.log == ["CPUQuotaPerSecUSec=500000", "CPUQuotaPeriodUSec=100000"]
+    assert cputune(host, "set", UNIT, "--quota", "50000").err == (
+        f"cputune: systemd:{UNIT}: nothing to do: this is in force already\n"
+    )
+
+
+def test_no_limit_is_infinity(host: Managed, cputune: CommandLine) -> None:
+    cputune(host, "set", UNIT, "--quota", "50000")
+    cputune(host, "set", UNIT, "--quota", "unlimited")
+    assert host.held["CPUQuotaPerSecUSec"] == INFINITY
+    assert host.text("cpu.max") == "max 100000"
+
+
+def test_idle_is_a_weight_of_0_to_systemd(host: Managed, cputune: CommandLine) -> None:
+    cputune(host, "set", UNIT, "--idle")
+    assert (host.held["CPUWeight"], host.text("cpu.idle")) == (0, "1")
+
+
+def test_a_dry_run_tells_what_systemd_would_be_told(host: Managed, cputune: CommandLine) -> None:
+    assert cputune(host, "set", UNIT, "--quota", "50000", "--dry-run") == (
+        0,
+        f"set-property {UNIT} CPUQuotaPerSecUSec: infinity -> 500000\n"
+        f"set-property {UNIT} CPUQuotaPeriodUSec: infinity -> 100000\n"
+        f"write {GROUP}/cpu.max: max 100000 -> 50000 100000\n",
+        "",
+    )
+    assert (host.log, host.held) == ([], UNSET)
+
+
+def test_systemd_that_cannot_be_reached_is_noted_and_the_file_written(host: Managed, cputune: CommandLine) -> None:
+    host.deaf = True
+    assert cputune(host, "set", UNIT, "--quota", "50000") == (
+        0,
+        f"systemd:{UNIT}: live: quota unlimited -> 50000\n",
+        f"cputune: systemd:{UNIT}: cannot tell systemd of {UNIT}: Failed to connect to bus: No such file or directory; "
+        "the kernel has the value until systemd next writes its own\n",
+    )  # fmt: skip
+    assert host.text("cpu.max") == "50000 100000"
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "hint"),
+    [
+        (
+            "Access denied",
+            5,
+            "run it as root: sudo cputune ...; or let polkit allow org.freedesktop.systemd1.manage-units",
+        ),
+        ("Value specified in CPUQuota is out of range", 7, f"journalctl -u {UNIT} -n 20"),
+    ],
+)
+def test_what_systemd_refuses_is_not_written(
+    host: Managed, cputune: CommandLine, said: str, status: int, hint: str
+) -> None:
+    host.refusal = said
+    assert cputune(host, "set", UNIT, "--quota", "50000") == (
+        status,
+        "",
+        f"cputune: error: systemd refused to change {UNIT}: {said}\nhint: {hint}\n",
+    )
+    assert host.text("cpu.max") == "max 100000"
+    assert host.held == UNSET
+
+
+def test_what_the_kernel_refuses_is_taken_back_from_systemd(host: Managed, cputune: CommandLine) -> None:
+    host.stubborn = True
+    found = cputune(host, "set", UNIT, "--quota", "33333", "--burst", "100")
+    assert found.status == 7
+    assert host.held["CPUQuotaPerSecUSec"] == INFINITY
+    assert host.text("cpu.max") == "max 100000"
+
+
+def test_a_unit_that_went_away_with_its_cgroup(host: Managed, cputune: CommandLine) -> None:
+    host.vanishing = True
+    found = cputune(host, "set", UNIT, "--quota", "50000")
+    assert found.status == 6
+    assert found.err.endswith("hint: it went away while it was being used; list what runs: cputune status\n")
+
+
+def test_a_unit_whose_cgroup_has_backslashes(host: Managed, cputune: CommandLine) -> None:
+    host.cgroup = SCOPE
+    done = cputune(host, "set", "libvirt:mydom", "--weight", "50")
+    assert (done.status, done.err) == (0, "")
+    assert host.log == ["CPUWeight=50", f"sys/fs/cgroup{SCOPE}/cpu.weight=50"]
+
+
+@pytest.mark.parametrize("cgroup", ["", "/", f"/lab.slice/{UNIT}", f"{CGROUP}/inner"])
+def test_a_cgroup_that_is_not_the_one_of_the_unit_is_written_only(
+    host: Managed, cputune: CommandLine, cgroup: str
+) -> None:
+    host.cgroup = cgroup
+    dry = cputune(host, "set", UNIT, "--quota", "33333", "--dry-run")
+    assert dry == (0, f"write {GROUP}/cpu.max: max 100000 -> 33333 100000\n", "")
+    assert cputune(host, "set", UNIT, "--quota", "33333") == (
+        0,
+        f"systemd:{UNIT}: live: quota unlimited -> 33333\n",
+        "",
+    )
+    assert (host.log, host.held) == (["cpu.max=33333 100000"], UNSET)
+
+
+def test_a_container_called_like_a_unit_is_not_systemds(host: Managed, cputune: CommandLine) -> None:
+    name = "web.service"
+    line = f"0000000000000000: 00000002 00000000 00010000 0001 01 77 @/var/lib/lxc/{name}/command\n"
+    host.scratch.file("/proc/1/net/unix", host.scratch.text("/proc/1/net/unix") + line)
+    host.scratch.group("cgroup2", f"/sys/fs/cgroup/lxc.payload.{name}")
+    host.scratch.process(2000, f"0::/lxc.monitor.{name}\n", f"[lxc monitor] /var/lib/lxc {name}")
+    host.scratch.process(2001, f"0::/lxc.payload.{name}\n", "/sbin/init", 2000)
+    host.cgroup = ""  # what systemd says of a unit that it has not got
+    assert cputune(host, "set", f"lxc:{name}", "--quota", "50000", "--weight", "50") == (
+        0,
+        f"lxc:{name}: live: weight 100 -> 50 (512 shares)\nlxc:{name}: live: quota unlimited -> 50000\n",
+        "",
+    )
+    directory = f"sys/fs/cgroup/lxc.payload.{name}"
+    assert host.log == [f"{directory}/cpu.weight=50", f"{directory}/cpu.max=50000 100000"]
+    assert host.held == UNSET
+
+
+def test_what_is_below_a_unit_is_not_systemds(host: Managed, cputune: CommandLine) -> None:
+    assert cputune(host, "set", "libvirt:mydom", "--quota", "60000").status == 0
+    directory = "sys/fs/cgroup/machine.slice/machine-lxc\\x2d438\\x2dmydom.scope/libvirt"
+    assert host.log == [f"{directory}/cpu.max=60000 100000"]
+    assert host.held == UNSET
