@@ -10,7 +10,7 @@ from cputune.config.schema import Saved, edited, mistake, parse
 from cputune.core.errors import CpuTuneError, NoPermission, UsageError, from_os_error
 from cputune.core.model import Change, Domain
 from cputune.core.names import by_precedence, file_name, fits, is_pattern, name_of, printable
-from cputune.host.files import require_own, require_own_place, sync_folder, write_atomically
+from cputune.host.files import require_trusted, require_trusted_path, sync_dir, write_atomically
 from cputune.host.system import Host
 
 SUFFIX = ".yaml"
@@ -83,12 +83,12 @@ class Store:
     def write(self, path: str, text: str | None) -> None:
         """Replace a file whole, through to the disk; None removes it. Raises Refused, NoPermission."""
         try:
-            require_own_place(path, 2)
+            require_trusted_path(path, 2)
             if text is not None:
                 write_atomically(path, text, sync=True)
             elif os.path.lexists(path):
                 os.unlink(path)
-                sync_folder(os.path.dirname(path))
+                sync_dir(os.path.dirname(path))
         except OSError as error:
             raise from_os_error(error, f"save {path}") from error
 
@@ -123,8 +123,8 @@ def read(path: str, limit: int = _LARGEST, *, own: bool = True) -> str | None:
         raise _cannot_read(path, error) from error
     try:
         if own:
-            require_own_place(path, 2)
-            require_own(path, os.fstat(fd))
+            require_trusted_path(path, 2)
+            require_trusted(path, os.fstat(fd))
         data = b""
         while len(data) <= limit and (more := os.read(fd, limit + 1 - len(data))):
             data += more

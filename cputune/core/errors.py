@@ -1,6 +1,6 @@
-"""Exit codes and the tree of errors: what failed, on what, what the kernel said, and what to run next.
+"""Exit codes, and the exceptions that stand for them: what failed, on what, what the kernel said, what to run next.
 
-This module imports nothing of cputune. The core raises; only `cputune.cli` exits.
+This module imports nothing from cputune. The core raises these exceptions; only `cputune.cli` exits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import IntEnum, unique
 
 @unique
 class Exit(IntEnum):
-    """The exit status of `cputune`, one meaning each; 128 + N after signal N (so 130 after an interrupt)."""
+    """The exit statuses of `cputune`. A command that signal N interrupted exits with 128 + N, so 130 for SIGINT."""
 
     DONE = 0
     UNEXPECTED = 1
@@ -27,7 +27,7 @@ class Exit(IntEnum):
 
 
 class CpuTuneError(Exception):
-    """Anything cputune can explain. `hint`, where there is one, is a command to run or a thing to do."""
+    """An error that cputune can explain. `hint`, if there is one, is a command to run or a thing to do."""
 
     exit = Exit.UNEXPECTED
 
@@ -38,65 +38,68 @@ class CpuTuneError(Exception):
 
 
 class UsageError(CpuTuneError):
-    """The command line or a file asks for something that cannot be meant."""
+    """The command line or a configuration file asks for something invalid."""
 
     exit = Exit.USAGE
 
 
 class NoSuchDomain(CpuTuneError):
-    """No runtime knows the domain, or more than one does."""
+    """No runtime knows the domain; or several do, which is `Ambiguous`."""
 
     exit = Exit.NO_DOMAIN
 
 
 class Ambiguous(NoSuchDomain):
-    """More than one domain has the name."""
+    """Several domains have this name."""
 
 
 class Unsupported(CpuTuneError):
-    """The kernel, the mount or this cgroup has not got what was asked for."""
+    """The kernel, the mounted hierarchy or this cgroup does not support what was asked for."""
 
     exit = Exit.UNSUPPORTED
 
 
 class NoPermission(CpuTuneError):
-    """The rights are missing, or the file system is read-only."""
+    """The caller lacks a permission, or the file system is mounted read-only."""
 
     exit = Exit.PERMISSION
 
 
 class WrongState(CpuTuneError):
-    """The domain is not running, is transient, or went away."""
+    """The domain is not running, is transient, or has disappeared."""
 
     exit = Exit.WRONG_STATE
 
 
 class Gone(WrongState):
-    """A cgroup or a container that went away: there is nothing left of it to put back."""
+    """A cgroup or container has disappeared, so there is nothing left to restore in it."""
 
 
-class SomebodyElses(WrongState):
-    """Somebody else has changed it since: what we would put back is no longer what was there before."""
+class ChangedMeanwhile(WrongState):
+    """Another program has changed the value since: restoring the old one would overwrite its change."""
 
 
 class Refused(CpuTuneError):
-    """The kernel, systemd, a runtime or the disk said no; everything is as it was before."""
+    """The kernel, systemd, a runtime or the disk refused the change; everything has been rolled back."""
 
     exit = Exit.REFUSED
 
 
 class NotPutBack(CpuTuneError):
-    """A change failed and could not be taken back whole; `left` says what is left, a line each."""
+    """A change failed and could not be rolled back completely; `left` describes each remaining change in one line."""
 
     exit = Exit.NOT_PUT_BACK
 
     def __init__(self, cause: CpuTuneError, left: list[str]) -> None:
-        super().__init__(f"{cause.message}; and it could not be put back: {'; '.join(left)}", cause.hint)
+        super().__init__(f"{cause.message}; not everything could be put back: {'; '.join(left)}", cause.hint)
         self.left = left
 
 
 class Interrupted(BaseException):
-    """A signal ends the command; what had been changed is put back. Not an error that one domain of many can have."""
+    """A signal interrupts the command, and its changes are rolled back.
+
+    It is no `CpuTuneError`, so that it ends the command, even where the errors of single domains do not.
+    """
 
     exit = Exit.INTERRUPTED
     hint = None
@@ -108,7 +111,7 @@ class Interrupted(BaseException):
 
 
 def from_os_error(error: OSError, action: str) -> CpuTuneError:
-    """The error to show for `error`, which the system gave for `action` ("write 5 to /sys/...")."""
+    """Convert an OSError raised by `action`, a phrase such as "write 5 to /sys/...", into the error to show."""
     said = os.strerror(error.errno) if error.errno else str(error)
     message = f"cannot {action}: {said}"
     if error.errno == errno.EROFS:
@@ -119,7 +122,7 @@ def from_os_error(error: OSError, action: str) -> CpuTuneError:
     if error.errno in (errno.EACCES, errno.EPERM):
         return NoPermission(message, "run it as root: sudo cputune ...")
     if error.errno in (errno.ENOENT, errno.ENODEV, errno.ESRCH):
-        return Gone(message, "it went away while it was being used; list what runs: cputune status")
+        return Gone(message, "it disappeared in the meantime; list what is running: cputune status")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Refused(message, "make room first: df -h")
+        return Refused(message, "free some disk space: df -h")
     return Refused(message)

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from cputune.core.errors import CpuTuneError, Refused, Unsupported, from_os_error
 from cputune.guard.hooks.installing import program
-from cputune.host.files import sync_folder, write_atomically
+from cputune.host.files import sync_dir, write_atomically
 from cputune.host.system import Host
 
 FOLDER = "/etc/systemd/system"
@@ -69,7 +69,7 @@ def _remove(host: Host, name: str) -> Iterator[str]:
         except OSError as error:
             raise from_os_error(error, f"remove {path}") from error
         yield f"removed {path}"
-    sync_folder(FOLDER)
+    sync_dir(FOLDER)
     _systemctl(host, "daemon-reload")
 
 

@@ -1,4 +1,4 @@
-"""cputune's own files: folders that nobody else can write in, files that are replaced whole and through to the disk."""
+"""cputune's own files: directories that only their owner can write to, and files that are replaced atomically."""
 
 from __future__ import annotations
 
@@ -10,79 +10,83 @@ from contextlib import suppress
 from cputune.core.errors import NoPermission
 
 
-def make_own_folder(path: str) -> None:
-    """Make a folder, with those above it, where it is not there. Raises OSError; NoPermission as `require_own`."""
+def make_trusted_dir(path: str) -> None:
+    """Create a directory and its parents, unless it exists. Raises OSError; NoPermission as `require_trusted`."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except FileNotFoundError:
-        _make_folders(path)
-        found = os.stat(path)
-    if not stat.S_ISDIR(found.st_mode):
+        _make_dirs(path)
+        status = os.stat(path)
+    if not stat.S_ISDIR(status.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-    require_own(path, found)
+    require_trusted(path, status)
 
 
-def _make_folders(path: str) -> None:
-    """Make a folder and those above it, so that they last. Raises OSError."""
+def _make_dirs(path: str) -> None:
+    """Create a directory and its parents, each synced to the disk. Raises OSError."""
     parent = os.path.dirname(path)
     if parent and not os.path.isdir(parent):
-        _make_folders(parent)
-    _refuse_anothers(parent)
+        _make_dirs(parent)
+    _refuse_foreign(parent)
     with suppress(FileExistsError):
         os.mkdir(path, 0o755)
-        sync_folder(parent or ".")
+        sync_dir(parent or ".")
 
 
-def require_own_place(path: str, depth: int) -> None:
-    """Raise NoPermission where somebody else could put another file at this path: by one of the folders above it.
+def require_trusted_path(path: str, depth: int) -> None:
+    """Raise NoPermission if another user could replace the file at this path by way of a directory above it.
 
-    The nearest `depth` of them must not be symbolic links; the one above these is what was configured.
+    The nearest `depth` directories must not be symbolic links. The one above them is checked too, but may be a link:
+    it is the directory that was configured.
     """
-    folder = os.path.dirname(path)
+    directory = os.path.dirname(path)
     for level in range(depth + 1):
         try:
-            found = os.stat(folder) if level == depth else os.lstat(folder)
+            status = os.stat(directory) if level == depth else os.lstat(directory)
         except FileNotFoundError:
-            found = None
-        if found and stat.S_ISLNK(found.st_mode):
-            raise NoPermission(f"{folder} is a symbolic link, which is not followed", f"ls -ld {folder}")
-        if found:
-            require_own(folder, found)
-        folder = os.path.dirname(folder)
+            status = None
+        if status and stat.S_ISLNK(status.st_mode):
+            raise NoPermission(f"{directory} is a symbolic link, which is not followed", f"ls -ld {directory}")
+        if status:
+            require_trusted(directory, status)
+        directory = os.path.dirname(directory)
 
 
-def _refuse_anothers(folder: str) -> None:
-    """Raise PermissionError for a folder where only a capability would let us write: ours there, root refuses it."""
+def _refuse_foreign(directory: str) -> None:
+    """Raise PermissionError for a directory where an ordinary user could write only thanks to a capability.
+
+    A file made there would belong to that user, and root's cputune would then refuse to read it.
+    """
     me = os.geteuid()
-    found = os.stat(folder or ".") if me != 0 else None
-    if found is None or found.st_uid == me or found.st_mode & 0o002:
+    status = os.stat(directory or ".") if me != 0 else None
+    if status is None or status.st_uid == me or status.st_mode & 0o002:
         return
-    if not (found.st_mode & 0o020 and found.st_gid in os.getgroups()):
+    if not (status.st_mode & 0o020 and status.st_gid in os.getgroups()):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def require_own(path: str, found: os.stat_result) -> None:
-    """Raise NoPermission for a file or folder that somebody else could change: what is in it is not to be trusted."""
-    if found.st_uid not in (0, os.geteuid()):
-        raise NoPermission(f"{path} belongs to user {found.st_uid}, who can change it", f"chown root {path}")
-    if found.st_mode & 0o002 or (found.st_mode & 0o020 and found.st_gid not in (0, os.getegid())):
+def require_trusted(path: str, status: os.stat_result) -> None:
+    """Raise NoPermission for a file or directory that another user could change: its content cannot be trusted."""
+    if status.st_uid not in (0, os.geteuid()):
+        raise NoPermission(f"{path} belongs to user {status.st_uid}, who can change it", f"chown root {path}")
+    if status.st_mode & 0o002 or (status.st_mode & 0o020 and status.st_gid not in (0, os.getegid())):
         raise NoPermission(
-            f"{path} can be written by others (mode {stat.S_IMODE(found.st_mode):04o})", f"chmod go-w {path}"
+            f"{path} can be written by others (mode {stat.S_IMODE(status.st_mode):04o})", f"chmod go-w {path}"
         )
 
 
-def read_own(path: str, limit: int, depth: int = 0) -> str:
-    """The text of a file of ours in a place of ours, of at most `limit` bytes.
+def read_trusted(path: str, limit: int, depth: int = 0) -> str:
+    """Return the text of a file, at most `limit` bytes, that no other user could have changed or replaced.
 
-    Raises OSError; NoPermission as `require_own_place`.
+    Raises OSError, EFBIG if the file is larger; NoPermission as `require_trusted` and `require_trusted_path`.
     """
-    require_own_place(path, depth)
+    require_trusted_path(path, depth)
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     with open(fd, "rb") as file:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        require_own(path, found)
+        require_trusted(path, status)
         data = file.read(limit + 1)
     if len(data) > limit:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
@@ -90,21 +94,21 @@ def read_own(path: str, limit: int, depth: int = 0) -> str:
 
 
 def scratch_of(path: str, pid: int) -> str:
-    """Where a process writes a file before it gets its name: what is left there of a killed one is rubbish."""
+    """Return the temporary file that a process writes before renaming it to `path`; one of a dead process is waste."""
     return os.path.join(os.path.dirname(path), f".{os.path.basename(path)[:200]}.{pid}")
 
 
 def write_atomically(
     path: str, text: str, *, sync: bool, mode: int = 0o644, like: os.stat_result | None = None
 ) -> None:
-    """Replace a file as a whole: write beside it, rename, with `sync` through to the disk. Raises OSError.
+    """Replace a file atomically: write a temporary file beside it and rename that; with `sync`, fsync both.
 
-    It gets this mode, or the mode and the owner of the file `like`.
+    The file gets this mode, or the mode and the owner of `like`. Raises OSError.
     """
-    folder = os.path.dirname(path)
-    if not os.path.isdir(folder):
-        _make_folders(folder)
-    _refuse_anothers(folder)
+    directory = os.path.dirname(path)
+    if not os.path.isdir(directory):
+        _make_dirs(directory)
+    _refuse_foreign(directory)
     scratch = scratch_of(path, os.getpid())
     try:
         fd = _create(scratch)
@@ -123,27 +127,27 @@ def write_atomically(
             os.unlink(scratch)
         raise
     if sync:
-        sync_folder(folder)
+        sync_dir(directory)
 
 
 def _create(scratch: str) -> int:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         return os.open(scratch, flags, 0o600)
-    except FileExistsError:  # of a process with our number, which was killed
+    except FileExistsError:  # left by a killed process that had our process id
         os.unlink(scratch)
         return os.open(scratch, flags, 0o600)
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write all of it. Raises OSError."""
+    """Write all of `data`, in as many write() calls as it takes. Raises OSError."""
     while data:
         data = data[os.write(fd, data) :]
 
 
-def sync_folder(folder: str) -> None:
-    """Make renames and removals in a directory last. Raises OSError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync_dir(directory: str) -> None:
+    """Sync a directory, so that renames and removals in it survive a power failure. Raises OSError."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:

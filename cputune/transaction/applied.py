@@ -8,7 +8,7 @@ from typing import NamedTuple
 from cputune.core.errors import from_os_error
 from cputune.core.model import UNLIMITED, Change, Domain, Value
 from cputune.core.names import file_name
-from cputune.host.files import require_own_place, write_atomically
+from cputune.host.files import require_trusted_path, write_atomically
 from cputune.host.system import STATE_DIR, Host
 
 _RECORDS = "applied"
@@ -87,7 +87,7 @@ class State:
         """Remember, or forget with None. Raises Refused or NoPermission where the directory cannot be written."""
         path = self.path(domain)
         try:
-            self._require_own_place(path)
+            self._require_trusted_path(path)
             if applied is None:
                 if os.path.lexists(path):
                     os.unlink(path)
@@ -96,10 +96,10 @@ class State:
         except OSError as error:
             raise from_os_error(error, f"write {path}") from error
 
-    def _require_own_place(self, path: str) -> None:
+    def _require_trusted_path(self, path: str) -> None:
         folder = os.path.dirname(path)
         if folder not in self._ours:
-            require_own_place(path, 2)
+            require_trusted_path(path, 2)
             self._ours.add(folder)
 
     def path(self, domain: Domain) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from cputune.core.errors import CpuTuneError, from_os_error
 from cputune.core.model import Value
-from cputune.host.files import make_own_folder, read_own, write_all, write_atomically
+from cputune.host.files import make_trusted_dir, read_trusted, write_all, write_atomically
 from cputune.transaction.codec import Undecodable, decode, encode
 from cputune.transaction.locks import Keys
 
@@ -134,7 +134,7 @@ class History:
 
     def _read(self) -> str:
         try:
-            return read_own(self.path, 16 * LARGEST)
+            return read_trusted(self.path, 16 * LARGEST)
         except FileNotFoundError:
             return ""
         except OSError as error:
@@ -151,7 +151,7 @@ class History:
             self.context.say(f"not entered in the history, so it cannot be undone: {self.path}: {said}")
 
     def _write(self, data: bytes, *, sync: bool) -> None:
-        make_own_folder(os.path.dirname(self.path))
+        make_trusted_dir(os.path.dirname(self.path))
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         fd = os.open(self.path, flags, 0o600)
         try:

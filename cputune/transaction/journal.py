@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cputune.core.errors import Refused, from_os_error
-from cputune.host.files import read_own, require_own_place, sync_folder, write_atomically
+from cputune.host.files import read_trusted, require_trusted_path, sync_dir, write_atomically
 from cputune.transaction.codec import Undecodable, decode, dump, encode, load
 from cputune.transaction.history import Entry
 
@@ -52,7 +52,7 @@ class Page(NamedTuple):
             # With the page all of it is done: what a failure here may bring back with the next power failure is the
             # state before, whole.
             with suppress(OSError):
-                sync_folder(os.path.dirname(self.path))
+                sync_dir(os.path.dirname(self.path))
 
 
 class Unreadable(Refused):
@@ -95,7 +95,7 @@ class Journal:
         Raises Refused (disk full), NoPermission: nothing has been done then.
         """
         try:
-            require_own_place(page.path, 1)
+            require_trusted_path(page.path, 1)
             write_atomically(page.path, _text(entry, forms), sync=True, mode=0o600)
         except BaseException as error:
             with suppress(OSError):  # it may be there, and not through to the disk
@@ -132,7 +132,7 @@ class Journal:
         import json
 
         try:
-            text = read_own(page.path, _LARGEST, depth=1)
+            text = read_trusted(page.path, _LARGEST, depth=1)
         except OSError as error:
             raise from_os_error(error, f"read {page.path}") from error
         try:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cputune.core.errors import Refused, from_os_error
 from cputune.core.model import Domain
-from cputune.host.files import make_own_folder
+from cputune.host.files import make_trusted_dir
 from cputune.host.system import Host
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Locks:
 
     def _open(self) -> int:
         try:
-            make_own_folder(os.path.dirname(self.path))
+            make_trusted_dir(os.path.dirname(self.path))
             # Nobody else may open it: a lock for reading would keep us out as well.
             return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:

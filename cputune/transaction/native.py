@@ -12,12 +12,12 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from cputune.core.errors import (
+    ChangedMeanwhile,
     CpuTuneError,
     Gone,
     NoPermission,
     NoSuchDomain,
     Refused,
-    SomebodyElses,
     Unsupported,
     WrongState,
     from_os_error,
@@ -105,7 +105,7 @@ class Native(NamedTuple):
         if stands_for(now.raw) == self.records:
             return
         if stands_for(now.other) != self.others:
-            raise SomebodyElses(f"what {self.of.runtime} has of {self.domain} was changed by somebody else since")
+            raise ChangedMeanwhile(f"what {self.of.runtime} has of {self.domain} was changed by somebody else since")
         for step in self.orders.back:
             carry_out(context, step)
         if self._is_other(self._now(context)):
@@ -178,7 +178,7 @@ def _explained(step: Run, command: str, said: str) -> CpuTuneError:
     if re.search(r"cannot connect|connection refused|failed to connect|no such file or directory", said, re.IGNORECASE):
         return WrongState(message, step.mend)
     if re.search(r"no such container|no container with|not found|failed to get domain", said, re.IGNORECASE):
-        return Gone(message, "it went away while it was being used; list what runs: cputune status")
+        return Gone(message, "it disappeared in the meantime; list what is running: cputune status")
     return Refused(message)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from cputune.core.errors import CpuTuneError, Gone, NotPutBack, SomebodyElses
+from cputune.core.errors import ChangedMeanwhile, CpuTuneError, Gone, NotPutBack
 from cputune.transaction.locks import Keys
 from cputune.transaction.signals import all_done, uninterrupted
 
@@ -84,7 +84,7 @@ def put_back(context: Context, begun: Iterable[Task]) -> PutBack:
     for task in reversed(list(begun)):
         try:
             _undo(context, task, naps)
-        except (Gone, SomebodyElses) as error:
+        except (Gone, ChangedMeanwhile) as error:
             result.moot.append(error.message)
         except Exception:  # whatever it is, the other tasks are to be put back all the same
             left = _left(context, task)
@@ -109,7 +109,7 @@ def _undo(context: Context, task: Task, naps: Iterator[float]) -> None:
         try:
             task.undo(context)
             return
-        except (Gone, SomebodyElses):
+        except (Gone, ChangedMeanwhile):
             raise
         except CpuTuneError:
             nap = next(naps, None)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from cputune.core.errors import CpuTuneError, Gone, NotPutBack, SomebodyElses
+from cputune.core.errors import ChangedMeanwhile, CpuTuneError, Gone, NotPutBack
 from cputune.transaction.codec import dump
 from cputune.transaction.history import History
 from cputune.transaction.journal import Begun, Journal, Page, Unreadable
@@ -174,7 +174,7 @@ def _is_ours(context: Context, task: Task) -> bool:
         return task.is_ours(context)
     except Gone:
         return True  # and putting it back will say so
-    except SomebodyElses as error:
+    except ChangedMeanwhile as error:
         context.say(f"left alone: {error.message}")
         return False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from cputune.core.errors import Gone, Refused, SomebodyElses
+from cputune.core.errors import ChangedMeanwhile, Gone, Refused
 from cputune.core.model import BANDWIDTH, UNLIMITED, WEIGHT, CpuTune, Domain, Value, Write
 from cputune.host.systemd import Properties, Unit, differs
 from cputune.transaction.applied import AppliedRecord
@@ -97,7 +97,7 @@ class CgroupTask(NamedTuple):
         return [key for group in (BANDWIDTH, WEIGHT) if changed & set(group) for key in group]
 
     def is_ours(self, context: Context) -> bool:
-        """Whether something of it was done. Raises SomebodyElses for a value that nothing of it can have left; Gone."""
+        """Whether some of it was done. Raises ChangedMeanwhile for a value that none of its writes leaves; Gone."""
         self.refuse_another(context)
         actual = context.cgroups.read_if_used(self.cgroup)
         states = [self.now, self.goal]
@@ -105,7 +105,7 @@ class CgroupTask(NamedTuple):
             found = getattr(actual, key)
             if found not in [getattr(state, key) for state in states] and not self._is_on_the_way(key, found):
                 where = context.cgroups.host.real(context.cgroups.directory(self.cgroup))
-                raise SomebodyElses(f"{where}: {key} is {value_text(found)}, which somebody else has set since")
+                raise ChangedMeanwhile(f"{where}: {key} is {value_text(found)}, which somebody else has set since")
         told = self.tell is not None and differs(context.systemd.get(self.tell.unit, self.tell.held), self.tell.held)
         return told or any(getattr(actual, key) != getattr(self.now, key) for key in self.touches())
 

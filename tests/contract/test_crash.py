@@ -129,7 +129,7 @@ def test_what_fails_from_any_call_on_says_what_is_left_and_is_put_back_later(cas
         assert outcome.status in (0, 7, 8), where
         if outcome.status == 8:
             eights += 1
-            assert "and it could not be put back: " in outcome.said, where
+            assert "not everything could be put back: " in outcome.said, where
         ended = case.run(host, "recover")
         assert ended.status == 0, where
         case.check(host, done=outcome.status == 0, where=where)

@@ -148,7 +148,7 @@ def test_a_write_that_fails_and_cannot_be_taken_back_says_what_is_left(
     changed = left(host, old)
     cause = could_not(host, number, "Input/output error")
     if changed:
-        assert ended == Ended(8, "", told(f"{cause}; and it could not be put back: {'; '.join(changed)}"))
+        assert ended == Ended(8, "", told(f"{cause}; not everything could be put back: {'; '.join(changed)}"))
     else:
         assert ended == Ended(7, "", told(cause))
     assert bool(changed) == (number > 1)
@@ -299,13 +299,13 @@ def test_ctrl_c_again_does_not_hide_what_could_not_be_put_back(host: FakeKernel,
     host.at_write(3, press_ctrl_c, on=True)
     host.at_write(3, fail(errno.EIO), on=True)
     ended = cputune(host, *COMMAND)
-    text = f"KeyboardInterrupt; and it could not be put back: {'; '.join(left(host, old))}"
+    text = f"KeyboardInterrupt; not everything could be put back: {'; '.join(left(host, old))}"
     assert ended == Ended(8, "", told(text))
 
 
 # --- a cgroup goes away -----------------------------------------------------------------------------------------------
 
-WENT = "it went away while it was being used; list what runs: cputune status"
+WENT = "it disappeared in the meantime; list what is running: cputune status"
 
 
 @each_write
@@ -397,7 +397,7 @@ def disk(host: FakeKernel, tmp_path: Path) -> Iterator[Disk]:
 
 def cannot_save(host: FakeKernel, name: str) -> str:
     return told(
-        f"cannot save {host.config_dir}/domains/lxc/{name}.yaml: No space left on device", "make room first: df -h"
+        f"cannot save {host.config_dir}/domains/lxc/{name}.yaml: No space left on device", "free some disk space: df -h"
     )
 
 

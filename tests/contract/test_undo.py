@@ -375,7 +375,7 @@ def test_what_cannot_be_put_back_is_tried_again_or_given_up(host: FakeKernel, cp
     for words in (("recover",), ("set", "lxc:web", "--weight", "9", "--live")):
         ended = cputune(host, *words)
         assert ended.status == 8
-        assert "is in the way; and it could not be put back: " in ended.err
+        assert "is in the way; not everything could be put back: " in ended.err
         assert "quota is 30000, not unlimited" in ended.err
         assert ended.err.endswith("hint: cputune recover --discard\n")
     gave_up = cputune(host, "recover", "--discard")

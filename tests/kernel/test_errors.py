@@ -46,7 +46,7 @@ def test_a_domain_that_goes_away_before_the_write_is_6(
     weight = {1: 2048, 2: 200}[real.version]
     ended = cputune(host, "set", *map(real.name, names), "--weight", "200", "--quota", "50000")
     error = f"cputune: error: cannot write {weight} to {file} (it was {before}): No such file or directory\n"
-    hint = "hint: it went away while it was being used; list what runs: cputune status\n"
+    hint = "hint: it disappeared in the meantime; list what is running: cputune status\n"
     assert ended == Ended(6, "", error + hint)
     assert real.state("other") == real.state()
     assert host.writes == []

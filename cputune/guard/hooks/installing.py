@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cputune.core.errors import Refused, Unsupported, from_os_error
 from cputune.guard.hooks import RUNTIMES
 from cputune.guard.hooks.places import HookFile, installed, places
-from cputune.host.files import sync_folder, write_atomically
+from cputune.host.files import sync_dir, write_atomically
 
 if TYPE_CHECKING:
     from cputune.host.system import Host
@@ -108,7 +108,7 @@ def _write(place: HookFile, text: str) -> None:
 def _unlink(path: str) -> None:
     try:
         os.unlink(path)
-        sync_folder(os.path.dirname(path))
+        sync_dir(os.path.dirname(path))
     except OSError as error:
         raise from_os_error(error, f"remove {path}") from error
 

@@ -175,7 +175,7 @@ def test_6_went_away(v2: FakeKernel, cputune: CommandLine) -> None:
         "",
         error(
             f"cannot write 50000 100000 to {file} (it was max 100000): No such file or directory",
-            "it went away while it was being used; list what runs: cputune status",
+            "it disappeared in the meantime; list what is running: cputune status",
         ),
     )
 
@@ -221,7 +221,7 @@ def test_8_not_put_back(v2: FakeKernel, cputune: CommandLine) -> None:
         "",
         error(
             f"cannot write 50000 100000 to {directory}/cpu.max (it was max 100000): Invalid argument; "
-            f"and it could not be put back: {directory}: weight is 50, not 100"
+            f"not everything could be put back: {directory}: weight is 50, not 100"
         ),
     )
 

@@ -22,7 +22,7 @@ from cputune.core.errors import (
 )
 
 ROOT = "run it as root: sudo cputune ..."
-GONE = "it went away while it was being used; list what runs: cputune status"
+GONE = "it disappeared in the meantime; list what is running: cputune status"
 
 
 def test_each_error_has_the_exit_status_of_the_manual() -> None:
@@ -53,7 +53,7 @@ def test_each_error_has_the_exit_status_of_the_manual() -> None:
         (errno.ESRCH, Gone, "No such process", GONE),
         (errno.EINVAL, Refused, "Invalid argument", None),
         (errno.ERANGE, Refused, "Numerical result out of range", None),
-        (errno.ENOSPC, Refused, "No space left on device", "make room first: df -h"),
+        (errno.ENOSPC, Refused, "No space left on device", "free some disk space: df -h"),
         (errno.EBUSY, Refused, "Device or resource busy", None),
     ],
 )
@@ -69,7 +69,7 @@ def test_an_error_without_a_number_keeps_its_words() -> None:
 
 def test_what_is_left_is_told_behind_the_first_error() -> None:
     error = NotPutBack(Refused("the kernel said no", "try this"), ["a is 1, not 2", "b is 3, not 4"])
-    assert error.message == "the kernel said no; and it could not be put back: a is 1, not 2; b is 3, not 4"
+    assert error.message == "the kernel said no; not everything could be put back: a is 1, not 2; b is 3, not 4"
     assert (error.hint, error.left) == ("try this", ["a is 1, not 2", "b is 3, not 4"])
 
 

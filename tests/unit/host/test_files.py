@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cputune.core.errors import NoPermission
-from cputune.host.files import make_own_folder, read_own, scratch_of, write_atomically
+from cputune.host.files import make_trusted_dir, read_trusted, scratch_of, write_atomically
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -82,10 +82,10 @@ def test_a_folder_is_ours_where_nobody_else_can_write(tmp_path: Path, mode: int,
     os.chown(folder, -1, group or -1)
     folder.chmod(mode)
     if ours:
-        make_own_folder(str(folder))
+        make_trusted_dir(str(folder))
         return
     with pytest.raises(NoPermission) as caught:
-        make_own_folder(str(folder))
+        make_trusted_dir(str(folder))
     assert caught.value.message == f"{folder} can be written by others (mode {mode:04o})"
     assert caught.value.hint == f"chmod go-w {folder}"
 
@@ -95,7 +95,7 @@ def test_what_belongs_to_another_user_is_not_ours(tmp_path: Path) -> None:
     path.write_text("x")
     os.chown(path, 4711, -1)
     with pytest.raises(NoPermission, match=r"/file belongs to user 4711, who can change it$"):
-        read_own(str(path), 10)
+        read_trusted(str(path), 10)
 
 
 def test_a_file_in_a_folder_of_others_is_not_ours(tmp_path: Path) -> None:
@@ -104,16 +104,16 @@ def test_a_file_in_a_folder_of_others_is_not_ours(tmp_path: Path) -> None:
     path.write_text("x")
     path.parent.chmod(0o777)
     with pytest.raises(NoPermission, match=r"/folder can be written by others \(mode 0777\)$"):
-        read_own(str(path), 10)
+        read_trusted(str(path), 10)
 
 
 def test_only_a_regular_file_of_some_size_is_read(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"12345\xff")
-    assert read_own(str(path), 6) == "12345\udcff"
+    assert read_trusted(str(path), 6) == "12345\udcff"
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(path)
     for name, limit, number in (("file", 5, errno.EFBIG), ("pipe", 9, errno.EINVAL), ("link", 9, errno.ELOOP)):
         with pytest.raises(OSError, match=r".") as caught:
-            read_own(str(tmp_path / name), limit)
+            read_trusted(str(tmp_path / name), limit)
         assert caught.value.errno == number

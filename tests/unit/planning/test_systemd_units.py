@@ -212,7 +212,7 @@ def test_a_unit_that_went_away_with_its_cgroup(host: Managed, cputune: CommandLi
     host.vanishing = True
     found = cputune(host, "set", UNIT, "--quota", "50000")
     assert found.status == 6
-    assert found.err.endswith("hint: it went away while it was being used; list what runs: cputune status\n")
+    assert found.err.endswith("hint: it disappeared in the meantime; list what is running: cputune status\n")
 
 
 def test_a_unit_whose_cgroup_has_backslashes(host: Managed, cputune: CommandLine) -> None:

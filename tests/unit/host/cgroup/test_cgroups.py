@@ -43,7 +43,7 @@ def test_a_group_that_went_away(tmp_path: Path, version: int) -> None:
     with pytest.raises(WrongState) as caught:
         cgroups.read("/gone")
     assert caught.value.message == f"cannot read {scratch.directory}/sys/fs/cgroup/gone: No such file or directory"
-    assert caught.value.hint == "it went away while it was being used; list what runs: cputune status"
+    assert caught.value.hint == "it disappeared in the meantime; list what is running: cputune status"
     assert cgroups.limit("/gone") is None
 
 

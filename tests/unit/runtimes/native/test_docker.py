@@ -221,7 +221,7 @@ def test_a_memory_that_cannot_be_put_back_is_named(docker: Docker, cputune: Comm
     done = cputune(docker, "set", "docker:web", "docker:db", "--quota", "50000", *NATIVE)
     assert done.status == 8
     assert done.err.startswith("cputune: error: docker -H unix://")
-    left = "and it could not be put back: docker remembers period 100000, quota 50000 for docker:web"
+    left = "not everything could be put back: docker remembers period 100000, quota 50000 for docker:web"
     assert f"{said}; {left}" in done.err
     assert docker.limit(IDS[0]) == docker.limit(IDS[1]) == in_words(docker, "max")
 
@@ -252,7 +252,7 @@ def test_a_signal_waits_until_docker_has_answered_and_then_all_is_put_back(
     [
         ("Cannot connect to the Docker daemon at unix:///run/docker.sock.", 6, "systemctl start docker"),
         ("permission denied while trying to connect to the Docker daemon", 5, "run it as root: sudo cputune ..."),
-        (f"No such container: {IDS[0]}", 6, "it went away while it was being used; list what runs: cputune status"),
+        (f"No such container: {IDS[0]}", 6, "it disappeared in the meantime; list what is running: cputune status"),
     ],
 )  # fmt: skip
 def test_why_docker_could_not_be_told(docker: Docker, cputune: CommandLine, said: str, status: int, hint: str) -> None:
