@@ -36,6 +36,6 @@ def without_us(found: Change, remembered: Change) -> Change:
     """What a domain would have without cputune: what was found there, or what its runtime has set since. Pure."""
     keys = set(found.named())
     weighed = remembered.shares is not None or remembered.weight is not None
-    theirs = remembered.only(tuple(keys | ({"shares", "weight"} if keys & {"shares", "weight"} else set())))
-    rest = found._replace(shares=None, weight=None) if weighed else found
-    return Change(**{**rest._asdict(), **theirs.named()})
+    theirs = remembered.only(keys | ({"shares", "weight"} if keys & {"shares", "weight"} else set()))
+    rest = found.replace(shares=None, weight=None) if weighed else found
+    return rest.replace(**theirs.named())

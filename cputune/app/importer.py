@@ -29,11 +29,8 @@ def planned(store: Store, domains: list[Domain], wanted: list[tuple[str, str, Ch
         if before.text and before.change != change:
             others.append(name)
         saves = () if before.change == change else (Save(name, before.path, text, before.text or None),)
-        moved = tuple(
-            Moved("config", key, old, new)
-            for key, old, new in zip(Change._fields, before.change, change, strict=True)
-            if old != new
-        )
+        keys = before.change.differing(change)
+        moved = tuple(Moved("config", key, before.change[key], change[key]) for key in keys)
         notes = () if saves else (f"{name}: nothing to do: this is saved already",)
         outcomes.append(Outcome(domain, moved, saves, notes))
     if others and not replace:

@@ -217,7 +217,7 @@ class Observer:
         remembered = self.tuner.remembered(domain)
         facts = facts_of(self.tuner.context, domain, state, saved, remembered, self.in_force)
         above = self._tightest(domain.limit)
-        own = state.cpus
+        own = state.limit_cpus
         bound = above if above and (own is None or above.cpus < own) else None
         return Row(
             domain,

@@ -14,17 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cputune.core.errors import Ambiguous, CpuTuneError, NoSuchDomain, WrongState
 from cputune.core.goals import Where, saved_tune, source_of
-from cputune.core.model import (
-    DEFAULT_SHARES,
-    DEFAULT_WEIGHT,
-    OCI_SCALES,
-    WEIGHT,
-    Change,
-    CpuTune,
-    Domain,
-    Request,
-    Source,
-)
+from cputune.core.knobs import DEFAULT_SHARES, DEFAULT_WEIGHT, WEIGHT
+from cputune.core.model import OCI_SCALES, Change, CpuTune, Domain, Request, Source
 from cputune.core.units import nearest_weight, shares_of_weight
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.cgroup.support import require, support
@@ -281,7 +272,7 @@ def shown(domain: Domain, state: CpuTune, given: Iterable[int | None]) -> CpuTun
     Of the shares in `given`, the first counts that the weight in force can stand for; of an unset weight, the default.
     """
     if state.shares is not None:
-        return state._replace(weight=nearest_weight(state.shares))
+        return state.replace(weight=nearest_weight(state.shares))
     if state.weight is None:
         return state
     unset = domain.scale in OCI_SCALES and state.weight == DEFAULT_WEIGHT
@@ -292,4 +283,4 @@ def shown(domain: Domain, state: CpuTune, given: Iterable[int | None]) -> CpuTun
         and not state.idle
         and (nearest_weight(number, domain.scale) == state.weight or (unset and number == DEFAULT_SHARES))
     )
-    return state._replace(shares=next(fitting, None) or shares_of_weight(state.weight, domain.scale))
+    return state.replace(shares=next(fitting, None) or shares_of_weight(state.weight, domain.scale))

@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cputune.core.errors import CpuTuneError, Gone, WrongState
-from cputune.core.model import Change, CpuTune, Domain, Value
+from cputune.core.knobs import Value
+from cputune.core.model import Change, CpuTune, Domain
 from cputune.host.cgroup.bandwidth import limit_of
 from cputune.host.cgroup.cgroups import Limits
 from cputune.host.cgroup.plan import writes
@@ -101,15 +102,15 @@ class Undoing:
             actual = self._actual(task)
             if actual is None:
                 continue
-            changed = [key for key in CpuTune._fields if getattr(task.now, key) != getattr(task.goal, key)]
+            changed = [*task.now.differing(task.goal)]
             for key in changed:
-                have, left = getattr(actual, key), getattr(task.goal, key)
+                have, left = actual[key], task.goal[key]
                 self.actual[task.domain, "live", key] = have
                 if have != left and not (actual.idle and key in ("shares", "weight")):
                     self.conflicts.append(f"{task.domain}: {key} is {value_text(have)}, not {value_text(left)}")
             if "idle" in changed:
                 changed += ["shares", "weight"]  # which the kernel has forgotten
-            goal = actual._replace(**{key: getattr(task.now, key) for key in changed})
+            goal = actual.replace_from(task.now, changed)
             self.goals[task.cgroup] = goal
             yield task._replace(now=actual, goal=goal, plan=(), tell=self._tell(task))
 
@@ -151,7 +152,7 @@ class Undoing:
             self.conflicts.append(f"{task.path} is another one")
             with suppress(CpuTuneError):
                 change = parse(task.path, actual).change if actual else Change()
-                self.actual.update({(task.domain, "config", key): value for key, value in change._asdict().items()})
+                self.actual.update({(task.domain, "config", key): change[key] for key in Change.KEYS})
         return Save(task.domain, task.path, task.before, actual)
 
     def _native(self, task: Native) -> Iterator[Native]:

@@ -10,7 +10,8 @@ import click
 
 from cputune.core.errors import UsageError
 from cputune.core.goals import Where
-from cputune.core.model import KNOB, KNOBS, Change, Knob, Request
+from cputune.core.knobs import KNOB, KNOBS, Knob
+from cputune.core.model import Change, Request
 from cputune.core.names import printable
 from cputune.core.units import parse_cpus, parse_number, parse_quota
 
@@ -144,7 +145,7 @@ def request_of(values: dict[str, Any]) -> Request:
     request = request_from_texts(texts, {key: KNOB[key].option for key in texts})
     idle = values.get("idle")
     if idle is not None:
-        request = request._replace(change=request.change._replace(idle=idle))
+        request = request._replace(change=request.change.replace(idle=idle))
     return refuse_idle_weight(request._replace(microcpus=parse_cpus(cpus) if cpus is not None else None))
 
 

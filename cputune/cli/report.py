@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cputune.core.model import KNOB, KNOBS, UNLIMITED, CpuTune, Domain, Scale
+from cputune.core.knobs import KNOB, KNOBS, UNLIMITED
+from cputune.core.model import CpuTune, Domain, Scale
 from cputune.core.names import printable
 from cputune.core.units import nearest_weight, shares_of_weight, words
 
@@ -47,7 +48,7 @@ def schedinfo_values(info: SchedInfo, *, everything: bool) -> dict[str, object]:
     keys = ["shares", "period", "quota"] if info.bandwidth else ["shares"]
     if everything:
         keys += ["weight", *(["burst"] if info.bandwidth else []), "idle"]
-    values = {KNOB[key].virsh: number(getattr(info.tune, key)) for key in keys}
+    values = {KNOB[key].virsh: number(info.tune[key]) for key in keys}
     if info.source == "config":
         return {name: 0 if value is None else value for name, value in values.items()}
     return {name: value for name, value in values.items() if value is not None}
@@ -90,7 +91,7 @@ def _in_other_terms(change: Moved, scale: Scale) -> str:
 
 def cpus_of(tune: CpuTune) -> str:
     """The limit in CPUs, for people."""
-    return "-" if tune.cpus is None else f"{tune.cpus:g}"
+    return "-" if tune.limit_cpus is None else f"{tune.limit_cpus:g}"
 
 
 def step(task: Task) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cputune.cli.report import cpus_of, number
-from cputune.core.model import KNOB
+from cputune.core.knobs import KNOB
 from cputune.core.units import words
 from cputune.runtimes.listing import PAUSED
 
@@ -132,8 +132,8 @@ def details(row: Row) -> list[str]:
     if domain.weight and domain.weight != domain.limit:
         lines.append(("weight cgroup", domain.weight))
     if tune is not None:
-        lines += [(key, words(key, value)) for key, value in tune._asdict().items() if value is not None]
-        lines += [("limit", f"{cpus_of(tune)} CPUs" if tune.cpus else "none"), ("effective", _effective(row))]
+        lines += [(key, words(key, value)) for key, value in tune.named().items()]
+        lines += [("limit", f"{cpus_of(tune)} CPUs" if tune.limit_cpus else "none"), ("effective", _effective(row))]
     if row.sample:
         lines += [("use", _use(row)), ("throttled", _throttled(row))]
     if row.problem:
@@ -162,9 +162,9 @@ def row_data(row: Row) -> dict[str, Any]:
         "facts": dict(row.domain.facts),
     }
     for key, knob in KNOB.items():
-        data[knob.virsh] = number(getattr(tune, key)) if tune else None
+        data[knob.virsh] = number(tune[key]) if tune else None
     data |= {
-        "limit_cpus": tune.cpus if tune else None,
+        "limit_cpus": tune.limit_cpus if tune else None,
         "effective_cpus": row.effective,
         "bound_by": row.bound_by,
         "config": _named(row.saved),

@@ -7,10 +7,11 @@ never dropped.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cputune.core.errors import CpuTuneError, UsageError
-from cputune.core.model import KNOB, UNLIMITED, Change
+from cputune.core.knobs import KNOB, UNLIMITED
+from cputune.core.model import Change
 from cputune.core.names import printable
 from cputune.core.units import in_range, out_of_range, parse_integer
 
@@ -77,7 +78,7 @@ def understood(path: str, node: yaml.Node) -> tuple[str | None, Change]:
 
     if not isinstance(node, yaml.MappingNode):
         raise mistake(path, node.start_mark.line, "not a mapping of keys to values")
-    seen: dict[str, object] = {}
+    seen: dict[str, Any] = {}
     for key, value in node.value:
         line = key.start_mark.line
         if not isinstance(key, yaml.ScalarNode) or not isinstance(value, yaml.ScalarNode):
@@ -88,7 +89,7 @@ def understood(path: str, node: yaml.Node) -> tuple[str | None, Change]:
     if seen.pop("version", None) != VERSION:
         raise mistake(path, node.start_mark.line, f"no line `version: {VERSION}`")
     domain = seen.pop("domain", None)
-    change = Change(**seen)  # type: ignore[arg-type]
+    change = Change(**seen)
     check(change, path)
     return domain if isinstance(domain, str) else None, change
 
@@ -128,7 +129,7 @@ def edited(saved: Saved, name: str, change: Change) -> str:
             at = key.start_mark.line
             if key.value not in wanted:
                 gone.append(at)
-            elif wanted[key.value] != getattr(saved.change, key.value):
+            elif wanted[key.value] != saved.change[key.value]:
                 tail = lines[at][value.end_mark.column :] if value.end_mark.line == at else ""
                 lines[at] = lines[at][: key.start_mark.column] + _line(key.value, wanted[key.value]) + tail
             wanted.pop(key.value, None)

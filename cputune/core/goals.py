@@ -5,17 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from cputune.core.errors import Refused, Unsupported, UsageError, WrongState
-from cputune.core.model import (
-    DEFAULT_PERIOD,
-    DEFAULT_SHARES,
-    DEFAULT_WEIGHT,
-    Change,
-    CpuTune,
-    Domain,
-    Request,
-    Scale,
-    Source,
-)
+from cputune.core.knobs import DEFAULT_PERIOD, DEFAULT_SHARES, DEFAULT_WEIGHT
+from cputune.core.model import Change, CpuTune, Domain, Request, Scale, Source
 from cputune.core.names import is_pattern
 from cputune.core.units import nearest_weight, quota_for, shares_of_weight, weight_of_shares
 
@@ -76,10 +67,10 @@ def goal_of(
         quota = change.quota if change.quota is not None else now.quota
         if request.microcpus is not None:
             quota = quota_for(request.microcpus, period or DEFAULT_PERIOD)
-        goal = goal._replace(period=period, quota=quota, burst=change.burst if change.burst is not None else now.burst)
+        goal = goal.replace(period=period, quota=quota, burst=change.burst if change.burst is not None else now.burst)
     weight = _weight_of(change, version, scale)
     if change.idle is not None:
-        goal = goal._replace(idle=change.idle)
+        goal = goal.replace(idle=change.idle)
     if change.idle:
         weight = None  # a configuration may keep the weight to come back to; the command line may not name both
     if weight is not None and goal.idle:
@@ -95,7 +86,7 @@ def goal_of(
 
 
 def _weighed(state: CpuTune, version: int, number: int) -> CpuTune:
-    return state._replace(shares=number) if version == 1 else state._replace(weight=number)
+    return state.replace(**{"shares" if version == 1 else "weight": number})
 
 
 def _weight_of(change: Change, version: int, scale: Scale) -> int | None:
@@ -111,15 +102,14 @@ def merged(saved: Change, request: Request, period: int) -> Change:
 
     `period` (microseconds) is the one in force, for --cpus where neither the request nor the configuration has one.
     """
-    values = {**saved._asdict(), **request.change.named(), **dict.fromkeys(request.zeros)}
-    change = Change(**values)
+    change = saved.replace(**request.change.named()).replace(**dict.fromkeys(request.zeros))
     if request.change.shares is not None:
-        change = change._replace(weight=None)
+        change = change.replace(weight=None)
     if request.change.weight is not None:
-        change = change._replace(shares=None)
+        change = change.replace(shares=None)
     if request.microcpus is not None:
-        change = change._replace(period=change.period or period)
-        change = change._replace(quota=quota_for(request.microcpus, change.period or period))
+        change = change.replace(period=change.period or period)
+        change = change.replace(quota=quota_for(request.microcpus, change.period or period))
     return change
 
 
@@ -130,4 +120,4 @@ def saved_tune(change: Change, scale: Scale) -> CpuTune:
         weight = nearest_weight(shares, scale)
     elif weight is not None:
         shares = shares_of_weight(weight, scale)
-    return CpuTune(shares, weight, change.period, change.quota, change.burst, change.idle)
+    return CpuTune(**{**change.named(), "shares": shares, "weight": weight})

@@ -1,103 +1,120 @@
-"""The table of knobs, and the frozen values that travel between the layers.
-
-None = leave alone or not there, UNLIMITED = no limit, an int = that many. The kernel's own words ("max", "-1")
-never get here: `cputune.cgroup` converts them at the edge.
-"""
+"""The frozen values that travel between the layers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+from cputune.core.knobs import BANDWIDTH, KNOB, MAX_QUOTA, WEIGHT, Quota, Value
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
-class Unlimited(Enum):
-    """The type of UNLIMITED, so that type checkers can tell it from a number."""
+class KnobValues:
+    """Values of knobs by key, immutable. None stands for one that is not there."""
 
-    UNLIMITED = "unlimited"
+    __slots__ = ("_values",)
 
+    KEYS: ClassVar[tuple[str, ...]] = tuple(KNOB)
+    """All that there can be, in the order of the table."""
 
-UNLIMITED = Unlimited.UNLIMITED
-Quota = int | Unlimited
-Value = int | Unlimited | bool | None
-"""Of any knob."""
+    def __init__(self, **values: Value) -> None:
+        """Raises TypeError for a key that is no knob's."""
+        if not KNOB.keys() >= values.keys():
+            raise TypeError(f"no knobs: {', '.join(values.keys() - KNOB.keys())}")
+        self._values: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
 
-# 2^44 - 1 microseconds: MAX_BW_BITS in kernel/sched/core.c; quota + burst may not exceed it either.
-MAX_QUOTA = 17592186044415
-MIN_QUOTA = 1000
-DEFAULT_PERIOD = 100000
-DEFAULT_SHARES = 1024
-DEFAULT_WEIGHT = 100
+    def __getitem__(self, key: str) -> Value:
+        """The value of a knob; None for one that is not there. Raises KeyError for a key that is no knob's."""
+        if key not in KNOB:
+            raise KeyError(key)
+        value: Value = self._values.get(key)
+        return value
 
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._values == other._values
 
-class Knob(NamedTuple):
-    """One tunable: the only place that knows its names, its range and its words."""
+    def __hash__(self) -> int:
+        return hash(frozenset(self._values.items()))
 
-    key: str
-    """The option (`--quota`) and the YAML key."""
-    virsh: str
-    """The name in `schedinfo`, plain and JSON; libvirt's own where it has one."""
-    minimum: int
-    maximum: int
-    unit: str
-    metavar: str
-    help: str
-    zero_is_none: bool = True
-    """libvirt's rule: 0 is "no value"; live it changes nothing, in the config it removes the key."""
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.named().items())})"
+
+    def named(self) -> dict[str, Value]:
+        """The knobs that have a value, in the order of the table."""
+        return {key: self._values[key] for key in self.KEYS if key in self._values}
+
+    def replace(self, **values: Value) -> Self:
+        """The same with other values for some knobs; None takes one away."""
+        return type(self)(**{**self._values, **values})
+
+    def replace_from(self, other: KnobValues, keys: Iterable[str]) -> Self:
+        """The same with the values that `other` has for these knobs."""
+        return self.replace(**{key: other[key] for key in keys})
+
+    def only(self, keys: Iterable[str]) -> Self:
+        """These knobs alone."""
+        return type(self)(**{key: self[key] for key in keys})
+
+    def differing(self, other: KnobValues) -> tuple[str, ...]:
+        """The knobs that have another value in `other`, in the order of the table."""
+        return tuple(key for key in self.KEYS if self._values.get(key) != other._values.get(key))
 
     @property
-    def option(self) -> str:
-        """The option as it is typed."""
-        return f"--{self.key}"
+    def shares(self) -> int | None:
+        """The relative weight in the unit of cgroup v1."""
+        return self._number("shares")
 
     @property
-    def range(self) -> str:
-        """The range in words, for messages and the manual."""
-        if self.key == "idle":
-            return "true or false"
-        if self.key == "burst":
-            return "0..quota microseconds"
-        tail = ", or unlimited" if self.key == "quota" else ""
-        unit = f" {self.unit}" if self.unit else ""
-        return f"{self.minimum}..{self.maximum}{unit}{tail}"
+    def weight(self) -> int | None:
+        """The relative weight in the unit of cgroup v2."""
+        return self._number("weight")
+
+    @property
+    def period(self) -> int | None:
+        """The CFS period in microseconds."""
+        return self._number("period")
+
+    @property
+    def quota(self) -> Quota | None:
+        """CPU time per period in microseconds."""
+        quota: Quota | None = self._values.get("quota")
+        return quota
+
+    @property
+    def burst(self) -> int | None:
+        """What may be saved up and spent above the quota, in microseconds."""
+        return self._number("burst")
+
+    @property
+    def idle(self) -> bool | None:
+        """Whether it is a SCHED_IDLE group."""
+        idle: bool | None = self._values.get("idle")
+        return idle
+
+    def _number(self, key: str) -> int | None:
+        number: int | None = self._values.get(key)
+        return number
 
 
-KNOBS = (
-    Knob("shares", "cpu_shares", 2, 262144, "", "N",
-         "Relative weight in the unit of cgroup v1 (1024 is the default of every cgroup)."),
-    Knob("weight", "cpu_weight", 1, 10000, "", "N",
-         "Relative weight in the unit of cgroup v2 (100 is the default). Not together with --shares."),
-    Knob("period", "vcpu_period", 1000, 1000000, "microseconds", "USEC",
-         "CFS period: how often the quota is granted anew."),
-    Knob("quota", "vcpu_quota", MIN_QUOTA, MAX_QUOTA, "microseconds", "USEC",
-         "CPU time per period; unlimited, max or a negative number lifts the limit."),
-    Knob("burst", "vcpu_burst", 0, MAX_QUOTA, "microseconds", "USEC",
-         "What may be saved up, and spent above the quota.", zero_is_none=False),
-    Knob("idle", "cpu_idle", 0, 1, "", "", "Run only when nothing else wants the CPU (SCHED_IDLE).",
-         zero_is_none=False),
-)  # fmt: skip
-KNOB = {knob.key: knob for knob in KNOBS}
-BANDWIDTH = ("period", "quota", "burst")
-WEIGHT = ("shares", "weight", "idle")
+class Change(KnobValues):
+    """What is wanted, and the saved config. A knob that has no value is left alone."""
+
+    __slots__ = ()
 
 
-class Change(NamedTuple):
-    """What is wanted, and the saved config: None leaves a knob alone. Microseconds, except shares, weight and idle."""
+class CpuTune(KnobValues):
+    """What one cgroup has in force: shares on v1, weight on v2; no value where the kernel has no such file."""
 
-    shares: int | None = None
-    weight: int | None = None
-    period: int | None = None
-    quota: Quota | None = None
-    burst: int | None = None
-    idle: bool | None = None
+    __slots__ = ()
 
-    def named(self) -> dict[str, int | Unlimited | bool]:
-        """The knobs that have a value, in the order of KNOBS."""
-        return {key: value for key, value in zip(self._fields, self, strict=True) if value is not None}
-
-    def only(self, keys: tuple[str, ...]) -> Change:
-        """The part of this change that concerns `keys`."""
-        return Change(**{key: value for key, value in self.named().items() if key in keys})  # type: ignore[arg-type]
+    @property
+    def limit_cpus(self) -> float | None:
+        """The limit in CPUs; None where there is none: the largest quota stands for that in libvirt and podman."""
+        quota, period = self.quota, self.period
+        return quota / period if isinstance(quota, int) and quota < MAX_QUOTA and period else None
 
 
 class Request(NamedTuple):
@@ -107,24 +124,6 @@ class Request(NamedTuple):
     zeros: frozenset[str] = frozenset()
     microcpus: int | None = None
     """`--cpus` in millionths of a CPU: quota = this x period, with the period that will then be in force."""
-
-
-class CpuTune(NamedTuple):
-    """What one cgroup has in force. `shares` on v1 and `weight` on v2 (the other is None); None = no such file."""
-
-    shares: int | None = None
-    weight: int | None = None
-    period: int | None = None
-    quota: Quota | None = None
-    burst: int | None = None
-    idle: bool | None = None
-
-    @property
-    def cpus(self) -> float | None:
-        """The limit in CPUs; None where there is none: the largest quota stands for that in libvirt and podman."""
-        if isinstance(self.quota, int) and self.quota < MAX_QUOTA and self.period:
-            return self.quota / self.period
-        return None
 
 
 class Scale(Enum):
@@ -172,9 +171,13 @@ class Domain(NamedTuple):
         if self.limit is None or self.weight is None:
             return CpuTune()
         limit = states[self.limit]
-        if self.mirrored and (outer := states[self.weight].cpus) is not None and outer < (limit.cpus or outer + 1):
+        if (
+            self.mirrored
+            and (outer := states[self.weight].limit_cpus) is not None
+            and outer < (limit.limit_cpus or outer + 1)
+        ):
             limit = states[self.weight]  # both are to have the same: the tighter one counts
-        return states[self.weight]._replace(**{key: getattr(limit, key) for key in BANDWIDTH})
+        return states[self.weight].replace_from(limit, BANDWIDTH)
 
     def seats(self) -> tuple[KnobCgroup, ...]:
         """The cgroups to write, each with the knobs it carries."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from cputune.core.errors import UsageError
-from cputune.core.model import KNOB, UNLIMITED, Knob, Quota, Scale
+from cputune.core.knobs import KNOB, UNLIMITED, Knob, Quota
+from cputune.core.model import Scale
 
 # int() would take "1_000", " 5 " and other scripts' digits; a script's typing error must not become a number.
 _INTEGER = re.compile(r"-?[0-9]{1,20}", re.ASCII)

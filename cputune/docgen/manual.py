@@ -6,7 +6,7 @@ Prose as `cputune.docgen.roff` takes it: `code`, --options and pages(1) become b
 from __future__ import annotations
 
 from cputune.core.errors import Exit
-from cputune.core.model import DEFAULT_PERIOD, DEFAULT_SHARES, DEFAULT_WEIGHT
+from cputune.core.knobs import DEFAULT_PERIOD, DEFAULT_SHARES, DEFAULT_WEIGHT
 from cputune.host.system import CONFIG_DIR, DATA_DIR, STATE_DIR
 from cputune.transaction.history import LARGEST
 from cputune.transaction.locks import LOCK_SECONDS

@@ -6,7 +6,7 @@ import re
 from importlib import import_module
 
 from cputune import __version__
-from cputune.core.model import KNOBS, Knob
+from cputune.core.knobs import KNOBS, Knob
 from cputune.core.names import file_name
 from cputune.docgen import manual, roff
 from cputune.docgen.tree import Argument, Command, Kind, Option

@@ -13,7 +13,7 @@ import click
 
 from cputune.cli.main import COMMANDS, cli
 from cputune.cli.options import DomainType
-from cputune.core.model import KNOBS
+from cputune.core.knobs import KNOBS
 from cputune.docgen import manual
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cputune.core.errors import CpuTuneError
 from cputune.core.goals import goal_of
-from cputune.core.model import MAX_QUOTA, UNLIMITED, Change, CpuTune, Domain, Request, Scale, Value
+from cputune.core.knobs import MAX_QUOTA, UNLIMITED, Value
+from cputune.core.model import Change, CpuTune, Domain, Request, Scale
 from cputune.core.units import nearest_weight
 from cputune.host.systemd import INFINITY, Properties, kept
 
@@ -65,8 +66,8 @@ def explain(facts: Facts) -> list[Difference]:
     saved, problem = wish(facts.saved, live, facts.domain, facts.version)
     applied, _ = wish(facts.applied or Change(), live, facts.domain, facts.version)
     found = [Difference("config", None, None, None, problem, True)] if problem else []
-    for key in CpuTune._fields:
-        wanted, put, has = (getattr(state, key) for state in (saved, applied, live))
+    for key in CpuTune.KEYS:
+        wanted, put, has = (state[key] for state in (saved, applied, live))
         differs = any(value is not None and value != has for value in (wanted, put))
         if differs and not _moot(key, saved if put is None else applied, live):
             found.append(Difference(key, wanted, put, has, *_cause(facts, key, put, has)))
@@ -85,12 +86,12 @@ def _cause(facts: Facts, key: str, put: Value, has: Value) -> tuple[str, bool]:
     if put is None:
         return "restarted since" if facts.restarted else "not put into force since it started, or was saved", True
     remembered, _ = wish(facts.remembered, comparable(facts.live), facts.domain, facts.version)
-    if has is not None and getattr(remembered, key) == has:
+    if has is not None and remembered[key] == has:
         return f"{facts.domain.runtime} put back what it remembers", True
     for held in facts.held:
         if key == "quota" and _is_rounded(facts, put, has, held):
             return f"systemd rounded it, as it keeps it for {held.unit}", True
-        if has is not None and getattr(held.state, key) == has:
+        if has is not None and held.state[key] == has:
             return f"systemd put back what it holds for {held.unit}", True
     if has is UNLIMITED or _DEFAULTS.get(key) == has:
         return f"{SOMEBODY} put back the kernel's default", True
@@ -104,7 +105,7 @@ def _means(change: Change, key: str, has: Value) -> bool:
     """Whether this may have made the knob what it is: under another name, shares may be converted in another way."""
     if key == "weight" and change.shares is not None:
         return has in [nearest_weight(change.shares, scale) for scale in Scale]
-    return has is not None and getattr(change, key) == has
+    return has is not None and change[key] == has
 
 
 def _is_rounded(facts: Facts, put: Value, has: Value, held: Held) -> bool:
@@ -116,27 +117,26 @@ def _is_rounded(facts: Facts, put: Value, has: Value, held: Held) -> bool:
 
 def comparable(state: CpuTune) -> CpuTune:
     """A state of a cgroup, with the largest quota for no limit: libvirt and podman write it so."""
-    return state._replace(quota=UNLIMITED) if state.quota == MAX_QUOTA else state
+    return state.replace(quota=UNLIMITED) if state.quota == MAX_QUOTA else state
 
 
 def wish(change: Change, live: CpuTune, domain: Domain, version: int) -> tuple[CpuTune, str | None]:
     """What a change means for a domain, None for the knobs that it does not name; and what is wrong with it, if so."""
     if change.idle and live.idle:
-        change = change._replace(shares=None, weight=None)  # an idle group has none
+        change = change.replace(shares=None, weight=None)  # an idle group has none
     if live.idle and change.idle is None and (change.shares or change.weight):
-        change = change._replace(idle=False)  # to have a weight is not to be idle
+        change = change.replace(idle=False)  # to have a weight is not to be idle
     if change.quota == MAX_QUOTA:
-        change = change._replace(quota=UNLIMITED)
+        change = change.replace(quota=UNLIMITED)
     if not change.named():
         return CpuTune(), None
-    weighed = live._replace(idle=False) if change.idle is False else live
+    weighed = live.replace(idle=False) if change.idle is False else live
     try:
-        goal = goal_of(weighed, Request(change._replace(idle=None)), version, domain.scale, None, Change._fields)
+        goal = goal_of(weighed, Request(change.replace(idle=None)), version, domain.scale, None, Change.KEYS)
     except CpuTuneError as error:
         return CpuTune(idle=change.idle), error.message
     named = set(change.named()) | ({"shares", "weight"} if change.shares or change.weight else set())
-    values = {**goal._asdict(), "idle": change.idle}
-    return CpuTune(**{key: value for key, value in values.items() if key in named}), None
+    return goal.replace(idle=change.idle).only(named), None
 
 
 def held_state(properties: Properties) -> CpuTune:
@@ -153,7 +153,7 @@ def held_state(properties: Properties) -> CpuTune:
     elif "CPUWeight" in properties:
         values["weight"] = 100 if weight == INFINITY else weight or None
         values["idle"] = weight == 0
-    return CpuTune(**values)  # type: ignore[arg-type]
+    return CpuTune(**values)
 
 
 def text(difference: Difference) -> str:
@@ -172,9 +172,9 @@ def differences(what: str, wanted: Change, state: CpuTune, domain: Domain, versi
     if problem:
         return [f"{what}: {problem}"]
     return [
-        f"{key}: {what} {_word(value)}, live {_word(getattr(live, key))}"
-        for key, value in goal._asdict().items()
-        if value is not None and value != getattr(live, key) and not _moot(key, goal, live)
+        f"{key}: {what} {_word(value)}, live {_word(live[key])}"
+        for key, value in goal.named().items()
+        if value != live[key] and not _moot(key, goal, live)
     ]
 
 

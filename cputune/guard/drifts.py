@@ -136,7 +136,7 @@ class Drifts:
         theirs: frozenset[str] = frozenset(),
     ) -> None:
         if any(one.key == "idle" and one.applied is False for one in found):
-            change = change._replace(idle=False)  # it has a weight to get back
+            change = change.replace(idle=False)  # it has a weight to get back
         try:
             self.tuner.change([Job(domain, Request(change), "live", theirs=theirs)], enter=False)
         except Busy:

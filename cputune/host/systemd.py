@@ -14,7 +14,8 @@ from itertools import count
 from typing import NamedTuple
 
 from cputune.core.errors import CpuTuneError, NoPermission, NoSuchDomain, Refused, WrongState
-from cputune.core.model import WEIGHT, CpuTune
+from cputune.core.knobs import WEIGHT
+from cputune.core.model import CpuTune
 from cputune.host.system import Completed, Host
 
 INFINITY = (1 << 64) - 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from cputune.core.goals import Where, targets
-from cputune.core.model import Change, CpuTune, Domain, KnobCgroup, Request, Source, Value
+from cputune.core.knobs import Value
+from cputune.core.model import Change, CpuTune, Domain, KnobCgroup, KnobValues, Request, Source
 from cputune.transaction.applied import AppliedRecord
 
 if TYPE_CHECKING:
@@ -84,14 +85,14 @@ class PlanBuilder:
     def move(
         self,
         source: Source | Literal["native"],
-        before: tuple[Value, ...],
-        after: tuple[Value, ...],
+        before: KnobValues,
+        after: KnobValues,
         shares: int | None = None,
     ) -> None:
         """Take down the knobs that differ between two states, two configurations or two memories."""
-        for key, old, new in zip(Change._fields, before, after, strict=True):
-            if old != new and (source != "live" or new is not None):
-                self.moved.append(Moved(source, key, old, new, shares if key == "weight" else None))
+        for key in before.differing(after):
+            if source != "live" or after[key] is not None:
+                self.moved.append(Moved(source, key, before[key], after[key], shares if key == "weight" else None))
 
     def tasks(self) -> tuple[Task, ...]:
         """All there is to do for it."""

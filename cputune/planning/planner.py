@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from cputune.core.errors import NoSuchDomain, Unsupported, UsageError, WrongState
 from cputune.core.goals import goal_of, merged, refuse_not_running, touched
-from cputune.core.model import BANDWIDTH, DEFAULT_PERIOD, KNOB, WEIGHT, Change, CpuTune, Domain, KnobCgroup, Request
+from cputune.core.knobs import BANDWIDTH, DEFAULT_PERIOD, KNOB, WEIGHT
+from cputune.core.model import Change, CpuTune, Domain, KnobCgroup, Request
 from cputune.host.cgroup.bandwidth import limit_of
 from cputune.host.cgroup.cgroups import Limits
 from cputune.host.cgroup.plan import writes
@@ -108,15 +109,17 @@ class Planner:
         keys = frozenset(touched(request))
         states = {seat.cgroup: self._state(draft, seat, keys & set(seat.carries)) for seat in domain.seats()}
         now = draft.now = domain.state(states)
-        goal = goal_of(now, request, self.cgroups.hierarchy.version, domain.scale, kept.weight, Change._fields)
+        goal = goal_of(now, request, self.cgroups.hierarchy.version, domain.scale, kept.weight, Change.KEYS)
         draft.move("live", now, goal, request.change.shares)
         places = []
         for seat in domain.seats():
             own = keys & set(seat.carries)
             groups = [group for group in (BANDWIDTH, WEIGHT) if own & set(group)]
-            wanted_state = {key: getattr(goal, key) for group in groups for key in group}
+            keys_of_groups = [key for group in groups for key in group]
             places.append(
-                CgroupChange(draft, seat, own, states[seat.cgroup], states[seat.cgroup]._replace(**wanted_state))
+                CgroupChange(
+                    draft, seat, own, states[seat.cgroup], states[seat.cgroup].replace_from(goal, keys_of_groups)
+                )
             )
         return [place for place in places if place.keys]
 
@@ -227,7 +230,7 @@ class Planner:
         request = draft.request
         period = self._live_period(draft.domain, request)
         if request.microcpus is not None:
-            kept = kept._replace(change=kept.change._replace(period=period))
+            kept = kept._replace(change=kept.change.replace(period=period))
         change = merged(kept.change, request._replace(zeros=frozenset()), period)
         return AppliedRecord(
             change, kept.inode, self._weight_to_remember(draft.now, request, kept), self._found(draft, kept)
@@ -238,7 +241,7 @@ class Planner:
         keys = touched(draft.request)
         keys |= {"quota", "period"} if keys & {"quota", "period"} else set()
         keys |= {"idle", self.cgroups.backend.WEIGHT_KEY} if keys & set(WEIGHT) else set()
-        now = {key: value for key, value in draft.now._asdict().items() if key in keys}
+        now = draft.now.only(keys).named()
         set_by_them = draft.theirs | ({"quota", "period"} if draft.theirs & {"quota", "period"} else set())
         theirs = {key: value for key, value in now.items() if key in set_by_them}
         return Change(**{**now, **kept.found.named(), **theirs})

@@ -6,7 +6,8 @@ import os
 from typing import NamedTuple
 
 from cputune.core.errors import from_os_error
-from cputune.core.model import UNLIMITED, Change, Domain, Value
+from cputune.core.knobs import UNLIMITED, Value
+from cputune.core.model import Change, Domain
 from cputune.core.names import file_name
 from cputune.host.files import require_trusted_path, write_atomically
 from cputune.host.system import STATE_DIR, Host
@@ -143,7 +144,7 @@ def _parse(text: str) -> AppliedRecord | None:
             return None
     inode, weight = found.pop("inode", None), found.pop("before-idle", None)
     before = {key.removeprefix(_FOUND): found.pop(key) for key in [*found] if key.startswith(_FOUND)}
-    if not {*found, *before} <= set(Change._fields):
+    if not {*found, *before} <= set(Change.KEYS):
         return None
     return AppliedRecord(_change(found), inode, weight, _change(before))  # type: ignore[arg-type]
 

@@ -7,6 +7,9 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from cputune.core.knobs import KNOB, Value
+from cputune.core.model import KnobValues
+
 if TYPE_CHECKING:
     from cputune.transaction.tasks import Task
 
@@ -29,6 +32,8 @@ def encode(value: object) -> Any:
             for name, item in zip(fields, value, strict=True)
             if name not in defaults or defaults[name] != item
         }
+    if isinstance(value, KnobValues):
+        return encode(value.named())
     if isinstance(value, dict):
         return {key: encode(item) for key, item in value.items()}
     return value
@@ -56,6 +61,8 @@ def decode(kind: Any, value: object) -> Any:
         for member in kind:
             if member.value == value:
                 return member
+    elif isinstance(kind, type) and issubclass(kind, KnobValues) and isinstance(value, dict):
+        return kind(**{key: _knob_value(key, item) for key, item in value.items()})
     elif hasattr(kind, "_fields") and isinstance(value, dict):
         return _named(kind, value)
     raise Undecodable(f"not {getattr(kind, '__name__', kind)}: {str(value)[:60]}")
@@ -68,6 +75,13 @@ def _one_of(kinds: tuple[Any, ...], value: object) -> Any:
         except Undecodable:
             continue
     raise Undecodable(f"of no known type: {str(value)[:60]}")
+
+
+def _knob_value(key: str, value: object) -> Value:
+    found: Value = decode(Value, value)
+    if key not in KNOB or not KNOB[key].can_be(found):
+        raise Undecodable(f"no value of a knob: {key[:60]} {str(value)[:60]}")
+    return found
 
 
 @cache

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from cputune.core.errors import CpuTuneError, from_os_error
-from cputune.core.model import Value
+from cputune.core.knobs import Value
 from cputune.host.files import make_trusted_dir, read_trusted, write_all, write_atomically
 from cputune.transaction.codec import Undecodable, decode, encode
 from cputune.transaction.locks import Keys

@@ -215,7 +215,7 @@ def planned(
     goal = domain.state(after) if domain.running else at_start(context.cgroups, domain, saved, remembered.change)
     change = request.change
     if touched(request) & {"quota", "period"}:
-        change = change._replace(quota=goal.quota, period=goal.period)
+        change = change.replace(quota=goal.quota, period=goal.period)
     if not change.named():
         return None
     orders = memory.orders(context.cgroups, domain, Wanted(change, goal))
@@ -236,7 +236,7 @@ def _seat(
     unit = unit_of(cgroup) if context.systemd.booted() else None
     if unit is None:
         return seat
-    everything = wanted(version, goal, frozenset(Change._fields))
+    everything = wanted(version, goal, frozenset(Change.KEYS))
     named = wanted(version, goal, frozenset(touched(request)))
     try:
         held = context.systemd.get(unit, everything, cgroup)
@@ -247,8 +247,8 @@ def _seat(
 
 def at_start(cgroups: Cgroups, domain: Domain, saved: Change, remembered: Change | None) -> CpuTune:
     """What a domain that does not run will have when it starts: what is saved, else what its runtime remembers."""
-    found = Change(**{**(remembered or Change()).named(), **saved.named()})  # type: ignore[arg-type]
+    found = (remembered or Change()).replace(**saved.named())
     if saved.shares is not None or saved.weight is not None:
-        found = found._replace(shares=saved.shares, weight=saved.weight)
+        found = found.replace_from(saved, ("shares", "weight"))
     version = cgroups.hierarchy.version
-    return goal_of(cgroups.default(), Request(found), version, domain.scale, None, Change._fields)
+    return goal_of(cgroups.default(), Request(found), version, domain.scale, None, Change.KEYS)

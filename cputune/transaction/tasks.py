@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from cputune.core.errors import ChangedMeanwhile, Gone, Refused
-from cputune.core.model import BANDWIDTH, UNLIMITED, WEIGHT, CpuTune, Domain, Value, Write
+from cputune.core.knobs import BANDWIDTH, UNLIMITED, WEIGHT, Value
+from cputune.core.model import CpuTune, Domain, Write
 from cputune.host.systemd import Properties, Unit, differs
 from cputune.transaction.applied import AppliedRecord
 from cputune.transaction.writer import differences, settle, value_text
@@ -87,13 +88,11 @@ class CgroupTask(NamedTuple):
                 context.systemd.set(self.tell.unit, self.tell.held)
         finally:
             actual = context.cgroups.read_if_used(self.cgroup)
-            settle(
-                context.cgroups, self.cgroup, actual._replace(**{key: getattr(self.now, key) for key in self.touches()})
-            )
+            settle(context.cgroups, self.cgroup, actual.replace_from(self.now, self.touches()))
 
     def touches(self) -> list[str]:
         """The knobs that it may change: those that the kernel changes with others, too."""
-        changed = {key for key in CpuTune._fields if getattr(self.now, key) != getattr(self.goal, key)}
+        changed = set(self.now.differing(self.goal))
         return [key for group in (BANDWIDTH, WEIGHT) if changed & set(group) for key in group]
 
     def is_ours(self, context: Context) -> bool:
@@ -102,16 +101,16 @@ class CgroupTask(NamedTuple):
         actual = context.cgroups.read_if_used(self.cgroup)
         states = [self.now, self.goal]
         for key in self.touches():
-            found = getattr(actual, key)
-            if found not in [getattr(state, key) for state in states] and not self._is_on_the_way(key, found):
+            found = actual[key]
+            if found not in [state[key] for state in states] and not self._is_on_the_way(key, found):
                 where = context.cgroups.host.real(context.cgroups.directory(self.cgroup))
                 raise ChangedMeanwhile(f"{where}: {key} is {value_text(found)}, which somebody else has set since")
         told = self.tell is not None and differs(context.systemd.get(self.tell.unit, self.tell.held), self.tell.held)
-        return told or any(getattr(actual, key) != getattr(self.now, key) for key in self.touches())
+        return told or any(actual[key] != self.now[key] for key in self.touches())
 
     def _is_on_the_way(self, key: str, found: Value) -> bool:
         """Whether a knob may have that value between two writes: lifted, rounded, or as the kernel has it by then."""
-        ends = [getattr(state, key) for state in (self.now, self.goal)]
+        ends = [state[key] for state in (self.now, self.goal)]
         if key in ("shares", "weight"):
             return self.now.idle != self.goal.idle  # the kernel sets it, then we do
         if key == "quota" and isinstance(found, int):
@@ -129,7 +128,7 @@ class CgroupTask(NamedTuple):
     def left(self, context: Context) -> list[str]:
         """What is not as it was: knobs, and what systemd holds."""
         actual = context.cgroups.read(self.cgroup)
-        wanted = actual._replace(**{key: getattr(self.now, key) for key in self.touches()})
+        wanted = actual.replace_from(self.now, self.touches())
         found = differences(context.cgroups, self.cgroup, actual, wanted)
         if self.tell and differs(context.systemd.get(self.tell.unit, self.tell.held), self.tell.held):
             found.append(f"systemd holds other values for {self.tell.unit.name}")

@@ -52,9 +52,7 @@ def differences(cgroups: Cgroups, cgroup: str, now: CpuTune, wanted: CpuTune) ->
     """What is not as it should be, a line each."""
     directory = cgroups.host.real(cgroups.directory(cgroup))
     return [
-        f"{directory}: {key} is {value_text(now_value)}, not {value_text(wanted_value)}"
-        for key, now_value, wanted_value in zip(CpuTune._fields, now, wanted, strict=True)
-        if now_value != wanted_value
+        f"{directory}: {key} is {value_text(now[key])}, not {value_text(wanted[key])}" for key in now.differing(wanted)
     ]
 
 

@@ -11,7 +11,8 @@ import pytest
 from cputune.app.tuner import Tuner
 from cputune.cli.report import step
 from cputune.core.errors import CpuTuneError, Refused, Unsupported, UsageError
-from cputune.core.model import MAX_QUOTA, UNLIMITED, CpuTune
+from cputune.core.knobs import MAX_QUOTA, UNLIMITED
+from cputune.core.model import CpuTune
 from tests.conftest import CommandLine
 from tests.contract.conftest import FAKES
 from tests.support.fakekernel import FakeKernel

@@ -181,7 +181,7 @@ def test_a_container_that_comes_back_under_its_name_and_one_that_a_pattern_fits(
     guarded.until(lambda: (guarded.quota(again), guarded.quota(other)) == (50000, 20000))
     alien = guarded.start("cache", 4)
     guarded.until(lambda: not guarded.dispatcher.starts.unknown and not guarded.dispatcher.starts.late)  # type: ignore[union-attr]
-    assert guarded.lab.state(alien).cpus is None
+    assert guarded.lab.state(alien).limit_cpus is None
 
 
 def test_what_is_saved_while_the_guard_runs_counts_from_the_next_start(guarded: Guarded) -> None:
@@ -193,7 +193,7 @@ def test_what_is_saved_while_the_guard_runs_counts_from_the_next_start(guarded: 
     guarded.save("docker:db-*", quota=30000)
     other = guarded.start("db-1", 2)
     guarded.until(lambda: guarded.quota(other) == 30000)
-    assert guarded.lab.state(cgroup).cpus is None
+    assert guarded.lab.state(cgroup).limit_cpus is None
 
 
 def test_many_that_start_at_once(guarded: Guarded) -> None:
@@ -214,7 +214,7 @@ def test_one_that_cannot_be_does_not_keep_the_others_from_theirs(guarded: Guarde
     broken, good = guarded.start("bad-1", 1), guarded.start("web-1", 2)
     guarded.until(lambda: guarded.quota(good) == 50000)
     guarded.until(lambda: "unreadable" in guarded.actions())
-    assert guarded.lab.state(broken).cpus is None
+    assert guarded.lab.state(broken).limit_cpus is None
 
 
 def test_what_the_runtime_writes_last_at_the_start_does_not_stay(guarded: Guarded) -> None:
@@ -450,7 +450,7 @@ def test_a_cgroup_that_somebody_else_called_like_roots_container_is_not_its(
     monkeypatch.setattr(guarded.host, "owner", lambda path: 1000 if "/user/" in path else really(path))
     guarded.lab.make(fake)
     guarded.until(lambda: not dispatcher.starts.unknown and not dispatcher.starts.late)
-    assert guarded.lab.state(fake).cpus is None
+    assert guarded.lab.state(fake).limit_cpus is None
     assert set(dispatcher.registry.known) == {guarded.lab.path(own)}
 
 
@@ -506,7 +506,7 @@ def test_what_another_cputune_works_on_when_the_guard_begins_has_its_turn_later(
         os._exit(0)
     time.sleep(0.2)
     guarded.begin()
-    assert guarded.lab.state(cgroup).cpus is None
+    assert guarded.lab.state(cgroup).limit_cpus is None
     guarded.until(lambda: guarded.quota(cgroup) == 50000)
     os.waitpid(pid, 0)
 

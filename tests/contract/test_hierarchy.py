@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cputune.core.errors import Refused
-from cputune.core.model import KNOB, UNLIMITED
+from cputune.core.knobs import KNOB, UNLIMITED
 from cputune.planning.plan import Job
 from cputune.planning.planner import Planner
 from tests.support.lab import Lab, change_domains, request

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cputune.core.model import UNLIMITED
+from cputune.core.knobs import UNLIMITED
 from tests.conftest import CommandLine
 from tests.contract.conftest import FAKES
 from tests.support.fakekernel import FakeKernel

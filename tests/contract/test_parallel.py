@@ -78,8 +78,8 @@ def test_two_hundred_changes_of_one_saved_configuration_all_land(host: FakeKerne
         Store(host).load(domain)  # whole, at whatever moment
     statuses = [ended(pid) for pid in pids]
     assert set(statuses) <= {0}, statuses
-    saved = Store(host).load(domain).change._asdict()
-    assert {key: value for key, value in saved.items() if value is not None} == chain(host, "config")
+    saved = Store(host).load(domain).change.named()
+    assert saved == chain(host, "config")
 
 
 def test_two_hundred_changes_of_one_cgroup_all_land(lab: Lab) -> None:

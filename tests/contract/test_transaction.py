@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cputune.core.errors import Interrupted
-from cputune.core.model import UNLIMITED
+from cputune.core.knobs import UNLIMITED, Value
 from cputune.host.cgroup.cgroups import Cgroups
 from tests.conftest import CommandLine, Ended, give_up
 from tests.contract.conftest import FAKES
@@ -165,11 +165,11 @@ def test_a_write_that_fails_and_cannot_be_taken_back_says_what_is_left(
     assert {path: text for path, text in snapshot(host).items() if not path.endswith("/history")} == before
 
 
-def states(host: FakeKernel) -> dict[str, dict[str, object]]:
-    return {name: Cgroups(host).read(f"/lxc.payload.{name}")._asdict() for name in ("web", "db")}
+def states(host: FakeKernel) -> dict[str, dict[str, Value]]:
+    return {name: Cgroups(host).read(f"/lxc.payload.{name}").named() for name in ("web", "db")}
 
 
-def left(host: FakeKernel, old: dict[str, dict[str, object]]) -> list[str]:
+def left(host: FakeKernel, old: dict[str, dict[str, Value]]) -> list[str]:
     """What differs, the last domain first, in the words of the error."""
     return [
         f"{host.real(directory(host, name))}: {knob} is {word(value)}, not {word(old[name][knob])}"

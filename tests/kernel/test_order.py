@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from cputune.core.model import UNLIMITED
+from cputune.core.knobs import UNLIMITED
 from cputune.host.cgroup import bandwidth
 from cputune.host.cgroup.plan import writes
 from tests.support.fakekernel import FOREVER, MAX_MICROSECONDS, Band
@@ -129,7 +129,7 @@ def test_every_legal_transition_reaches_its_goal_without_a_refusal(real: Lab, ki
         wanted = dice.legal(family)
         now = cgroups.read(bench.path)
         quota = UNLIMITED if wanted.quota is None else wanted.quota
-        goal = now._replace(quota=quota, period=wanted.period, burst=wanted.burst)
+        goal = now.replace(quota=quota, period=wanted.period, burst=wanted.burst)
         what = f"seed {SEED}, {kind}, step {step}: {family}: {now} -> {goal}"
         for write in writes(cgroups.backend, cgroups.directory(bench.path), now, goal, cgroups.bounds(bench.path)):
             try:

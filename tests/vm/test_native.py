@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from cputune.core.model import MAX_QUOTA
+from cputune.core.knobs import MAX_QUOTA
 from tests.vm.conftest import Vm
 from tests.vm.runtimes import ALL, AS_USER, REMEMBERING, Runtime
 from tests.vm.test_survival import NEIGHBOURS

@@ -128,7 +128,7 @@ def _leave(tuner: Tuner, name: str, place: CommandCgroup | None) -> None:
 
 def _tell(name: str, seconds: float, stats: Stats, state: CpuTune) -> None:
     """The figures, on stderr."""
-    limit = f"limit {state.cpus:g} CPUs" if state.cpus else "no limit"
+    limit = f"limit {state.limit_cpus:g} CPUs" if state.limit_cpus else "no limit"
     used = "CPU use is not counted here"
     if stats.usage is not None:
         used = f"used {stats.usage / 1e6:.3f} s of CPU, {stats.usage / 1e6 / max(seconds, 1e-6):.3f} CPUs on average"

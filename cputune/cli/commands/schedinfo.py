@@ -14,7 +14,8 @@ from cputune.cli.options import (
     where_options,
 )
 from cputune.core.errors import UsageError
-from cputune.core.model import KNOBS, Request
+from cputune.core.knobs import KNOBS
+from cputune.core.model import Request
 
 EPILOG = """\b
 Try: cputune schedinfo mydom

@@ -9,7 +9,8 @@ from __future__ import annotations
 from itertools import permutations
 from typing import NamedTuple
 
-from cputune.core.model import MAX_QUOTA, MIN_QUOTA, UNLIMITED, CpuTune, Quota
+from cputune.core.knobs import MAX_QUOTA, MIN_QUOTA, UNLIMITED, Quota
+from cputune.core.model import CpuTune
 
 _FOREVER = 1 << 64
 """The ratio of a group without limit: above every other."""

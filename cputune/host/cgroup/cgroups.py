@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cputune.core.errors import NoSuchDomain, WrongState, from_os_error
-from cputune.core.model import DEFAULT_PERIOD, UNLIMITED, CpuTune, Stats
+from cputune.core.knobs import DEFAULT_PERIOD, UNLIMITED
+from cputune.core.model import CpuTune, Stats
 from cputune.host.cgroup.bandwidth import Bounds, Limit
 from cputune.host.cgroup.mounts import Hierarchy, detect, parse_proc_cgroup
 from cputune.host.system import Host
@@ -15,7 +16,8 @@ from cputune.host.system import Host
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from cputune.core.model import Quota, Write
+    from cputune.core.knobs import Quota
+    from cputune.core.model import Write
     from cputune.host.cgroup.bandwidth import Band
 
     class Backend(Protocol):
@@ -98,8 +100,8 @@ class Cgroups:
 
     def default(self) -> CpuTune:
         """What a cgroup has that the cpu controller has just been enabled for."""
-        return CpuTune(period=DEFAULT_PERIOD, quota=UNLIMITED, burst=0, idle=False)._replace(
-            **{self.backend.WEIGHT_KEY: self.backend.DEFAULT}  # type: ignore[arg-type]
+        return CpuTune(period=DEFAULT_PERIOD, quota=UNLIMITED, burst=0, idle=False).replace(
+            **{self.backend.WEIGHT_KEY: self.backend.DEFAULT}
         )
 
     def read(self, cgroup: str) -> CpuTune:
@@ -108,7 +110,7 @@ class Cgroups:
         try:
             now = self.backend.read(self.host, directory)
             # A missing file can mean a missing knob, or that the group went away between two reads.
-            partial = None in (getattr(now, self.backend.WEIGHT_KEY), now.quota, now.burst, now.idle)
+            partial = None in (now[self.backend.WEIGHT_KEY], now.quota, now.burst, now.idle)
             if partial and not self.host.is_dir(directory):
                 raise FileNotFoundError(2, "No such file or directory")
         except OSError as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cputune.core.errors import Refused, UsageError
-from cputune.core.model import MAX_QUOTA, MIN_QUOTA, UNLIMITED, CpuTune, Write
+from cputune.core.knobs import MAX_QUOTA, MIN_QUOTA, UNLIMITED
+from cputune.core.model import CpuTune, Write
 from cputune.core.units import quota_text
 from cputune.host.cgroup.bandwidth import (
     Band,
@@ -32,8 +33,8 @@ def writes(backend: Backend, directory: str, now: CpuTune, goal: CpuTune, bounds
     if now.idle and goal.idle is False:
         plan.append(Write(idle_file, "0", "1"))
         # The kernel has forgotten the weight: kernel/sched/core.c, sched_group_set_idle.
-        now = now._replace(**{backend.WEIGHT_KEY: backend.DEFAULT}, idle=False)
-    weight, wanted = getattr(now, backend.WEIGHT_KEY), getattr(goal, backend.WEIGHT_KEY)
+        now = now.replace(**{backend.WEIGHT_KEY: backend.DEFAULT}, idle=False)
+    weight, wanted = now[backend.WEIGHT_KEY], goal[backend.WEIGHT_KEY]
     if weight != wanted and not goal.idle:
         plan.append(Write(f"{directory}/{backend.WEIGHT_FILE}", str(wanted), str(weight)))
     plan += _band_writes(backend, directory, now, goal, bounds)
@@ -55,16 +56,16 @@ def same(backend: Backend, now: CpuTune, goal: CpuTune) -> bool:
     Where a knob is not there, its default is in force: systemd takes the controller away from a unit with its last
     limit. An idle group has no weight of its own to compare; a group without limit has a period that means nothing.
     """
-    default = getattr(goal, backend.WEIGHT_KEY) in (None, backend.DEFAULT)
-    if goal.idle or (default and getattr(now, backend.WEIGHT_KEY) is None):
+    default = goal[backend.WEIGHT_KEY] in (None, backend.DEFAULT)
+    if goal.idle or (default and now[backend.WEIGHT_KEY] is None):
         now, goal = (_unweighed(backend, state) for state in (now, goal))
     if now.quota is None and goal.quota is UNLIMITED:
-        goal = goal._replace(quota=None, period=None)
-    return all(have == want or (have is None and not want) for have, want in zip(now, goal, strict=True))
+        goal = goal.replace(quota=None, period=None)
+    return all(now[key] is None and not goal[key] for key in now.differing(goal))
 
 
 def _unweighed(backend: Backend, state: CpuTune) -> CpuTune:
-    return state._replace(shares=None) if backend.WEIGHT_KEY == "shares" else state._replace(weight=None)
+    return state.replace(**{backend.WEIGHT_KEY: None})
 
 
 def _band_writes(backend: Backend, directory: str, now: CpuTune, goal: CpuTune, bounds: Bounds) -> list[Write]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from cputune.core.model import DEFAULT_PERIOD, UNLIMITED, CpuTune
+from cputune.core.knobs import DEFAULT_PERIOD, UNLIMITED
+from cputune.core.model import CpuTune
 from cputune.host.cgroup.bandwidth import Limit, limit_of, ratio
 from cputune.host.cgroup.cgroups import Limits
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from cputune.core.errors import Unsupported, WrongState
-from cputune.core.model import BANDWIDTH, KNOB, CpuTune
+from cputune.core.knobs import BANDWIDTH, KNOB
+from cputune.core.model import CpuTune
 from cputune.core.units import parse_integer
 from cputune.host.cgroup.cgroups import Cgroups
 

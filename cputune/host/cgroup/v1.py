@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cputune.core.model import DEFAULT_SHARES, UNLIMITED, CpuTune, Quota, Stats, Write
+from cputune.core.knobs import DEFAULT_SHARES, UNLIMITED, Quota
+from cputune.core.model import CpuTune, Stats, Write
 from cputune.host.cgroup.bandwidth import Band
 from cputune.host.system import Host
 

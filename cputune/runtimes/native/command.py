@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cputune.core.model import DEFAULT_SHARES, DEFAULT_WEIGHT, UNLIMITED, Change, Domain, Scale
+from cputune.core.knobs import DEFAULT_SHARES, DEFAULT_WEIGHT, UNLIMITED
+from cputune.core.model import Change, Domain, Scale
 from cputune.core.units import shares_of_weight
 from cputune.host.cgroup.cgroups import Cgroups
 
@@ -23,7 +24,7 @@ def default_shares(cgroups: Cgroups, domain: Domain) -> int:
 
 def changed(before: Change, change: Change, shares: int | None) -> Change:
     """What is remembered after a change of quota, period and shares. Pure."""
-    return before._replace(
+    return before.replace(
         quota=before.quota if change.quota is None else change.quota,
         period=before.period if change.period is None else change.period,
         shares=before.shares if shares is None else shares,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from cputune.core.errors import Unsupported
-from cputune.core.model import DEFAULT_PERIOD, UNLIMITED, Change, Domain, Quota
+from cputune.core.knobs import DEFAULT_PERIOD, UNLIMITED, Quota
+from cputune.core.model import Change, Domain
 from cputune.core.units import cpus_text
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import docker
@@ -57,7 +58,7 @@ def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
 def _restored(before: Change) -> Change:
     """docker takes 0 for "no change", so what it did not remember comes back as the default."""
     quota = UNLIMITED if before.quota is None else before.quota
-    return before._replace(quota=quota, period=before.period or DEFAULT_PERIOD)
+    return before.replace(quota=quota, period=before.period or DEFAULT_PERIOD)
 
 
 def _band_words(domain: Domain, change: Change, *, nano: bool) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from cputune.core.errors import WrongState, from_os_error
-from cputune.core.model import UNLIMITED, Change, Domain
+from cputune.core.knobs import UNLIMITED
+from cputune.core.model import Change, Domain
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes.instances import Instances, split
 from cputune.runtimes.native.memory import Orders, Remembered, Run, Wanted, refuse, refuse_all_but, refuse_elsewhere

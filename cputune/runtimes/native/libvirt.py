@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 
 from cputune.core.errors import WrongState
-from cputune.core.model import MAX_QUOTA, UNLIMITED, Change, Domain, Quota
+from cputune.core.knobs import MAX_QUOTA, UNLIMITED, Quota
+from cputune.core.model import Change, Domain
 from cputune.core.units import parse_integer
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes.libvirt import CONFIG

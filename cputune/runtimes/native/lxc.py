@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from cputune.core.errors import Unsupported, WrongState
-from cputune.core.model import UNLIMITED, Change, CpuTune, Domain, Quota, Scale
+from cputune.core.knobs import UNLIMITED, Quota
+from cputune.core.model import Change, CpuTune, Domain, Scale
 from cputune.core.units import parse_integer, shares_of_weight, weight_of_shares
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes.lxc import LXCPATH

@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from cputune.core.errors import Unsupported
-from cputune.core.model import DEFAULT_PERIOD, DEFAULT_WEIGHT, KNOB, UNLIMITED, Change, CpuTune, Domain
+from cputune.core.knobs import DEFAULT_PERIOD, DEFAULT_WEIGHT, KNOB, UNLIMITED
+from cputune.core.model import Change, CpuTune, Domain
 
 if TYPE_CHECKING:
     from typing import Protocol

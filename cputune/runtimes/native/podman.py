@@ -6,7 +6,8 @@ import os
 from typing import Any
 
 from cputune.core.errors import Gone, Unsupported
-from cputune.core.model import DEFAULT_PERIOD, MAX_QUOTA, UNLIMITED, Change, Domain, Quota
+from cputune.core.knobs import DEFAULT_PERIOD, MAX_QUOTA, UNLIMITED, Quota
+from cputune.core.model import Change, Domain
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import podman
 from cputune.runtimes.native.command import band_words, changed, default_shares, shares_in, shares_words
@@ -22,7 +23,7 @@ def read(cgroups: Cgroups, domain: Domain) -> Remembered:
     cpu = _cpu(cgroups, domain)
     found = number(cpu, "quota")
     quota: Quota | None = UNLIMITED if found < 0 or found >= MAX_QUOTA else found or None
-    change = Change(number(cpu, "shares") or None, None, number(cpu, "period") or None, quota)
+    change = Change(shares=number(cpu, "shares") or None, period=number(cpu, "period") or None, quota=quota)
     return Remembered(change, tuple(number(cpu, key) for key in ("shares", "period", "quota")))
 
 
@@ -76,7 +77,7 @@ def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
     shares = shares_in(cgroups, domain, wanted.change)
     forward = [*band_words(wanted.change, _NO_LIMIT), *shares_words(shares)]
     old = shares if shares is None else before.shares or default_shares(cgroups, domain)
-    restored = before._replace(quota=before.quota or UNLIMITED, period=before.period or DEFAULT_PERIOD)
+    restored = before.replace(quota=before.quota or UNLIMITED, period=before.period or DEFAULT_PERIOD)
     back = [*(band_words(restored, _NO_LIMIT) if wanted.change.quota else []), *shares_words(old)]
     user = entry.storage.user.uid if entry.storage.user else None
 

@@ -9,7 +9,8 @@ import pytest
 from cputune.cli.commands.schedinfo import assignments_of
 from cputune.cli.options import need_something, refuse_idle_weight, request_from_texts, request_of, where_of
 from cputune.core.errors import UsageError
-from cputune.core.model import UNLIMITED, Change, Request
+from cputune.core.knobs import UNLIMITED
+from cputune.core.model import Change, Request
 
 HELP = "cputune set --help"
 KNOWN = "known: cpu_shares, cpu_weight, vcpu_period, vcpu_quota, vcpu_burst, cpu_idle"

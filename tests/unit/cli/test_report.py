@@ -6,7 +6,8 @@ import json
 
 from cputune.app.tuner import SchedInfo
 from cputune.cli import report
-from cputune.core.model import UNLIMITED, CpuTune, Domain, Write
+from cputune.core.knobs import UNLIMITED
+from cputune.core.model import CpuTune, Domain, Write
 from cputune.host.systemd import INFINITY, Unit
 from cputune.planning.plan import Moved, Outcome
 from cputune.transaction.tasks import CgroupTask, Record, Save, Tell
@@ -40,7 +41,7 @@ def test_a_configuration_that_is_not_there_is_virshs_zeros() -> None:
 
 
 def test_everything() -> None:
-    info = LIVE._replace(tune=STATE._replace(quota=50000, idle=True))
+    info = LIVE._replace(tune=STATE.replace(quota=50000, idle=True))
     assert report.schedinfo(info, everything=True) == (
         "Scheduler      : posix\n"
         "cpu_shares     : 1024\n"
@@ -50,7 +51,7 @@ def test_everything() -> None:
         "vcpu_burst     : 0\n"
         "cpu_idle       : 1\n"
     )
-    old = LIVE._replace(tune=STATE._replace(burst=None, idle=None))
+    old = LIVE._replace(tune=STATE.replace(burst=None, idle=None))
     assert list(report.schedinfo_values(old, everything=True)) == [
         "cpu_shares", "vcpu_period", "vcpu_quota", "cpu_weight",
     ]  # fmt: skip
@@ -94,7 +95,7 @@ def test_a_name_with_control_characters() -> None:
 
 WRITE = Write("/sys/fs/cgroup/web/cpu.max", "50000 100000", "max 100000")
 TELL = Tell(Unit("a.service", 1000), {"CPUWeight": 50, "CPUQuotaPerSecUSec": INFINITY}, {"CPUWeight": INFINITY})
-TUNE = CgroupTask("systemd:web.service", "/web", STATE, STATE._replace(quota=50000), (WRITE,), TELL)
+TUNE = CgroupTask("systemd:web.service", "/web", STATE, STATE.replace(quota=50000), (WRITE,), TELL)
 
 
 def test_the_steps_of_a_dry_run() -> None:
@@ -125,5 +126,5 @@ def test_json_is_ascii_whatever_the_name() -> None:
 
 def test_cpus_for_people() -> None:
     assert report.cpus_of(STATE) == "-"
-    assert report.cpus_of(STATE._replace(quota=150000)) == "1.5"
-    assert report.cpus_of(STATE._replace(quota=33333)) == "0.33333"
+    assert report.cpus_of(STATE.replace(quota=150000)) == "1.5"
+    assert report.cpus_of(STATE.replace(quota=33333)) == "0.33333"

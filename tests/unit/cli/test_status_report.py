@@ -8,14 +8,15 @@ from hypothesis import strategies as st
 
 from cputune.app.observer import HostInfo, Row, Sample, sample_of, throttled_share
 from cputune.cli import status_report as report
-from cputune.core.model import MAX_QUOTA, UNLIMITED, Change, CpuTune, Domain, Scale, Stats
+from cputune.core.knobs import MAX_QUOTA, UNLIMITED
+from cputune.core.model import Change, CpuTune, Domain, Scale, Stats
 from cputune.drift.compare import differences
 from cputune.host.cgroup.support import Support
 
 WEB = Domain("lxc", "web", True, True, "/lxc.payload.web", "/lxc.payload.web", facts=(("pid", "7"),))
 STATE = CpuTune(shares=512, weight=50, period=100000, quota=150000, burst=0, idle=False)
 HOST = HostInfo("hybrid", 1, "/sys/fs/cgroup/cpu", False, 4, True, Support(True, True, False, True))
-FREE = STATE._replace(quota=UNLIMITED)
+FREE = STATE.replace(quota=UNLIMITED)
 
 
 def test_the_host() -> None:
@@ -49,7 +50,7 @@ def test_the_host() -> None:
             ["lxc:web", "running", "512", "50", "1.5", "0.5 by /parent", "-", "-"],
         ),
         (
-            Row(WEB, STATE._replace(idle=True), 1.5),
+            Row(WEB, STATE.replace(idle=True), 1.5),
             ["lxc:web", "running", "512", "idle", "1.5", "1.5", "-", "-"],
         ),
         (
@@ -221,7 +222,7 @@ def test_differences_in_words() -> None:
         "quota: config 50000, live unlimited",
         "idle: config true, live false",
     ]
-    idle = state._replace(idle=True, weight=1)
+    idle = state.replace(idle=True, weight=1)
     assert differences("config", Change(weight=50, idle=True), idle, WEB, 2) == []
     assert differences("set", Change(weight=50), idle, WEB, 2) == [
         "weight: set 50, live 1",

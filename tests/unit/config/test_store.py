@@ -15,7 +15,8 @@ from cputune.config.schema import Saved, check, edited, parse
 from cputune.config.store import Store
 from cputune.core import names as names_of_domains
 from cputune.core.errors import CpuTuneError, NoPermission, UsageError
-from cputune.core.model import KNOB, MAX_QUOTA, UNLIMITED, Change, Domain
+from cputune.core.knobs import KNOB, MAX_QUOTA, UNLIMITED
+from cputune.core.model import Change, Domain
 from cputune.host.system import Host
 
 WEB = Domain("lxc", "web", running=True, persistent=True)
@@ -49,7 +50,7 @@ def saved(store: Store, change: Change, domain: Domain = WEB) -> str:
 def test_every_key() -> None:
     text = "version: 1\ndomain: 'lxc:web'\nshares: 512\nperiod: 50000\nquota: 25000\nburst: 1000\nidle: true\n"
     found = parse("f", text)
-    assert found == Saved("f", text, Change(512, None, 50000, 25000, 1000, True), "lxc:web")
+    assert found == Saved("f", text, Change(shares=512, period=50000, quota=25000, burst=1000, idle=True), "lxc:web")
     assert parse("f", "version: 1\nweight: 50\n").change == Change(weight=50)
 
 
@@ -321,18 +322,18 @@ def by_hand(store: Store) -> Iterator[Store]:
 
 def test_a_changed_value_keeps_comments_order_and_spacing(by_hand: Store) -> None:
     before = by_hand.load(WEB).change
-    text = saved(by_hand, before._replace(quota=30000))
+    text = saved(by_hand, before.replace(quota=30000))
     assert text == BY_HAND.replace("quota : 25000      #", "quota: 30000      #") + "\n"
 
 
 def test_an_added_key_comes_last(by_hand: Store) -> None:
     before = by_hand.load(WEB).change
-    assert saved(by_hand, before._replace(burst=1000)) == f"{BY_HAND}\nburst: 1000\n"
+    assert saved(by_hand, before.replace(burst=1000)) == f"{BY_HAND}\nburst: 1000\n"
 
 
 def test_a_removed_key_takes_only_its_line(by_hand: Store) -> None:
     before = by_hand.load(WEB).change
-    assert saved(by_hand, before._replace(period=None)) == BY_HAND.replace('"period": 50000\n', "") + "\n"
+    assert saved(by_hand, before.replace(period=None)) == BY_HAND.replace('"period": 50000\n', "") + "\n"
 
 
 def test_what_does_not_change_is_not_rewritten(by_hand: Store) -> None:
@@ -361,7 +362,7 @@ def test_a_form_that_editing_by_lines_would_break_is_refused_and_kept(store: Sto
     path = put(store, text)
     before = store.load(WEB)
     with pytest.raises(UsageError) as caught:
-        store.save(WEB, before, before.change._replace(quota=30000, burst=5))
+        store.save(WEB, before, before.change.replace(quota=30000, burst=5))
     assert caught.value.message == (
         f"{path}: not written one `key: value` a line, so it cannot be changed without losing its form"
     )

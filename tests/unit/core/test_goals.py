@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from cputune.core.errors import CpuTuneError, Refused, UsageError, WrongState
 from cputune.core.goals import Where, goal_of, merged, saved_tune, source_of, targets, touched
-from cputune.core.model import BANDWIDTH, MAX_QUOTA, UNLIMITED, WEIGHT, Change, CpuTune, Domain, Request, Scale
+from cputune.core.knobs import BANDWIDTH, MAX_QUOTA, UNLIMITED, WEIGHT
+from cputune.core.model import Change, CpuTune, Domain, Request, Scale
 
 RUNS = Domain("lxc", "web", running=True, persistent=True)
 STOPPED = RUNS._replace(running=False)
@@ -33,8 +34,8 @@ class Kernel:
 
 ONE = Kernel(1, CpuTune(shares=1024, period=100000, quota=50000, burst=2000, idle=False))
 TWO = Kernel(2, CpuTune(weight=100, period=100000, quota=50000, burst=2000, idle=False))
-IDLE_ONE = Kernel(1, ONE.now._replace(shares=3, idle=True))
-IDLE_TWO = Kernel(2, TWO.now._replace(weight=1, idle=True))
+IDLE_ONE = Kernel(1, ONE.now.replace(shares=3, idle=True))
+IDLE_TWO = Kernel(2, TWO.now.replace(weight=1, idle=True))
 
 
 @pytest.mark.parametrize(
@@ -78,9 +79,8 @@ def test_which_one_a_query_is_about() -> None:
 )
 def test_what_is_not_named_stays(change: Change, kernel: Kernel) -> None:
     goal = goal_of(kernel.now, Request(change), kernel.version, Scale.KERNEL, None, EVERYTHING)
-    for key, value in zip(CpuTune._fields, goal, strict=True):
-        wanted = getattr(change, key)
-        assert value == (wanted if wanted is not None else getattr(kernel.now, key))
+    for key in CpuTune.KEYS:
+        assert goal[key] == (kernel.now[key] if change[key] is None else change[key])
 
 
 def test_weight_and_shares_in_the_terms_of_each_version() -> None:
@@ -93,7 +93,7 @@ def test_weight_and_shares_in_the_terms_of_each_version() -> None:
 
 def test_cpus_are_a_quota_for_the_period_that_will_be_in_force() -> None:
     assert TWO.goal(microcpus=1_500_000).quota == 150000
-    assert TWO.goal(microcpus=1_500_000, period=50000) == TWO.now._replace(quota=75000, period=50000)
+    assert TWO.goal(microcpus=1_500_000, period=50000) == TWO.now.replace(quota=75000, period=50000)
     bare = Kernel(2, CpuTune(weight=100))
     assert bare.goal(microcpus=1_500_000).quota == 150000
 
@@ -101,26 +101,26 @@ def test_cpus_are_a_quota_for_the_period_that_will_be_in_force() -> None:
 def test_only_what_the_cgroup_carries_is_touched() -> None:
     request = Request(Change(weight=50, quota=10000, idle=True))
     goal = goal_of(TWO.now, request, 2, Scale.KERNEL, None, BANDWIDTH)
-    assert goal == TWO.now._replace(quota=10000)
+    assert goal == TWO.now.replace(quota=10000)
     assert touched(request) == {"weight", "quota", "idle"}
     assert touched(Request(Change(), microcpus=1)) == {"quota"}
 
 
 def test_idle_off_brings_back_the_weight_from_before() -> None:
-    assert IDLE_TWO.goal(idle=False, remembered=250) == TWO.now._replace(weight=250)
+    assert IDLE_TWO.goal(idle=False, remembered=250) == TWO.now.replace(weight=250)
     assert IDLE_ONE.goal(idle=False, remembered=512).shares == 512
     assert (IDLE_TWO.goal(idle=False).weight, IDLE_ONE.goal(idle=False).shares) == (100, 1024)
     assert IDLE_TWO.goal(idle=False, weight=7, remembered=250).weight == 7
 
 
 def test_idle_that_is_not_named_stays() -> None:
-    assert IDLE_TWO.goal(quota=10000) == IDLE_TWO.now._replace(quota=10000)
+    assert IDLE_TWO.goal(quota=10000) == IDLE_TWO.now.replace(quota=10000)
     assert TWO.goal(idle=False) == TWO.now
 
 
 @pytest.mark.parametrize("kernel", [ONE, TWO, IDLE_ONE, IDLE_TWO])
 def test_becoming_idle_leaves_the_weight_of_a_configuration_for_later(kernel: Kernel) -> None:
-    assert kernel.goal(idle=True, shares=512) == kernel.now._replace(idle=True)
+    assert kernel.goal(idle=True, shares=512) == kernel.now.replace(idle=True)
 
 
 @pytest.mark.parametrize("kernel", [IDLE_ONE, IDLE_TWO])
@@ -135,7 +135,7 @@ SAVED = Change(shares=512, period=50000, quota=25000)
 
 
 def test_a_saved_configuration_keeps_what_is_not_named() -> None:
-    assert merged(SAVED, Request(Change(quota=UNLIMITED)), 100000) == SAVED._replace(quota=UNLIMITED)
+    assert merged(SAVED, Request(Change(quota=UNLIMITED)), 100000) == SAVED.replace(quota=UNLIMITED)
     assert merged(SAVED, Request(Change()), 100000) == SAVED
 
 
@@ -144,7 +144,7 @@ def test_zero_removes_from_the_configuration() -> None:
 
 
 def test_shares_and_weight_replace_each_other() -> None:
-    assert merged(SAVED, Request(Change(weight=50)), 100000) == SAVED._replace(shares=None, weight=50)
+    assert merged(SAVED, Request(Change(weight=50)), 100000) == SAVED.replace(shares=None, weight=50)
     assert merged(Change(weight=50), Request(Change(shares=512)), 100000) == Change(shares=512)
 
 

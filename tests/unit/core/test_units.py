@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cputune.core.errors import UsageError
-from cputune.core.model import KNOB, MAX_QUOTA, UNLIMITED, Scale
+from cputune.core.knobs import KNOB, MAX_QUOTA, UNLIMITED
+from cputune.core.model import Scale
 from cputune.core.units import (
     cpus_text,
     nearest_weight,

@@ -17,7 +17,8 @@ from cputune.cli.main import COMMANDS, cli
 from cputune.config.schema import parse
 from cputune.config.store import Store
 from cputune.core.errors import Exit, UsageError
-from cputune.core.model import KNOBS, Change, Domain, Knob
+from cputune.core.knobs import KNOBS, Knob
+from cputune.core.model import Change, Domain
 from cputune.docgen import files as docgen
 from cputune.docgen import manual, roff, tree
 from cputune.host.system import CONFIG_DIR, STATE_DIR, Host

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from cputune.core.model import MAX_QUOTA, UNLIMITED, Change, CpuTune, Domain, Scale
+from cputune.core.knobs import MAX_QUOTA, UNLIMITED
+from cputune.core.model import Change, CpuTune, Domain, Scale
 from cputune.drift.compare import Facts, Held, explain, held_state, text
 from cputune.drift.records import OtherName
 from cputune.host.systemd import INFINITY
@@ -39,10 +40,10 @@ SET = Change(quota=50000)
         ({"saved": SET}, "not put into force since it started, or was saved"),
         ({"saved": SET, "restarted": True}, "restarted since"),
         ({"applied": SET}, "somebody else changed it"),
-        ({"applied": SET, "live": LIVE._replace(quota=UNLIMITED)}, "somebody else put back the kernel's default"),
+        ({"applied": SET, "live": LIVE.replace(quota=UNLIMITED)}, "somebody else put back the kernel's default"),
         ({"applied": SET, "remembered": Change(quota=90000)}, "docker put back what it remembers"),
         ({"applied": SET, "held": (UNIT,)}, "systemd put back what it holds for web.scope"),
-        ({"applied": Change(quota=12345), "live": LIVE._replace(quota=12000), "held": (UNIT,)},
+        ({"applied": Change(quota=12345), "live": LIVE.replace(quota=12000), "held": (UNIT,)},
          "systemd rounded it, as it keeps it for web.scope"),
         # docker sets both, so the unit's value says nothing more.
         ({"applied": SET, "remembered": Change(quota=90000), "held": (UNIT,)}, "docker put back what it remembers"),
@@ -61,9 +62,9 @@ def test_a_likely_cause(facts: dict[str, Any], cause: str) -> None:
         dict[str, Any](),
         {"saved": Change(quota=90000), "applied": Change(quota=90000)},
         {"saved": Change(shares=1024, quota=90000)},
-        {"applied": Change(quota=UNLIMITED, period=50000), "live": LIVE._replace(quota=MAX_QUOTA)},
+        {"applied": Change(quota=UNLIMITED, period=50000), "live": LIVE.replace(quota=MAX_QUOTA)},
         {"remembered": Change(quota=1000)},
-        {"saved": Change(idle=True, weight=7), "live": LIVE._replace(idle=True, weight=1)},
+        {"saved": Change(idle=True, weight=7), "live": LIVE.replace(idle=True, weight=1)},
     ],
 )
 def test_no_difference(facts: dict[str, Any]) -> None:
@@ -85,7 +86,7 @@ def test_each_knob_has_its_own_cause() -> None:
 
 
 def test_a_group_that_somebody_made_idle_has_lost_its_weight() -> None:
-    idle = LIVE._replace(idle=True, weight=1)
+    idle = LIVE.replace(idle=True, weight=1)
     assert told(idle, saved=Change(weight=50, quota=90000), applied=Change(weight=50)) == [
         "weight: config 50, applied 50, live 1 (somebody else changed it)",
         "idle: config false, applied false, live true (somebody else changed it)",

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cputune.core.errors import CpuTuneError, NoPermission, NoSuchDomain, Refused
-from cputune.core.model import UNLIMITED, CpuTune
+from cputune.core.knobs import UNLIMITED
+from cputune.core.model import CpuTune
 from cputune.host.system import Completed, Host
 from cputune.host.systemd import (
     INFINITY,
@@ -97,22 +98,22 @@ STATE = CpuTune(period=100000, quota=50000, burst=0, idle=False)
         (1, STATE, {"period"}, {"CPUQuotaPerSecUSec": 500000, "CPUQuotaPeriodUSec": 100000}),
         (
             2,
-            STATE._replace(quota=UNLIMITED),
+            STATE.replace(quota=UNLIMITED),
             {"quota"},
             {"CPUQuotaPerSecUSec": INFINITY, "CPUQuotaPeriodUSec": 100000},
         ),
         # rounded up, so that what systemd writes for a moment is not below what was asked for
         (
             2,
-            STATE._replace(quota=33333, period=99999),
+            STATE.replace(quota=33333, period=99999),
             {"quota"},
             {"CPUQuotaPerSecUSec": 333334, "CPUQuotaPeriodUSec": 99999},
         ),
-        (2, STATE._replace(weight=50), {"weight"}, {"CPUWeight": 50}),
-        (2, STATE._replace(weight=50), {"shares"}, {"CPUWeight": 50}),
-        (2, STATE._replace(weight=1, idle=True), {"idle"}, {"CPUWeight": 0}),
-        (1, STATE._replace(shares=512), {"shares"}, {"CPUWeight": INFINITY, "CPUShares": 512}),
-        (1, STATE._replace(shares=3, idle=True), {"idle"}, {}),
+        (2, STATE.replace(weight=50), {"weight"}, {"CPUWeight": 50}),
+        (2, STATE.replace(weight=50), {"shares"}, {"CPUWeight": 50}),
+        (2, STATE.replace(weight=1, idle=True), {"idle"}, {"CPUWeight": 0}),
+        (1, STATE.replace(shares=512), {"shares"}, {"CPUWeight": INFINITY, "CPUShares": 512}),
+        (1, STATE.replace(shares=3, idle=True), {"idle"}, {}),
         (2, STATE, {"burst"}, {}),
         (2, CpuTune(weight=50), {"quota"}, {}),
     ],

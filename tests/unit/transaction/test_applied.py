@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cputune.core.errors import Refused
-from cputune.core.model import MAX_QUOTA, UNLIMITED, Change, Domain
+from cputune.core.knobs import MAX_QUOTA, UNLIMITED
+from cputune.core.model import Change, Domain
 from cputune.host.system import Host
 from cputune.transaction.applied import AppliedRecord, State
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cputune.core.model import MAX_QUOTA, UNLIMITED, Quota
+from cputune.core.knobs import MAX_QUOTA, UNLIMITED, Quota
 from cputune.host.cgroup.bandwidth import Band, Bounds, Limit, fits, largest_quota, path, ratio, smallest_quota
 
 V1 = (("quota",), ("period",), ("burst",))

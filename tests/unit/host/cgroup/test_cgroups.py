@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cputune.core.errors import WrongState
-from cputune.core.model import UNLIMITED, CpuTune, Stats
+from cputune.core.knobs import UNLIMITED
+from cputune.core.model import CpuTune, Stats
 from cputune.host.cgroup import v1, v2
 from cputune.host.cgroup.bandwidth import Limit
 from cputune.host.cgroup.cgroups import Cgroups, Limits
@@ -30,7 +31,11 @@ def test_version_2(tmp_path: Path) -> None:
 @pytest.mark.parametrize("version", [1, 2])
 def test_no_limit(tmp_path: Path, version: int) -> None:
     _, cgroups = host(tmp_path, version, {"web": {}})
-    assert (cgroups.read("/web").quota, cgroups.read("/web").cpus, cgroups.limit("/web")) == (UNLIMITED, None, None)
+    assert (cgroups.read("/web").quota, cgroups.read("/web").limit_cpus, cgroups.limit("/web")) == (
+        UNLIMITED,
+        None,
+        None,
+    )
 
 
 def test_a_vendors_third_field() -> None:

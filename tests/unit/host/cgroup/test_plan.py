@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cputune.core.errors import CpuTuneError, Refused, UsageError
-from cputune.core.model import UNLIMITED, CpuTune, Write
+from cputune.core.knobs import UNLIMITED
+from cputune.core.model import CpuTune, Write
 from cputune.host.cgroup import v1, v2
 from cputune.host.cgroup.bandwidth import Bounds, Limit
 from cputune.host.cgroup.plan import band_of, same, writes
@@ -20,7 +22,7 @@ NOW2 = CpuTune(weight=100, period=100000, quota=UNLIMITED, burst=0, idle=False)
 
 def plan(backend: ModuleType, now: CpuTune, bounds: Bounds | None = None, **goal: object) -> list[tuple[str, str, str]]:
     """The writes as (file, value, before)."""
-    found = writes(backend, "/g", now, now._replace(**goal), bounds or Bounds())  # type: ignore[arg-type]
+    found = writes(backend, "/g", now, now.replace(**goal), bounds or Bounds())  # type: ignore[arg-type]
     return [(write.path.removeprefix("/g/"), write.value, write.before) for write in found]
 
 
@@ -42,12 +44,12 @@ def test_version_2_writes_quota_and_period_together() -> None:
 
 def test_unlimited_in_the_kernels_own_words() -> None:
     limited = {"quota": 50000, "burst": 0}
-    assert plan(v1, NOW1._replace(**limited), quota=UNLIMITED) == [("cpu.cfs_quota_us", "-1", "50000")]  # type: ignore[arg-type]
-    assert plan(v2, NOW2._replace(**limited), quota=UNLIMITED) == [("cpu.max", "max 100000", "50000 100000")]  # type: ignore[arg-type]
+    assert plan(v1, NOW1.replace(**limited), quota=UNLIMITED) == [("cpu.cfs_quota_us", "-1", "50000")]
+    assert plan(v2, NOW2.replace(**limited), quota=UNLIMITED) == [("cpu.max", "max 100000", "50000 100000")]
 
 
 def test_the_period_alone_keeps_the_quota() -> None:
-    assert plan(v2, NOW2._replace(quota=50000), period=200000) == [("cpu.max", "50000 200000", "50000 100000")]
+    assert plan(v2, NOW2.replace(quota=50000), period=200000) == [("cpu.max", "50000 200000", "50000 100000")]
 
 
 @pytest.mark.parametrize(("backend", "now"), [(v1, NOW1), (v2, NOW2)])
@@ -62,10 +64,10 @@ def test_becoming_idle_comes_last_and_the_weight_is_left_to_the_kernel() -> None
 
 
 def test_ceasing_to_be_idle_comes_first_and_the_weight_is_put_back() -> None:
-    idle = NOW2._replace(idle=True, weight=1)
+    idle = NOW2.replace(idle=True, weight=1)
     assert plan(v2, idle, idle=False, weight=250) == [("cpu.idle", "0", "1"), ("cpu.weight", "250", "100")]
     assert plan(v2, idle, idle=False, weight=100) == [("cpu.idle", "0", "1")]
-    assert plan(v1, NOW1._replace(idle=True, shares=3), idle=False, shares=512) == [
+    assert plan(v1, NOW1.replace(idle=True, shares=3), idle=False, shares=512) == [
         ("cpu.idle", "0", "1"),
         ("cpu.shares", "512", "1024"),
     ]
@@ -78,10 +80,10 @@ def test_a_group_without_bandwidth_has_none_written() -> None:
 
 
 def test_an_idle_group_is_compared_without_its_weight() -> None:
-    idle = NOW2._replace(idle=True, weight=1)
-    assert same(v2, idle, idle._replace(weight=100))
-    assert not same(v2, idle, idle._replace(quota=5000))
-    assert not same(v2, NOW2, NOW2._replace(weight=99))
+    idle = NOW2.replace(idle=True, weight=1)
+    assert same(v2, idle, idle.replace(weight=100))
+    assert not same(v2, idle, idle.replace(quota=5000))
+    assert not same(v2, NOW2, NOW2.replace(weight=99))
 
 
 ABOVE = Bounds(Limit("/parent", 50000, 100000))
@@ -108,21 +110,21 @@ BELOW = Bounds(None, Limit("/g/inner", 80000, 100000))
             "the smallest that fits: --quota 80000; or lower /g/inner first",
         ),
         (
-            NOW1._replace(quota=50000, burst=20000),
+            NOW1.replace(quota=50000, burst=20000),
             Bounds(),
             {"quota": 10000},
             "/g: quota 10000 with period 100000 is below the burst of 20000 that is in force",
             "lower the burst with it: --burst 10000",
         ),
         (
-            NOW1._replace(quota=50000),
+            NOW1.replace(quota=50000),
             Bounds(),
             {"burst": 50001},
             "--burst: 50001 is not in range: 0..50000 microseconds, with quota 50000 with period 100000",
             None,
         ),
         (
-            NOW1._replace(quota=50000),
+            NOW1.replace(quota=50000),
             Bounds(),
             {"quota": 17592186044415, "burst": 1},
             "--burst: 1 is not in range: 0..0 microseconds, with quota 17592186044415 with period 100000",
@@ -153,14 +155,14 @@ states = st.builds(
 @given(states, states, st.sampled_from((v1, v2)))
 def test_following_the_plan_reaches_the_goal(now: CpuTune, goal: CpuTune, backend: ModuleType) -> None:
     if backend is v2:
-        now, goal = (state._replace(shares=None, weight=min(state.shares or 1, 10000)) for state in (now, goal))
-    held = now._asdict()
+        now, goal = (state.replace(shares=None, weight=min(state.shares or 1, 10000)) for state in (now, goal))
+    held = {key: now[key] for key in CpuTune.KEYS}
     for write in writes(backend, "/g", now, goal, Bounds()):
         follow(backend, held, write)
     assert same(backend, CpuTune(**held), goal)
 
 
-def follow(backend: ModuleType, held: dict[str, object], write: Write) -> None:
+def follow(backend: ModuleType, held: dict[str, Any], write: Write) -> None:
     """Do to a state what the kernel does at a write; `before` must be what is there."""
     name = write.path.removeprefix("/g/")
     before = write.before.split()

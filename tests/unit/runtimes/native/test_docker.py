@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cputune.core.model import UNLIMITED, Change, Domain
+from cputune.core.knobs import UNLIMITED
+from cputune.core.model import Change, Domain
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.system import Completed
 from cputune.transaction.native import at_start

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cputune.core.model import MAX_QUOTA, UNLIMITED, Change, CpuTune
+from cputune.core.knobs import MAX_QUOTA, UNLIMITED
+from cputune.core.model import Change, CpuTune
 from cputune.runtimes.native.instances import allowance_in
 from cputune.runtimes.native.libvirt import change_in as in_xml
 from cputune.runtimes.native.libvirt import edited as edit_xml
