@@ -28,7 +28,7 @@ _cputune_fitting() {
         guard:0) printf '%s\n' run install remove ;;
         hook:options) printf '%s\n' -h --help ;;
         hook:0) printf '%s\n' install remove show run ;;
-        hook:1) printf '%s\n' podman runc crun lxc libvirt systemd ;;
+        hook:1) printf '%s\n' libvirt lxc podman runc crun systemd ;;
         forget:options) printf '%s\n' --live --dry-run --json -h --help ;;
         forget:[0-9]*) _cputune_domains ;;
         export:options) printf '%s\n' -h --help ;;

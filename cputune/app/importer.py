@@ -8,9 +8,9 @@ from cputune.config.schema import written
 from cputune.core.errors import Ambiguous, NoSuchDomain, UsageError, WrongState
 from cputune.core.model import Change, Domain
 from cputune.core.names import check, is_pattern, printable
-from cputune.host.systemd import is_unit_name
 from cputune.planning.plan import Moved, Outcome, Plan
 from cputune.runtimes import lookup
+from cputune.runtimes.registry import PERSISTENT
 from cputune.transaction.locks import keys_of
 from cputune.transaction.tasks import Save
 
@@ -61,7 +61,7 @@ def known_or_to_be(tuner: Tuner, name: str) -> Domain:
     """The domain; or, where there is none so far, the one that will have this RUNTIME:NAME. Raises NoSuchDomain."""
 
     def to_be() -> Domain | None:
-        if lookup.split(name)[0] not in lookup.PERSISTENT:
+        if lookup.split(name)[0] not in PERSISTENT:
             return None
         domain = named_domain(name)
         tuner.context.say(f"{domain.qualified} is not there so far: saved for when it is")
@@ -95,12 +95,12 @@ def _known_or(tuner: Tuner, name: str, other: Callable[[], Domain | None]) -> Do
 def named_domain(name: str) -> Domain:
     """The domain of a configuration, by RUNTIME:NAME alone: nobody is asked. Raises UsageError. Pure."""
     runtime, own = lookup.split(check(name))
-    if runtime not in lookup.PERSISTENT or not own:
+    if runtime not in PERSISTENT or not own:
         raise UsageError(
             f"{printable(name)} is no domain that something can be saved for",
-            f"write RUNTIME:NAME; runtimes: {', '.join(lookup.PERSISTENT)}",
+            f"write RUNTIME:NAME; runtimes: {', '.join(PERSISTENT)}",
         )
-    if runtime == "systemd" and not is_unit_name(own) and not is_pattern(own):
-        own += ".service"  # as `find` takes it
+    if not is_pattern(own):
+        own = lookup.completed(runtime, own)
     lookup.refuse_impossible(runtime, own)
     return Domain(runtime, own, running=False, persistent=True)

@@ -18,6 +18,7 @@ from cputune.host.cgroup.bandwidth import Limit
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.cgroup.support import Support, support
 from cputune.runtimes import lookup
+from cputune.runtimes.registry import QUALIFIED_ONLY, RUNTIMES
 
 
 class HostInfo(NamedTuple):
@@ -127,7 +128,7 @@ class Observer:
         if names:
             domains = [self.tuner.find(name) for name in names]
         else:
-            domains = list(lookup.domains(self.cgroups, wanted or lookup.RUNTIMES))
+            domains = list(lookup.domains(self.cgroups, wanted or RUNTIMES))
             domains += self._saved_besides({domain.qualified for domain in domains}, wanted)
             domains += self._limited_besides(domains, wanted)
         self.closely = bool(names)
@@ -189,7 +190,7 @@ class Observer:
         """Cgroups that cputune has put something into force in, and that none of these domains has."""
         found: dict[str, Domain] = {}
         for runtime, name in self.in_force.names():
-            if runtime in lookup.BY_PREFIX_ONLY and (not wanted or runtime in wanted):
+            if runtime in QUALIFIED_ONLY and (not wanted or runtime in wanted):
                 with suppress(CpuTuneError):
                     domain = self.tuner.find(f"{runtime}:{name}")
                     if domain.limit and self.in_force.here(domain):
@@ -260,10 +261,10 @@ class Observer:
 
 def not_looked_into(cgroups: Cgroups, command: str) -> str | None:
     """What a list lacks, since we may not read it; None for nothing."""
-    hidden = lookup.not_ours(cgroups)
+    hidden = lookup.unreadable(cgroups)
     if not hidden:
         return None
-    return f"not looked into, being not ours to read: {', '.join(hidden)}; as root: sudo cputune {command}"
+    return f"skipped, permission denied: {', '.join(hidden)}; as root: sudo cputune {command}"
 
 
 def _may_be(folder: str) -> bool:

@@ -11,6 +11,7 @@ import click
 
 from cputune import __version__
 from cputune.core.errors import CpuTuneError, Exit, Interrupted, UsageError
+from cputune.runtimes.registry import RUNTIMES
 
 COMMANDS = (
     "set", "schedinfo", "status", "run", "apply", "diff", "guard", "hook", "forget", "export", "import",
@@ -42,8 +43,16 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
         ctx.exit()
 
 
+HELP = f"""Cap, weigh and explain the CPU time of any Linux container.
+
+A DOMAIN is one container, unit or cgroup, written RUNTIME:NAME, or just NAME where only one runtime knows it.
+Runtimes: {", ".join(RUNTIMES)}.
+"""
+
+
 @click.group(
     cls=LazyGroup,
+    help=HELP,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="\b\nTry: cputune status",
@@ -76,11 +85,7 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 def cli(
     ctx: click.Context, root: str | None, config_dir: str | None, state_dir: str | None, data_dir: str | None
 ) -> None:
-    """Cap, weigh and explain the CPU time of any Linux container.
-
-    A DOMAIN is one container, unit or cgroup, written RUNTIME:NAME, or just NAME where only one runtime knows it.
-    Runtimes: libvirt, lxc, incus, lxd, nspawn, docker, podman, cri, oci, run, systemd, cgroup, pid.
-    """
+    """The command line."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
         ctx.exit(Exit.USAGE)

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 from cputune.cli.report import cpus_of, number
 from cputune.core.knobs import KNOB
 from cputune.core.units import words
-from cputune.runtimes.listing import PAUSED
 
 if TYPE_CHECKING:
     from cputune.app.observer import HostInfo, Row, SavedRow
-    from cputune.core.model import Change
+    from cputune.core.model import Change, Domain
 
 
 def host_line(host: HostInfo) -> str:
@@ -59,7 +58,7 @@ def cells(row: Row, *, sampled: bool) -> list[str]:
 def _state(row: Row) -> str:
     if row.domain.running and row.tune is None:
         return "unreadable"
-    if PAUSED in row.domain.facts:
+    if row.domain.details.paused:
         return "paused"
     return "running" if row.domain.running else "stopped"
 
@@ -126,7 +125,7 @@ def details(row: Row) -> list[str]:
     domain, tune = row.domain, row.tune
     lines: list[tuple[str, object]] = [("domain", domain.qualified), ("state", _state(row))]
     lines.append(("persistent", "yes" if domain.persistent else "no"))
-    lines += list(domain.facts)
+    lines += _facts(domain).items()
     if domain.limit:
         lines.append(("cgroup", domain.limit))
     if domain.weight and domain.weight != domain.limit:
@@ -144,6 +143,18 @@ def details(row: Row) -> list[str]:
     return [f"{name:<15}: {value}" for name, value in lines]
 
 
+def _facts(domain: Domain) -> dict[str, str]:
+    """The details that are known of a domain, in words."""
+    known = zip(domain.details._fields, domain.details, strict=True)
+    return {name.replace("_", " "): _fact(value) for name, value in known if value not in (None, False, ())}
+
+
+def _fact(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    return "yes" if value is True else str(value)
+
+
 def _named(change: Change) -> dict[str, object]:
     return {KNOB[key].virsh: number(value) for key, value in change.named().items()}
 
@@ -159,7 +170,7 @@ def row_data(row: Row) -> dict[str, Any]:
         "persistent": row.domain.persistent,
         "cgroup": row.domain.limit,
         "weight_cgroup": row.domain.weight,
-        "facts": dict(row.domain.facts),
+        "facts": _facts(row.domain),
     }
     for key, knob in KNOB.items():
         data[knob.virsh] = number(tune[key]) if tune else None

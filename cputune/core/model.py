@@ -142,6 +142,40 @@ class Scale(Enum):
 OCI_SCALES = (Scale.OCI, Scale.OCI_LINEAR)
 
 
+class Details(NamedTuple):
+    """What else a runtime's records tell of a domain, in the order in which `status DOMAIN` prints it.
+
+    The field's name is the name there, and in JSON's "facts"; None, False and () are left out.
+    """
+
+    id: str | None = None
+    """The runtime's own: 64 hexadecimal digits of most containers, the number of a libvirt domain that runs."""
+    uuid: str | None = None
+    unit: str | None = None
+    """The systemd unit that a machine is registered with."""
+    pid: int | None = None
+    """Of its first process; of a libvirt domain it is the id."""
+    started_by: str | None = None
+    """What registered a machine: "systemd-nspawn", ..."""
+    records: str | None = None
+    """The directory of the container's own records: it tells containers apart, where ids can be copied."""
+    namespace: str | None = None
+    """containerd's."""
+    bundle: str | None = None
+    """The directory of its OCI configuration."""
+    lxcpath: str | None = None
+    """The directory in which LXC has the container's."""
+    conversion: str | None = None
+    """How shares are converted, where that is a guess."""
+    pod: str | None = None
+    """The id of podman's pod that it is in."""
+    paused: bool = False
+    process: str | None = None
+    """The name of a process (its comm)."""
+    threads_also_in: tuple[str, ...] = ()
+    """The cgroups that some of its threads are in, and the process itself is not."""
+
+
 class Domain(NamedTuple):
     """One container, unit or cgroup, as its runtime knows it. Cgroup paths are those of the cpu hierarchy."""
 
@@ -154,8 +188,7 @@ class Domain(NamedTuple):
     weight: str | None = None
     """The cgroup that carries shares, weight and idle; most often the same."""
     scale: Scale = Scale.KERNEL
-    facts: tuple[tuple[str, str], ...] = ()
-    """What else is known of it, for `status DOMAIN`: ("pid", "441"), ("unit", "x.scope"), ..."""
+    details: Details = Details()
     mirrored: bool = False
     """`limit` is inside `weight`, and the runtime's own command writes all knobs to both: crun under systemd."""
     obstacle: str | None = None

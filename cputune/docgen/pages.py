@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
 
 from cputune import __version__
 from cputune.core.knobs import KNOBS, Knob
@@ -11,7 +10,7 @@ from cputune.core.names import file_name
 from cputune.docgen import manual, roff
 from cputune.docgen.tree import Argument, Command, Kind, Option
 from cputune.host.system import CONFIG_DIR
-from cputune.runtimes.lookup import RUNTIMES
+from cputune.runtimes.registry import RUNTIMES, Runtime
 
 CONFIG_PAGE = "cputune.yaml"
 
@@ -22,7 +21,7 @@ def overview(notice: str, top: Command, commands: list[Command]) -> str:
     parts = [
         *_head(notice, top, roff.section("SYNOPSIS", roff.usage("cputune", synopsis))),
         roff.section("DESCRIPTION", roff.paragraphs((*top.paragraphs, *manual.INTRODUCTION))),
-        roff.section("DOMAINS", roff.items(map(_runtime, RUNTIMES)), ".PP", roff.paragraphs(manual.DOMAINS)),
+        roff.section("DOMAINS", roff.items(map(_runtime, RUNTIMES.values())), ".PP", roff.paragraphs(manual.DOMAINS)),
         roff.section("OPTIONS", "These come before the command.", roff.items(map(_option, top.options))),
         roff.section("COMMANDS", roff.items((_command(command), command.summary) for command in commands)),
         roff.section(
@@ -133,12 +132,14 @@ def _command(command: Command) -> str:
     return f"{roff.bold(command.title)} {arguments}"
 
 
-def _runtime(name: str) -> tuple[str, str]:
-    """A runtime as the first line of its module describes it: "lxc:NAME, a container of ..."."""
-    summary = (import_module(f"cputune.runtimes.{name}").__doc__ or "").partition("\n\n")[0]
-    form, _, text = " ".join(summary.split()).partition(": ")[0].partition(", ")
+def _runtime(row: Runtime) -> tuple[str, str]:
+    """A runtime: what the names of its domains look like, and what they are."""
+    return ", ".join(map(_name_form, row.forms)), row.about
+
+
+def _name_form(form: str) -> str:
     runtime, _, rest = form.partition(":")
-    return rf"{roff.bold(f'{runtime}:')}{roff.metavar(rest)}", text[0].upper() + text[1:].removesuffix(".") + "."
+    return roff.bold(f"{runtime}:") + roff.metavar(rest)
 
 
 def _knob_table() -> list[str]:

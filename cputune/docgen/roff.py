@@ -6,7 +6,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
-_CODE = re.compile(r"`([^`]+)`|(?<![\w-])(--[a-z][a-z-]*)|\b([a-z][a-z.-]*\([1-8]\))|\*([A-Za-z]+)\*")
+_CODE = re.compile(r"`([^`]+)`|(?<![\w-])(--[a-z][a-z-]*)|\b([a-z][a-z.-]*\([1-8]\))|\*([A-Za-z-]+)\*")
 _SENTENCE = re.compile(r"(?<=[^.][.?!:]) (?=[A-Z`*])")
 _ESCAPES = {"\\": r"\e", "-": r"\-", "^": r"\(ha", "~": r"\(ti", "`": r"\(ga"}
 

@@ -11,8 +11,8 @@ from cputune.core.names import name_of
 from cputune.guard import service
 from cputune.guard.inotify import CREATE, DELETE, MODIFY, MOVED_TO
 from cputune.guard.saved import Configurations
-from cputune.host.systemd import unit_of
-from cputune.runtimes import libvirt, lookup
+from cputune.runtimes import lookup
+from cputune.runtimes.registry import PERSISTENT, QUALIFIED_ONLY, RUNTIMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,14 +47,14 @@ class Sources:
         there = set()
         for folder in (store.directory, self.records):
             self.tree.watch(folder, _FILES)
-            own = (os.path.join(folder, runtime) for runtime in lookup.RUNTIMES)
+            own = (os.path.join(folder, runtime) for runtime in RUNTIMES)
             there |= {path for path in own if os.path.isdir(path)}
         for path in there:
             self.tree.watch(path, _FILES)
         new, self._folders = there - self._folders, there
         self.saved.renew(store)
-        self.wanted = tuple(runtime for runtime in lookup.PERSISTENT if runtime in self.saved.runtimes)
-        lookup.prepare(self.tuner.cgroups, self.wanted)
+        self.wanted = tuple(runtime for runtime in PERSISTENT if runtime in self.saved.runtimes)
+        lookup.warm_up(self.tuner.cgroups, self.wanted)
         return new
 
     def _complain(self, what: str, error: CpuTuneError) -> None:
@@ -72,27 +72,18 @@ class Sources:
             domain = self.tuner.find(f"{runtime}:{name}")
         except CpuTuneError:
             return None
-        return domain if _is_settled(domain) else None
+        return domain if lookup.is_settled(domain) else None
 
     def listed(self) -> Iterator[Domain]:
         """All running domains that something is saved for or in force in, as far as lists and records tell."""
         recorded = self.tuner.context.state.recorded()
         of = {runtime for runtime, _ in recorded} | set(self.wanted)
-        listing = tuple(runtime for runtime in lookup.RUNTIMES if runtime in of)
+        listing = tuple(runtime for runtime in RUNTIMES if runtime in of)
         try:
-            yield from filter(_is_settled, lookup.domains(self.tuner.cgroups, listing) if listing else ())
+            yield from filter(lookup.is_settled, lookup.domains(self.tuner.cgroups, listing) if listing else ())
         except CpuTuneError as error:
             self.log(service.ERROR, error.message)
         for runtime, file in recorded:
             name = name_of(file)
-            if runtime in lookup.BY_PREFIX_ONLY and name is not None and (domain := self.find(runtime, name)):
+            if runtime in QUALIFIED_ONLY and name is not None and (domain := self.find(runtime, name)):
                 yield domain
-
-
-def _is_settled(domain: Domain) -> bool:
-    """Whether a domain runs in a cgroup of its own: at first, its processes are where whoever starts them is."""
-    if not domain.running or domain.limit is None:
-        return False
-    if domain.runtime == "libvirt":
-        return libvirt.is_ready(domain)
-    return domain.runtime not in ("lxc", "incus", "lxd") or unit_of(domain.limit) is None

@@ -126,8 +126,8 @@ class Planner:
     def _record(self, draft: PlanBuilder) -> None:
         """Remember what is put into force, and say what else is to be known."""
         domain, request = draft.domain, draft.request
-        if request.change.shares is not None and (guess := dict(domain.facts).get("conversion")):
-            draft.note(f"shares are converted {guess}")
+        if request.change.shares is not None and (conversion := domain.details.conversion):
+            draft.note(f"shares are converted {conversion}")
         if draft.forget:
             # With nothing in it, it says that cputune was here: what a pattern has for it waits for its next start.
             left = AppliedRecord(Change(), draft.kept.inode) if domain.limit else None

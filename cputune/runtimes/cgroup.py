@@ -1,4 +1,4 @@
-"""cgroup:/PATH, a cgroup by its path in the cpu hierarchy; for what no runtime knows."""
+"""A cgroup by its path in the cpu hierarchy, for what no runtime knows."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from cputune.core.names import printable
 from cputune.host.cgroup.cgroups import Cgroups
 
 
-def find(cgroups: Cgroups, name: str) -> tuple[Domain, ...]:
+def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
     """The cgroup at `name`: as in /proc/PID/cgroup, or pasted with the mount point before it.
 
     Raises UsageError for what is not an absolute path, or has "." or ".." in it.
     """
-    mount = cgroups.hierarchy.mount
+    mount, root = cgroups.hierarchy.mount, cgroups.hierarchy.root
     path = name[len(mount) :] or "/" if name == mount or name.startswith(f"{mount}/") else name
     parts = path.strip("/").split("/")
     if not path.startswith("/") or "." in parts or ".." in parts:
@@ -23,11 +23,10 @@ def find(cgroups: Cgroups, name: str) -> tuple[Domain, ...]:
             f"cgroup:{printable(name)}: not an absolute path without . and ..", "cputune status cgroup:/system.slice"
         )
     path = "/" + "/".join(part for part in parts if part)
-    if name is not path and cgroups.hierarchy.root != "/" and not path.startswith(cgroups.hierarchy.root):
-        path = cgroups.hierarchy.root + path
-    if not cgroups.exists(path) or _leaves(cgroups, path):
-        return ()
-    return (Domain("cgroup", path, running=True, persistent=False, limit=path, weight=path),)
+    if root != "/" and not path.startswith(root):
+        path = root + path
+    if cgroups.exists(path) and not _leaves(cgroups, path):
+        yield Domain("cgroup", path, running=True, persistent=False, limit=path, weight=path)
 
 
 def _leaves(cgroups: Cgroups, path: str) -> bool:

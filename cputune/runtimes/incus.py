@@ -1,8 +1,9 @@
-"""incus:[PROJECT/]NAME, a container of incus; without PROJECT, of the project default."""
+"""Containers of incus."""
 
 from __future__ import annotations
 
 from cputune.runtimes.instances import Instances
+from cputune.runtimes.liblxc import is_settled as is_settled
 
-INSTANCES = Instances("incus", ("/var/lib/incus/containers",))
+INSTANCES = Instances("incus", command="incus")
 find, domains, of_cgroup = INSTANCES.find, INSTANCES.domains, INSTANCES.of_cgroup

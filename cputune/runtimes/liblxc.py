@@ -1,6 +1,6 @@
-"""What LXC, incus and LXD have in common, since liblxc runs the containers of all three.
+"""What LXC, incus and LXD have in common, since the library liblxc runs the containers of all three.
 
-That one runs is seen by its command socket in /proc/1/net/unix; its init by its monitor, whose command line is
+A running container is seen by its command socket in /proc/1/net/unix; its init by its monitor, whose command line is
 "[lxc monitor] LXCPATH NAME"; its payload cgroup is the one in init's path that bears its name: lxc.payload.NAME
 (LXC 4 and later, with -1, -2 ... when that was taken), lxc.payload/NAME (3.1 and 3.2), lxc/NAME (3.0).
 """
@@ -8,66 +8,85 @@ That one runs is seen by its command socket in /proc/1/net/unix; its init by its
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 
-from cputune.core.errors import NoSuchDomain
+from cputune.core.errors import NoSuchDomain, Unsupported
+from cputune.core.model import Domain
 from cputune.host.cgroup.cgroups import Cgroups
-from cputune.runtimes import oci_place
+from cputune.host.systemd import unit_of
+from cputune.runtimes.users import owns_cgroup
 
 _PAYLOAD = re.compile(r"(?:/.*)?/(?:lxc\.payload[./]|lxc/)(?=([^/]+))(?:(.+)-[0-9]+|[^/]+)")
 _SOCKET = re.compile(r" @(/.*)/([^/]+)/command$")
 
 
-def sockets(cgroups: Cgroups) -> Iterator[tuple[str, str]]:
+def visible(names: Iterable[str], find: Callable[[str], Domain | None]) -> Iterator[Domain]:
+    """The domains that `find` finds by these names, without those whose cgroup is outside our mount."""
+    for name in names:
+        with suppress(Unsupported):
+            if domain := find(name):
+                yield domain
+
+
+def is_settled(domain: Domain) -> bool:
+    """Whether a running container is in its payload cgroup: before, it is where its starter's unit is."""
+    return unit_of(domain.limit or "") is None
+
+
+def running(cgroups: Cgroups) -> Iterator[tuple[str, str]]:
     """LXCPATH and name of every running container, whoever started it."""
-    # The sockets are in the network namespace of the host's init, not in ours when we look from a container.
-    # Of the host's network, whichever is ours: a sandboxed service has one of its own.
+    # The sockets are in the network namespace of the host's init, which is not ours where we run in a container. A
+    # sandboxed service has a network namespace of its own, and may not look into init's: then ours has to do.
     text = cgroups.host.read_or_none("/proc/1/net/unix") or cgroups.host.read_or_none("/proc/net/unix") or ""
     for line in text.splitlines():
         if match := _SOCKET.search(line):
             yield match[1], match[2]
 
 
-def names_in(cgroup: str) -> list[str]:
-    """What a container may be called whose own cgroup this is: the number behind it may be a part of its name."""
+def possible_names(cgroup: str) -> list[str]:
+    """What a container may be called whose payload cgroup this is: a number at the end may be part of its name."""
     match = _PAYLOAD.fullmatch(cgroup)
     return [name for name in (match[1], match[2]) if name] if match else []
 
 
-def place(cgroups: Cgroups, lxcpath: str, name: str) -> tuple[int, str] | None:
-    """The pid of a container's init, the child of its monitor, and the container's own cgroup."""
+def init_and_payload(cgroups: Cgroups, lxcpath: str, name: str) -> tuple[int, str] | None:
+    """The pid of a container's init, and its payload cgroup; None where it does not run.
+
+    A user's container is believed to be in that user's cgroups only. Raises Unsupported for one outside our mount.
+    """
     init = _init(cgroups, lxcpath, name)
     payload = _payload(cgroups, init, name, lxcpath) if init else None
-    return (init, payload) if init and payload and _may_be_theirs(cgroups, payload, lxcpath) else None
+    return (init, payload) if init and payload and _may_be_in(cgroups, payload, lxcpath) else None
 
 
-def _may_be_theirs(cgroups: Cgroups, cgroup: str, lxcpath: str) -> bool:
-    """Whether a container of whoever has this directory can be in a cgroup: what a user says is believed of his own."""
+def _may_be_in(cgroups: Cgroups, cgroup: str, lxcpath: str) -> bool:
     owner = _owner(cgroups, lxcpath)
-    return owner in (0, cgroups.host.uid) or oci_place.is_of_user(cgroups, cgroup, owner)
+    return owner in (0, cgroups.host.uid) or owns_cgroup(cgroups, owner, cgroup)
 
 
 def _owner(cgroups: Cgroups, path: str) -> int:
-    """Who a directory belongs to, or who could make it."""
+    """The uid that a directory belongs to; for one that is not there, of whoever could make it."""
     while (owner := cgroups.host.owner(path)) is None and path not in ("", "/"):
         path = path.rpartition("/")[0] or "/"
     return owner or 0
 
 
 def _init(cgroups: Cgroups, lxcpath: str, name: str) -> int | None:
+    """The pid of the container's init: the child of its monitor."""
     monitor = next((pid for pid in _likely_monitors(cgroups, name) if _is_monitor(cgroups, pid, lxcpath, name)), None)
     if monitor is None:
         return None
     text = cgroups.host.read_or_none(f"/proc/{monitor}/task/{monitor}/children")
     if text is not None:
         return next((int(word) for word in text.split()), None)
-    return next(
+    return next(  # the kernel may be without CONFIG_PROC_CHILDREN
         (int(pid) for pid in filter(str.isdigit, cgroups.host.names("/proc")) if _parent(cgroups, pid) == monitor), None
     )
 
 
 def _likely_monitors(cgroups: Cgroups, name: str) -> Iterator[str]:
-    """The processes in cgroups named as LXC names its monitors', then all."""
+    """The pids in cgroups named as LXC names its monitors', then all pids."""
     for folder in ("/", "/lxc.monitor", "/lxc"):
         for child in cgroups.children(folder):
             if child.startswith((name, f"lxc.monitor.{name}")):
@@ -80,7 +99,7 @@ def _is_monitor(cgroups: Cgroups, pid: str, lxcpath: str, name: str) -> bool:
     command = cgroups.host.read_or_none(f"/proc/{pid}/cmdline") or ""
     if command.replace("\0", " ").rstrip() != f"[lxc monitor] {lxcpath} {name}":
         return False
-    # Anybody can call his process so: it has to belong to whoever the containers there belong to.
+    # Any process can have that command line: it has to belong to whoever the containers there belong to.
     return _owner(cgroups, lxcpath) == cgroups.host.owner(f"/proc/{pid}")
 
 
@@ -90,7 +109,7 @@ def _parent(cgroups: Cgroups, pid: str) -> str:
 
 
 def _payload(cgroups: Cgroups, init: int, name: str, lxcpath: str) -> str | None:
-    """The container's own cgroup: an init such as systemd has moved itself further down."""
+    """The container's own cgroup, which init is in or below: one such as systemd has moved itself further down."""
     try:
         path = cgroups.of_pid(init)
     except NoSuchDomain:

@@ -1,146 +1,55 @@
-"""Who knows which domain: one small module per runtime, imported when it is asked.
+"""Which domain a name means, which domains there are, and whose a cgroup is: by asking the modules of the runtimes.
 
-A runtime is a module with `find(cgroups, name)`, which yields every domain of exactly that name (more than one where
-several users or daemons have one), and `domains(cgroups)`. It looks into files, never asks a daemon where a file
-tells it, and returns cgroup paths of the cpu hierarchy.
+A module is imported when it is asked. It looks into files and asks a daemon only for what no file tells; the cgroup
+paths that it returns are those of the cpu hierarchy.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from cputune.core.errors import Ambiguous, CpuTuneError, NoPermission, NoSuchDomain, UsageError
 from cputune.core.model import Domain, Scale
 from cputune.core.names import check, has_parts, is_pattern, printable
 from cputune.host.systemd import is_unit_name
+from cputune.runtimes.registry import PERSISTENT, RUNTIMES, Runtime
 
 if TYPE_CHECKING:
-    from typing import Protocol
-
     from cputune.host.cgroup.cgroups import Cgroups
 
-    class Runtime(Protocol):
-        """What each module here is."""
-
-        def find(self, cgroups: Cgroups, name: str) -> Iterable[Domain]: ...
-        def domains(self, cgroups: Cgroups) -> Iterator[Domain]: ...
-
-    class Recognizing(Protocol):
-        """One of PERSISTENT."""
-
-        def of_cgroup(self, cgroups: Cgroups, cgroup: str) -> Domain | None: ...
-
-    class WithIds(Protocol):
-        """One of WITH_IDS."""
-
-        def by_prefix(self, cgroups: Cgroups, prefix: str) -> Iterable[Domain]: ...
-
-    class Askable(Protocol):
-        """One of ASKABLE."""
-
-        def ask(self, cgroups: Cgroups, name: str) -> Iterable[Domain]: ...
-
-
-RUNTIMES = (
-    "libvirt", "lxc", "incus", "lxd", "nspawn", "docker", "podman", "cri", "oci", "run", "systemd", "cgroup", "pid",
-)  # fmt: skip
-PERSISTENT = (*RUNTIMES[: RUNTIMES.index("run")], "systemd")
-"""These know domains that come back, so that something can be saved for them; their modules have `of_cgroup`."""
-BY_PREFIX_ONLY = ("cgroup", "pid")
-"""These name a thing rather than know it: a bare name never means one of theirs."""
-WITH_IDS = ("docker", "podman", "cri")
-"""These give ids, which may be shortened; their modules have `by_prefix`."""
-ASKABLE = ("cri",)
-"""These have domains that no file tells of; asked only for a name that says so, since it takes its time."""
-SOURCES = {
-    "docker": ("/var/lib/docker",),
-    "podman": ("/var/lib/containers/storage/overlay-containers",),
-    "incus": ("/var/lib/incus/containers",),
-    "lxd": ("/var/lib/lxd/containers", "/var/snap/lxd/common/lxd/containers"),
-    "cri": ("/run/containerd/io.containerd.runtime.v2.task",),
-    "oci": ("/run/runc", "/run/crun"),
-    "lxc": ("/var/lib/lxc",),
-}
-"""Where root's domains are listed: what of it cannot be read is said where a name is not found."""
-_OCI = ("docker", "podman", "cri", "oci")
-"""Those whose containers runc or crun runs."""
 _ID = re.compile(r"[0-9a-f]+")
 _SHORTEST_BARE_ID = 12
-"""A name without its runtime means an id only if it is as long as those that docker and podman show."""
-
-
-def module(runtime: str) -> Runtime:
-    """The module of a runtime."""
-    found: Runtime = import_module(f"cputune.runtimes.{runtime}")
-    return found
-
-
-def _with_ids(runtime: str) -> WithIds:
-    found: WithIds = import_module(f"cputune.runtimes.{runtime}")
-    return found
-
-
-def _askable(runtime: str) -> Askable:
-    found: Askable = import_module(f"cputune.runtimes.{runtime}")
-    return found
-
-
-def _recognizing(runtime: str) -> Recognizing:
-    found: Recognizing = import_module(f"cputune.runtimes.{runtime}")
-    return found
-
-
-def of_cgroup(cgroups: Cgroups, cgroup: str, searched: Iterable[str]) -> Iterator[Domain]:
-    """The domains of some of PERSISTENT whose own cgroup this is, from when it is made, as far as that can be told.
-
-    Where a runtime chose a name that says nothing, only its list of domains tells.
-    """
-    for runtime in searched:
-        try:
-            domain = _recognizing(runtime).of_cgroup(cgroups, cgroup)
-        except CpuTuneError:  # it may go away at any moment
-            continue
-        if domain:
-            yield domain
-
-
-def prepare(cgroups: Cgroups, searched: Iterable[str]) -> None:
-    """Load and find out ahead what `of_cgroup` would otherwise need time for, the first time."""
-    for runtime in searched:
-        _recognizing(runtime)
-        if runtime in _OCI:
-            from cputune.runtimes import oci_scale
-
-            oci_scale.prepare(cgroups)
+"""Digits that an id needs where its runtime is not named: as many as docker and podman show."""
 
 
 def split(name: str) -> tuple[str | None, str]:
-    """RUNTIME:NAME into its parts; (None, name) for a bare name, also for one with a colon of its own."""
+    """RUNTIME:NAME -> its parts; (None, name) for a bare name, also for one with a colon of its own."""
     runtime, colon, rest = name.partition(":")
     return (runtime, rest) if colon and runtime in RUNTIMES else (None, name)
 
 
+def completed(runtime: str, name: str) -> str:
+    """A name with the suffix that it is understood to have: `systemd:ssh` means ssh.service, as in systemctl."""
+    suffix = RUNTIMES[runtime].suffix
+    return name + suffix if suffix and not is_unit_name(name) else name
+
+
 def find(cgroups: Cgroups, name: str) -> Domain:
-    """The one domain of that name. Raises NoSuchDomain for none, or more than one; UsageError for no name."""
+    """The one domain of that name, bare or RUNTIME:NAME.
+
+    Raises UsageError for what can be no name, NoSuchDomain, Ambiguous, NoPermission where it cannot be looked for.
+    """
     runtime, rest = split(check(name))
     if runtime:
-        check(rest)
-    if runtime == "systemd" and not is_unit_name(rest):
-        rest += ".service"  # as systemctl does; a bare name has to say which unit it means
-    if runtime is None and name.startswith("/"):
+        rest = completed(runtime, check(rest))
+    elif name.startswith("/"):
         raise UsageError(
             f"{printable(name)} is a path, not the name of a domain", f"cputune status cgroup:{printable(name)}"
         )
-    searched = (runtime,) if runtime else tuple(known for known in RUNTIMES if known not in BY_PREFIX_ONLY)
-    found = [domain for known in searched for domain in module(known).find(cgroups, rest)]
-    what = "is the name of more than one domain"
-    if not found and (found := _by_id(cgroups, rest, searched, bare=runtime is None)):
-        what = "begins the id of more than one container"
-    if not found and runtime in ASKABLE:
-        found = list(_askable(runtime).ask(cgroups, rest))
+    asked = [RUNTIMES[runtime]] if runtime else [row for row in RUNTIMES.values() if row.bare]
+    found, what = _candidates(cgroups, rest, asked, bare=runtime is None)
     if len(found) > 1 and runtime:
         # Where several users have the name, it is root's own as it stands, and theirs as they are listed.
         found = [domain for domain in found if domain.name == rest] or found
@@ -149,77 +58,125 @@ def find(cgroups: Cgroups, name: str) -> Domain:
     if found:
         names = ", ".join(printable(domain.qualified) for domain in found)
         raise Ambiguous(f"{printable(name)} {what}: {names}", "name one of them as it is here")
-    if is_pattern(rest) and runtime in (None, *PERSISTENT):  # nothing is really called so
+    if is_pattern(rest) and runtime in (None, *PERSISTENT):  # no domain is really called that
         return _pattern(cgroups, runtime, rest)
-    raise _not_found(cgroups, name, searched)
+    raise _not_found(cgroups, name, asked)
 
 
-def refuse_impossible(runtime: str, name: str) -> None:
-    """Raise UsageError for a name that no domain of this runtime can have, and no pattern that could fit one. Pure."""
-    if runtime != "systemd" and not has_parts(name, 2 if runtime == "oci" else 1):  # a unit's name may have anything
-        hint = f"say: {runtime}:runc/{name}, or crun/{name}" if runtime == "oci" and "/" not in name else None
-        raise UsageError(f"no domain can be called {runtime}:{printable(name)}", hint or "cputune status")
+def _candidates(cgroups: Cgroups, name: str, asked: list[Runtime], *, bare: bool) -> tuple[list[Domain], str]:
+    """The domains of these runtimes that a name can mean, and what they have in common; names come before ids."""
+    found = [domain for row in asked for domain in row.module().find(cgroups, name)]
+    if not found and (found := _by_prefix(cgroups, name, asked, bare=bare)):
+        return found, "begins the id of more than one container"
+    if not found and not bare:
+        found = [domain for row in asked if row.askable for domain in row.module().ask(cgroups, name)]
+    return found, "is the name of more than one domain"
 
 
-def _pattern(cgroups: Cgroups, runtime: str | None, name: str) -> Domain:
-    """What stands for all domains of a runtime that a pattern fits: something can be saved for it, no more."""
-    if runtime is None:
-        raise UsageError(f"{printable(name)}: a pattern has to say whose domains it means", f"say: docker:{name}")
-    refuse_impossible(runtime, name)
-    return Domain(runtime, name, running=False, persistent=True, scale=_scale(cgroups, runtime))
-
-
-def _scale(cgroups: Cgroups, runtime: str) -> Scale:
-    """How a runtime reads shares; of OCI runtimes, the one that it comes with."""
-    if runtime in _OCI:
-        from cputune.runtimes.oci_scale import scale_of
-
-        return scale_of(cgroups, "crun" if runtime == "podman" else "runc")[0]
-    return Scale.WEIGHT if runtime == "libvirt" and cgroups.hierarchy.version == 2 else Scale.KERNEL
-
-
-def _by_id(cgroups: Cgroups, prefix: str, searched: tuple[str, ...], *, bare: bool) -> list[Domain]:
-    """The domains whose id begins so; a name, which is looked for first, may be the beginning of another's id."""
+def _by_prefix(cgroups: Cgroups, prefix: str, asked: list[Runtime], *, bare: bool) -> list[Domain]:
+    """The domains whose id begins with `prefix`, which may have UID/ or the like before it."""
     if not _ID.fullmatch(prefix.rpartition("/")[2]) or (bare and len(prefix) < _SHORTEST_BARE_ID):
         return []
-    return [domain for known in WITH_IDS if known in searched for domain in _with_ids(known).by_prefix(cgroups, prefix)]
+    return [domain for row in asked if row.ids for domain in row.module().by_prefix(cgroups, prefix)]
 
 
-def not_ours(cgroups: Cgroups, searched: tuple[str, ...] = RUNTIMES) -> list[str]:
-    """Where some runtimes list their domains, as far as we may not look there."""
-    return [
-        path
-        for known in searched
-        for path in SOURCES.get(known, ())
-        if cgroups.host.exists(path) and not cgroups.host.may_list(path)
-    ]
-
-
-def _not_found(cgroups: Cgroups, name: str, searched: tuple[str, ...]) -> CpuTuneError:
-    hidden = not_ours(cgroups, searched)
-    if not hidden:
+def _not_found(cgroups: Cgroups, name: str, asked: list[Runtime]) -> CpuTuneError:
+    unreadable = _unreadable(cgroups, asked)
+    if not unreadable:
         return NoSuchDomain(f"no domain {printable(name)}", "list the names: cputune status")
-    if len(searched) == 1:
+    if len(asked) == 1:
         return NoPermission(
-            f"cannot look for {printable(name)}: {cgroups.host.real(hidden[0])} is not ours to read",
+            f"cannot look for {printable(name)}: permission denied: {cgroups.host.real(unreadable[0])}",
             "run it as root: sudo cputune ...",
         )
     return NoSuchDomain(
-        f"no domain {printable(name)}; not looked into, being not ours to read: {', '.join(hidden)}",
+        f"no domain {printable(name)}; skipped, permission denied: {', '.join(unreadable)}",
         "run it as root: sudo cputune ...",
     )
 
 
-def domains(cgroups: Cgroups, runtimes: tuple[str, ...] = RUNTIMES) -> Iterator[Domain]:
+def unreadable(cgroups: Cgroups) -> list[str]:
+    """The directories in which runtimes list root's domains, and which we may not list."""
+    return _unreadable(cgroups, RUNTIMES.values())
+
+
+def _unreadable(cgroups: Cgroups, asked: Iterable[Runtime]) -> list[str]:
+    host = cgroups.host
+    return [path for row in asked for path in row.listed_in if host.exists(path) and not host.may_list(path)]
+
+
+def refuse_impossible(runtime: str, name: str) -> None:
+    """Raise UsageError for a name that no domain of this runtime can have, and no pattern can match. Pure."""
+    row = RUNTIMES[runtime]
+    if not row.parts or has_parts(name, row.parts):
+        return
+    hint = "cputune status"
+    if row.parts > 1 and "/" not in name:
+        hint = f"say: {runtime}:" + ", or ".join(f"{program}/{name}" for program in row.oci)
+    raise UsageError(f"no domain can be called {runtime}:{printable(name)}", hint)
+
+
+def _pattern(cgroups: Cgroups, runtime: str | None, name: str) -> Domain:
+    """What stands for all domains of a runtime that match a pattern: something can be saved for it, and no more."""
+    if runtime is None:
+        raise UsageError(
+            f"{printable(name)}: a pattern needs the runtime whose domains it means", f"say: docker:{printable(name)}"
+        )
+    refuse_impossible(runtime, name)
+    return Domain(runtime, name, running=False, persistent=True, scale=_scale(cgroups, RUNTIMES[runtime]))
+
+
+def _scale(cgroups: Cgroups, row: Runtime) -> Scale:
+    """How a runtime converts shares; where an OCI runtime does, the one that it comes with."""
+    if row.oci:
+        from cputune.runtimes.oci_scale import scale_of
+
+        return scale_of(cgroups, row.oci[0])[0]
+    return row.scale_on(cgroups.hierarchy.version)
+
+
+def domains(cgroups: Cgroups, runtimes: Iterable[str] = RUNTIMES) -> Iterator[Domain]:
     """All domains of these runtimes.
 
-    A unit that another runtime's domain lives in is listed once, as that domain; so is a container of docker's that is
-    also one of a containerd namespace of its own.
+    A unit in which another runtime's domain lives is listed once, as that domain; so is a container of docker's that
+    is also one of a containerd namespace of its own.
     """
     taken: set[str] = set()
-    for runtime in runtimes:
-        for domain in module(runtime).domains(cgroups):
-            if runtime in ("cri", "systemd") and domain.limit in taken:
+    for row in (RUNTIMES[name] for name in runtimes):
+        for domain in row.module().domains(cgroups):
+            if row.overlaps and domain.limit in taken:
                 continue
             taken |= {cgroup for cgroup in (domain.limit, domain.weight) if cgroup}
             yield domain
+
+
+def of_cgroup(cgroups: Cgroups, cgroup: str, runtimes: Iterable[str]) -> Iterator[Domain]:
+    """The running domains of some of PERSISTENT whose own cgroup this is, as early as that can be told.
+
+    Where somebody chose the cgroup's name, it says nothing, and only the runtime's list of domains tells.
+    """
+    for runtime in runtimes:
+        try:
+            domain = RUNTIMES[runtime].module().of_cgroup(cgroups, cgroup)
+        except CpuTuneError:  # it may go away at any moment
+            continue
+        if domain and domain.running and domain.limit:
+            yield domain
+
+
+def warm_up(cgroups: Cgroups, runtimes: Iterable[str]) -> None:
+    """Import and find out now what the first call of `of_cgroup` would need time for."""
+    for row in (RUNTIMES[name] for name in runtimes):
+        row.module()
+        if row.oci:
+            from cputune.runtimes import oci_scale
+
+            oci_scale.warm_up(cgroups)
+
+
+def is_settled(domain: Domain) -> bool:
+    """Whether a domain runs in a cgroup of its own: at first, its processes may be where whoever starts them is."""
+    if not domain.running or domain.limit is None:
+        return False
+    row = RUNTIMES[domain.runtime]
+    return not row.settles or row.module().is_settled(domain)

@@ -1,75 +1,63 @@
-"""lxc:NAME, a container of LXC 3 to 6, root's or an unprivileged user's."""
+"""Containers of LXC 3 to 6, root's or an unprivileged user's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cputune.core.model import Domain
+from cputune.core.model import Details, Domain
 from cputune.core.names import is_component
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import liblxc
-from cputune.runtimes.listing import at_most_one, paused, running, visible
+from cputune.runtimes.registry import RUNTIMES
 
-LXCPATH = "/var/lib/lxc"
-# These run containers of their own, under their own names.
-_OTHERS = ("/var/lib/incus/", "/var/lib/lxd/", "/var/snap/lxd/")
+(LXCPATH,) = RUNTIMES["lxc"].listed_in
+_OF_OTHER_RUNTIMES = ("/var/lib/incus/", "/var/lib/lxd/", "/var/snap/lxd/")
+
+is_settled = liblxc.is_settled
 
 
-def find(cgroups: Cgroups, name: str) -> tuple[Domain, ...]:
+def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
     """The container `name`, running or not."""
-    return at_most_one(_found(cgroups, name, _running(cgroups)))
+    if domain := _found(cgroups, name, _lxcpaths(cgroups)):
+        yield domain
 
 
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
-    """The running containers, and those that are defined in LXC's own directory."""
-    there = _running(cgroups)
-    defined = [name for name in cgroups.host.names(LXCPATH) if _defined(cgroups, LXCPATH, name)]
-    for name in sorted({*there, *defined}):
-        if domain := visible(lambda cgroups, name: _found(cgroups, name, there), cgroups, name):
-            yield domain
+    """The running containers, and those that are defined in root's own directory."""
+    lxcpaths = _lxcpaths(cgroups)
+    defined = [name for name in cgroups.host.names(LXCPATH) if _is_defined(cgroups, LXCPATH, name)]
+    return liblxc.visible(sorted({*lxcpaths, *defined}), lambda name: _found(cgroups, name, lxcpaths))
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
-    """The container whose payload's cgroup this is, once its init is there."""
-    names = liblxc.names_in(cgroup)
-    there = _running(cgroups) if names else {}
-    found = (running(visible(lambda cgroups, name: _found(cgroups, name, there), cgroups, name)) for name in names)
-    return next((domain for domain in found if domain and domain.limit == cgroup), None)
+    """The container whose payload cgroup this is, once its init is there."""
+    names = liblxc.possible_names(cgroup)
+    lxcpaths = _lxcpaths(cgroups) if names else {}
+    found = liblxc.visible(names, lambda name: _found(cgroups, name, lxcpaths))
+    return next((domain for domain in found if domain.limit == cgroup), None)
 
 
-def _found(cgroups: Cgroups, name: str, there: dict[str, str]) -> Domain | None:
-    if not is_component(name):
-        return None
-    if name in there:
-        return _domain(cgroups, there[name], name)
-    return Domain("lxc", name, running=False, persistent=True) if _defined(cgroups, LXCPATH, name) else None
-
-
-def _defined(cgroups: Cgroups, lxcpath: str, name: str) -> bool:
-    return cgroups.host.exists(f"{lxcpath}/{name}/config")
-
-
-def _running(cgroups: Cgroups) -> dict[str, str]:
-    """The names of the running containers, each with its LXCPATH; root's own directory wins."""
+def _lxcpaths(cgroups: Cgroups) -> dict[str, str]:
+    """The LXCPATH of every running container by its name; of two of the same name, root's own directory wins."""
     found: dict[str, str] = {}
-    for lxcpath, name in liblxc.sockets(cgroups):
-        if not f"{lxcpath}/".startswith(_OTHERS) and (name not in found or lxcpath == LXCPATH):
+    for lxcpath, name in liblxc.running(cgroups):
+        if not f"{lxcpath}/".startswith(_OF_OTHER_RUNTIMES) and (name not in found or lxcpath == LXCPATH):
             found[name] = lxcpath
     return found
 
 
-def _domain(cgroups: Cgroups, lxcpath: str, name: str) -> Domain | None:
-    persistent = _defined(cgroups, lxcpath, name)
-    place = liblxc.place(cgroups, lxcpath, name)
-    if place is None:
+def _found(cgroups: Cgroups, name: str, lxcpaths: dict[str, str]) -> Domain | None:
+    if not is_component(name):
+        return None
+    lxcpath = lxcpaths.get(name, LXCPATH)
+    persistent = _is_defined(cgroups, lxcpath, name)
+    running = liblxc.init_and_payload(cgroups, lxcpath, name) if name in lxcpaths else None
+    if running is None:
         return Domain("lxc", name, running=False, persistent=True) if persistent else None
-    init, payload = place
-    return Domain(
-        "lxc",
-        name,
-        True,
-        persistent,
-        payload,
-        payload,
-        facts=(("pid", str(init)), ("lxcpath", lxcpath), *paused(cgroups, payload)),
-    )
+    init, payload = running
+    details = Details(pid=init, lxcpath=lxcpath, paused=cgroups.is_frozen(payload))
+    return Domain("lxc", name, True, persistent, payload, payload, details=details)
+
+
+def _is_defined(cgroups: Cgroups, lxcpath: str, name: str) -> bool:
+    return cgroups.host.exists(f"{lxcpath}/{name}/config")

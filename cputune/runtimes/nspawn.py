@@ -1,53 +1,53 @@
-"""nspawn:NAME, a systemd-nspawn container, and any other machine that is registered with systemd-machined.
+"""systemd-nspawn's containers, and all other machines that are registered with systemd-machined.
 
-/run/systemd/machines/NAME gives leader and unit. The limit is the unit's (what `systemctl set-property` writes);
-nspawn's own `payload` and `supervisor` are below it.
+/run/systemd/machines/NAME tells a machine's leader and unit. The limit is the unit's (what `systemctl set-property`
+writes); nspawn's own `payload` and `supervisor` are below it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
-from cputune.core.errors import NoSuchDomain
-from cputune.core.model import Domain
+from cputune.core.errors import NoSuchDomain, Unsupported
+from cputune.core.model import Details, Domain
 from cputune.core.names import is_component
 from cputune.core.units import parse_integer
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.systemd import Unit, unit_of
 from cputune.runtimes import systemd
-from cputune.runtimes.listing import at_most_one, running, visible
 
 MACHINES = "/run/systemd/machines"
 IMAGES = "/var/lib/machines"
-LIBVIRT_LXC = "libvirt-lxc"
+_LIBVIRT = "libvirt-lxc"
+"""The SERVICE of a machine that is a domain of libvirt's."""
 
 
-def find(cgroups: Cgroups, name: str) -> tuple[Domain, ...]:
-    """The machine `name`, running or (with an image or a settings file) not."""
-    return at_most_one(_found(cgroups, name))
+def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
+    """The machine `name`, running or (with an image or a settings file) not; libvirt's own as libvirt's domain."""
+    if domain := _found(cgroups, name):
+        yield domain
 
 
 def _found(cgroups: Cgroups, name: str) -> Domain | None:
     if not is_component(name) or name.startswith(("unit:", ".")):
         return None
     fields = _fields(cgroups, name)
-    if fields.get("SERVICE") == LIBVIRT_LXC:
-        # The same container: its limits are where libvirt keeps them, so it must not get a second place here.
+    if fields.get("SERVICE") == _LIBVIRT:
+        # The same container: its limits are where libvirt keeps them, so it must not have other cgroups here.
         from cputune.runtimes import libvirt
 
         return libvirt.find_by_pid(cgroups, fields.get("LEADER", ""))
     cgroup = _cgroup(cgroups, fields)
-    known = _known(cgroups, name, fields)
-    if cgroup is None and not known:
+    persistent = _is_persistent(cgroups, name, fields)
+    if cgroup is None and not persistent:
         return None
-    facts = tuple(
-        (label, fields[key])
-        for key, label in (("SCOPE", "unit"), ("LEADER", "pid"), ("SERVICE", "started by"))
-        if fields.get(key)
+    details = Details(
+        unit=fields.get("SCOPE") or None,
+        pid=parse_integer(fields.get("LEADER", "")),
+        started_by=fields.get("SERVICE") or None,
     )
-    return Domain(
-        "nspawn", name, running=cgroup is not None, persistent=known, limit=cgroup, weight=cgroup, facts=facts
-    )
+    return Domain("nspawn", name, cgroup is not None, persistent, cgroup, cgroup, details=details)
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
@@ -57,25 +57,27 @@ def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
         return None
     names = (name for name in cgroups.host.names(MACHINES) if not name.startswith("unit:"))
     name = next((name for name in names if _fields(cgroups, name).get("SCOPE") == unit.name), None)
-    domain = running(visible(_found, cgroups, name)) if name else None
+    domain = _found(cgroups, name) if name else None
     return domain if domain and domain.runtime == "nspawn" and domain.limit == cgroup else None
 
 
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
-    """The running machines (libvirt's own are libvirt's), and the images of nspawn that are not running."""
+    """The running machines without libvirt's, then the images that are not running.
+
+    Without those whose cgroup is outside our mount.
+    """
+    machines = (name for name in cgroups.host.names(MACHINES) if _fields(cgroups, name).get("SERVICE") != _LIBVIRT)
+    images = (image.removesuffix(".raw") for image in cgroups.host.names(IMAGES))
     seen = set()
-    for name in cgroups.host.names(MACHINES):
-        if _fields(cgroups, name).get("SERVICE") != LIBVIRT_LXC and (domain := visible(_found, cgroups, name)):
-            seen.add(name)
-            yield domain
-    for image in cgroups.host.names(IMAGES):
-        name = image.removesuffix(".raw")
-        if name not in seen and (domain := visible(_found, cgroups, name)):
-            seen.add(name)
-            yield domain
+    for name in (*machines, *images):
+        with suppress(Unsupported):
+            if name not in seen and (domain := _found(cgroups, name)):
+                seen.add(name)
+                yield domain
 
 
 def _fields(cgroups: Cgroups, name: str) -> dict[str, str]:
+    """What machined has written about a machine: NAME, SCOPE (its unit), SERVICE, LEADER (a pid), ..."""
     text = cgroups.host.read_or_none(f"{MACHINES}/{name}") or ""
     found = dict(line.split("=", 1) for line in text.split("\n") if "=" in line)
     # machined escapes the value as in C: "machine-lxc\\x2d438" stands for machine-lxc\x2d438.
@@ -98,7 +100,8 @@ def _cgroup(cgroups: Cgroups, fields: dict[str, str]) -> str | None:
     return systemd.search(cgroups, Unit(unit)) if unit else path
 
 
-def _known(cgroups: Cgroups, name: str, fields: dict[str, str]) -> bool:
+def _is_persistent(cgroups: Cgroups, name: str, fields: dict[str, str]) -> bool:
+    """Whether the machine can be started again: a service's, or one with an image or a settings file."""
     if fields.get("SCOPE", "").endswith(".service"):
         return True
     return any(

@@ -1,6 +1,6 @@
 """How an OCI runtime converts shares to the weight of cgroup v2: it depends on its version, which only it can tell.
 
-It is asked once: the answer is kept in the state directory until the program changes.
+It is asked once, and its answer is kept in the state directory until the program changes.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from cputune.host.cgroup.cgroups import Cgroups
 _FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # runc: its change log, 1.3.2; crun: its release notes, 1.23.
 _SINCE = {"runc": (1, 3, 2), "crun": (1, 23, 0)}
-UNKNOWN = "as since runc 1.3.2 and crun 1.23: which version runs here cannot be told"
+UNKNOWN_VERSION = "as since runc 1.3.2 and crun 1.23: which version runs here cannot be told"
 
 
-def scale_of(cgroups: Cgroups, program: str) -> tuple[Scale, tuple[tuple[str, str], ...]]:
-    """The scale of "runc" or "crun", and a fact to show where it is a guess."""
+def scale_of(cgroups: Cgroups, program: str) -> tuple[Scale, str | None]:
+    """How "runc" or "crun" converts shares; with words for that where the version is unknown, and it is a guess."""
     if cgroups.hierarchy.version == 1:
-        return Scale.KERNEL, ()
+        return Scale.KERNEL, None
     version = _version(cgroups, program)
     if version is None:
-        return Scale.OCI, (("conversion", UNKNOWN),)
-    return (Scale.OCI if version >= _SINCE[program] else Scale.OCI_LINEAR), ()
+        return Scale.OCI, UNKNOWN_VERSION
+    return (Scale.OCI if version >= _SINCE[program] else Scale.OCI_LINEAR), None
 
 
-def prepare(cgroups: Cgroups) -> None:
+def warm_up(cgroups: Cgroups) -> None:
     """Ask both programs ahead, so that no container has to wait for the answer."""
     for program in _SINCE:
         scale_of(cgroups, program)
 
 
-def parse(text: str) -> tuple[int, ...] | None:
+def parse_version(text: str) -> tuple[int, ...] | None:
     """The first line of `runc --version` or `crun --version`: "runc version 1.1.15+ds1" -> (1, 1, 15)."""
     match = re.search(r"version v?([0-9]+)\.([0-9]+)(?:\.([0-9]+))?", text.partition("\n")[0])
     return tuple(int(part or 0) for part in match.groups()) if match else None
@@ -42,7 +42,7 @@ def parse(text: str) -> tuple[int, ...] | None:
 
 def _version(cgroups: Cgroups, program: str) -> tuple[int, ...] | None:
     if cgroups.host.root:
-        return None  # a program of another system's cannot be run here
+        return None  # a program of another system cannot be run here
     for folder in _FOLDERS:
         try:
             status = os.stat(f"{folder}/{program}")
@@ -50,7 +50,7 @@ def _version(cgroups: Cgroups, program: str) -> tuple[int, ...] | None:
             continue
         stamp = f"{folder}/{program} {status.st_ino} {status.st_size} {status.st_mtime_ns}"
         version = _version_of(cgroups, program, f"{folder}/{program}", stamp)
-        if version is None:  # it may answer the next time
+        if version is None:  # it may answer next time
             _version_of.cache_clear()
         return version
     return None
@@ -72,7 +72,7 @@ def _remembered(cgroups: Cgroups, program: str, stamp: str) -> tuple[int, ...] |
             seen, _, said = file.read(4096).partition("\n")
     except OSError:
         return None
-    return parse(said) if seen == stamp else None
+    return parse_version(said) if seen == stamp else None
 
 
 def _ask(cgroups: Cgroups, path: str, stamp: str) -> tuple[int, ...] | None:
@@ -86,4 +86,4 @@ def _ask(cgroups: Cgroups, path: str, stamp: str) -> tuple[int, ...] | None:
         return None
     with suppress(OSError):  # a reader without rights asks each time
         write_atomically(_cache(cgroups, os.path.basename(path)), f"{stamp}\n{said}\n", sync=False)
-    return parse(said)
+    return parse_version(said)

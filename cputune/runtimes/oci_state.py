@@ -5,28 +5,25 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from cputune.host.cgroup.cgroups import Cgroups
-from cputune.runtimes.records import Unreadable, field, load, number, text
+from cputune.runtimes.json_files import Unreadable, integer_at, load_object, string_at, value_at
 
 
 class State(NamedTuple):
     """What is of use here."""
 
-    program: str
-    """crun or runc."""
     pid: int
     cgroup: str | None
     """As in /proc/PID/cgroup; None where the record does not tell."""
-    bundle: str = ""
-    started: int = 0
+    bundle: str
+    """The directory of its configuration; empty where the record does not tell."""
+    started: int
     """When its process did, in clock ticks since boot (proc(5), field 22 of stat); 0 where the record does not tell."""
-    sure: bool = True
-    """Whether the runtime's own record told, which goes with the container."""
 
 
 def read_state(cgroups: Cgroups, program: str, directory: str) -> State | None:
-    """The state in a container's directory; None where there is none, or its process is gone.
+    """The state of a running container of "runc" or "crun" in its directory.
 
-    A record that is being written right now counts as none: raises nothing.
+    None where there is none, its process is gone, or it is being written right now.
     """
     try:
         state = _crun(cgroups, directory) if program == "crun" else _runc(cgroups, directory)
@@ -42,32 +39,26 @@ def _is_alive(cgroups: Cgroups, state: State) -> bool:
 
 
 def _crun(cgroups: Cgroups, directory: str) -> State | None:
-    record = load(cgroups, f"{directory}/status")
+    record = load_object(cgroups, f"{directory}/status")
     if record is None:
         return None
-    cgroup, scope = text(record, "cgroup-path"), text(record, "scope")
+    cgroup, scope = string_at(record, "cgroup-path"), string_at(record, "scope")
     if scope and f"/{scope}/" in cgroup:
         cgroup = cgroup.partition(f"/{scope}/")[0] + f"/{scope}"  # the level below it is found by the process
-    return State(
-        "crun", number(record, "pid"), cgroup or None, text(record, "bundle"), number(record, "process-start-time")
-    )
+    started = integer_at(record, "process-start-time")
+    return State(integer_at(record, "pid"), cgroup or None, string_at(record, "bundle"), started)
 
 
 def _runc(cgroups: Cgroups, directory: str) -> State | None:
-    record = load(cgroups, f"{directory}/state.json")
+    record = load_object(cgroups, f"{directory}/state.json")
     if record is None:
         return None
     hierarchy = cgroups.hierarchy
-    path = text(record, "cgroup_paths", "cpu" if hierarchy.version == 1 else "")
+    path = string_at(record, "cgroup_paths", "cpu" if hierarchy.version == 1 else "")
     cgroup = None
     if f"{path}/".startswith(f"{hierarchy.mount}/"):
         cgroup = hierarchy.root.rstrip("/") + path[len(hierarchy.mount) :]
-    labels = field(record, "config", "labels")
-    bundles = [label[7:] for label in labels or () if isinstance(label, str) and label.startswith("bundle=")]
-    return State(
-        "runc",
-        number(record, "init_process_pid"),
-        cgroup,
-        bundles[0] if bundles else "",
-        number(record, "init_process_start"),
-    )
+    labels = value_at(record, "config", "labels")
+    words = [label for label in labels if isinstance(label, str)] if isinstance(labels, list) else []
+    bundle = next((word.removeprefix("bundle=") for word in words if word.startswith("bundle=")), "")
+    return State(integer_at(record, "init_process_pid"), cgroup, bundle, integer_at(record, "init_process_start"))

@@ -1,4 +1,4 @@
-"""run:NAME, a command that `cputune run` started: its record in the state directory tells process and cgroup."""
+"""Commands that `cputune run` started: a record in the state directory tells the process and the cgroup."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cputune.core.errors import Unsupported
-from cputune.core.model import Domain
+from cputune.core.model import Details, Domain
 from cputune.core.names import file_name
 from cputune.core.units import parse_integer
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.files import write_atomically
 from cputune.host.system import STATE_DIR, Host
-from cputune.runtimes.listing import at_most_one
 
 
 class Record(NamedTuple):
@@ -22,7 +21,7 @@ class Record(NamedTuple):
     name: str
     pid: int
     cgroup: str
-    keeper: int
+    starter: int
     """The pid of the `cputune run` itself, which still reads the counters when the command has ended."""
 
 
@@ -39,7 +38,7 @@ def _directories(host: Host) -> list[str]:
 def write(host: Host, record: Record) -> None:
     """Leave a record. Raises OSError."""
     path = os.path.join(directory(host), file_name(record.name))
-    write_atomically(path, f"{record.pid}\n{record.cgroup}\n{record.name}\n{record.keeper}\n", sync=False)
+    write_atomically(path, f"{record.pid}\n{record.cgroup}\n{record.name}\n{record.starter}\n", sync=False)
 
 
 def remove(host: Host, name: str) -> None:
@@ -49,10 +48,11 @@ def remove(host: Host, name: str) -> None:
         os.unlink(path)
 
 
-def find(cgroups: Cgroups, name: str) -> tuple[Domain, ...]:
-    """The command of that name, while its cgroup is there."""
-    found = (_domain(cgroups, os.path.join(folder, file_name(name))) for folder in _directories(cgroups.host))
-    return at_most_one(next(filter(None, found), None))
+def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
+    """The command of that name, while anything is in its cgroup."""
+    paths = (os.path.join(folder, file_name(name)) for folder in _directories(cgroups.host))
+    if found := next(filter(None, (_domain(cgroups, path) for path in paths)), None):
+        yield found
 
 
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
@@ -66,11 +66,16 @@ def domains(cgroups: Cgroups) -> Iterator[Domain]:
         yield from filter(None, (_domain(cgroups, path) for path in paths))
 
 
+def ended(name: str) -> Domain:
+    """The command of that name when nothing of it runs any more."""
+    return Domain("run", name, running=False, persistent=False)
+
+
 def dead(cgroups: Cgroups) -> Iterator[Record]:
-    """Our records of commands of which nothing runs any more: what was left behind ended after `cputune run`."""
+    """Our records of commands of which nothing runs any more: the last process ended after `cputune run` itself did."""
     for file in cgroups.host.names(directory(cgroups.host)) if not cgroups.host.root else ():
         record = _read(os.path.join(directory(cgroups.host), file))
-        if record and not _alive(cgroups, record) and not cgroups.host.is_dir(f"/proc/{record.keeper}"):
+        if record and not _alive(cgroups, record) and not cgroups.host.is_dir(f"/proc/{record.starter}"):
             yield record
 
 
@@ -78,20 +83,20 @@ def _domain(cgroups: Cgroups, path: str) -> Domain | None:
     record = _read(path)
     if record is None or not _alive(cgroups, record):
         return None
-    return Domain("run", record.name, True, False, record.cgroup, record.cgroup, facts=(("pid", str(record.pid)),))
+    return Domain("run", record.name, True, False, record.cgroup, record.cgroup, details=Details(pid=record.pid))
 
 
 def _read(path: str) -> Record | None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         with open(fd, encoding="utf-8", errors="surrogateescape") as stream:
-            pid, cgroup, name, keeper = stream.read(16384).split("\n")[:4]
+            pid, cgroup, name, starter = stream.read(16384).split("\n")[:4]
     except (OSError, ValueError):
         return None
-    numbers = parse_integer(pid), parse_integer(keeper)
+    numbers = parse_integer(pid), parse_integer(starter)
     if not name or not cgroup.startswith("/") or None in numbers:
         return None
-    return Record(name, int(pid), cgroup, int(keeper))
+    return Record(name, int(pid), cgroup, int(starter))
 
 
 def _alive(cgroups: Cgroups, record: Record) -> bool:

@@ -1,6 +1,6 @@
-"""systemd:UNIT, any service, scope, slice, socket, mount or swap; systemd:UID/UNIT for one of a user's manager.
+"""Units of systemd that have a cgroup (service, scope, slice, socket, mount, swap), of the system or of a user.
 
-Found in the cgroup tree and in the directories of unit files (systemd.unit(5)); systemd is not asked.
+They are found in the cgroup tree and in the directories of unit files (systemd.unit(5)); systemd is not asked.
 """
 
 from __future__ import annotations
@@ -27,17 +27,23 @@ _USER_FILES = ("/etc/systemd/user", "/run/systemd/user", "/usr/local/lib/systemd
 _PERPETUAL = ("init.scope", "-.slice")
 
 
-def find(cgroups: Cgroups, name: str) -> tuple[Domain, ...]:
+def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
     """The unit `name`, with its suffix; UID/NAME for a user's."""
-    owner, slash, unit_name = name.rpartition("/")
-    if slash and not (owner.isascii() and owner.isdigit()):
-        return ()
-    if not is_component(unit_name) or not is_unit_name(unit_name) or not cgroups.host.is_dir("/run/systemd/system"):
-        return ()
-    unit = Unit(unit_name, int(owner) if slash else None)
+    unit = unit_called(name)
+    if unit is None or not is_component(unit.name) or not cgroups.host.is_dir("/run/systemd/system"):
+        return
     cgroup = search(cgroups, unit)
     files = _Files(cgroups)
-    return () if cgroup is None and unit not in files else (_domain(unit, cgroup, files),)
+    if cgroup is not None or unit in files:
+        yield _domain(unit, cgroup, files)
+
+
+def unit_called(name: str) -> Unit | None:
+    """The unit UNIT or UID/UNIT; None for what names no unit."""
+    owner, slash, unit = name.rpartition("/")
+    if not is_unit_name(unit) or (slash and not (owner.isascii() and owner.isdigit())):
+        return None
+    return Unit(unit, int(owner) if slash else None)
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
@@ -47,7 +53,7 @@ def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
 
 
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
-    """Every unit that has a cgroup now, of the system manager and of the users' managers."""
+    """Every unit that has a cgroup now, of the system's manager and of the users' managers."""
     if cgroups.host.is_dir("/run/systemd/system"):
         files = _Files(cgroups)
         for cgroup, unit in _units(cgroups):
@@ -59,7 +65,7 @@ def _domain(unit: Unit, cgroup: str | None, files: _Files) -> Domain:
 
 
 def search(cgroups: Cgroups, unit: Unit) -> str | None:
-    """The cgroup of a unit: where its name says for a slice, in system.slice, or wherever a slice has it."""
+    """The cgroup of a unit: of a slice where its name says, of others in system.slice, else wherever it is found."""
     if unit.uid is None:
         likely = slice_path(unit.name) if unit.name.endswith(".slice") else f"/system.slice/{unit.name}"
         if cgroups.unit_exists(likely):

@@ -1,4 +1,4 @@
-"""The users of a host whose containers are looked for: root, and those who are logged in (or linger)."""
+"""The users of a host whose containers are looked for besides root's: those who are logged in, or linger."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from cputune.host.cgroup.cgroups import Cgroups
 
-MOST_OF_A_USER = 1000
-"""So many containers of one user are looked at: his records can be as many as he likes."""
+MAX_CONTAINERS_OF_A_USER = 1000
+"""No more containers of one user are looked at: a user can write as many records as he likes."""
 
 
 class User(NamedTuple):
@@ -15,30 +15,37 @@ class User(NamedTuple):
 
     uid: int
     home: str
-    run: str
-    """His $XDG_RUNTIME_DIR."""
+    runtime_dir: str
+    """$XDG_RUNTIME_DIR."""
 
     @property
     def prefix(self) -> str:
-        """What the names of his containers begin with, as those of his units do."""
+        """What the names of the user's containers begin with, as those of the user's units do."""
         return f"{self.uid}/"
 
 
-def active(cgroups: Cgroups) -> list[User]:
-    """The users other than root who have a runtime directory: without one, nothing of theirs runs."""
+def logged_in(cgroups: Cgroups) -> list[User]:
+    """The users other than root who have a runtime directory: without one, they run no containers."""
     uids = [int(name) for name in cgroups.host.names("/run/user") if name.isascii() and name.isdigit()]
     return [User(uid, home, f"/run/user/{uid}") for uid in uids if uid and (home := home_of(cgroups, uid))]
 
 
-def is_theirs(cgroups: Cgroups, path: str, user: User) -> bool:
-    """Whether a directory that a user's settings name is that user's own."""
+def owns(cgroups: Cgroups, user: User, path: str) -> bool:
+    """Whether a directory that a user's settings name belongs to that user."""
     return cgroups.host.owner(path) == user.uid
 
 
-def meant(cgroups: Cgroups, name: str, prefix: str, user: User | None) -> str | None:
-    """What `name` is among the containers of `user` (None: root), whose names begin with `prefix`; None: none of them.
+def owns_cgroup(cgroups: Cgroups, uid: int, cgroup: str) -> bool:
+    """Whether a cgroup is this user's: nobody else but root can have made it."""
+    return cgroup.startswith(f"/user.slice/user-{uid}.slice/") or cgroups.host.owner(cgroups.directory(cgroup)) == uid
 
-    Without a prefix it is one of root's, or the caller's own; to root never a user's, who could take any name.
+
+def local_name(cgroups: Cgroups, name: str, prefix: str, user: User | None) -> str | None:
+    """A name without `prefix`, which those of this owner's containers are listed with (None: root's); None if it means
+    nobody there.
+
+    Without a prefix, a name means a container of root's or of the caller's own. For root it never means another
+    user's: users can give their containers any name.
     """
     if prefix and name.startswith(prefix):
         return name.removeprefix(prefix)
@@ -46,7 +53,7 @@ def meant(cgroups: Cgroups, name: str, prefix: str, user: User | None) -> str | 
 
 
 def home_of(cgroups: Cgroups, uid: int) -> str | None:
-    """A user's home directory, by the host's own list of users."""
+    """A user's home directory: by the host's /etc/passwd, else by our own directory service; None if unknown."""
     for line in (cgroups.host.read_or_none("/etc/passwd") or "").splitlines():
         fields = line.split(":")
         if len(fields) > 5 and fields[2] == str(uid):
@@ -56,6 +63,6 @@ def home_of(cgroups: Cgroups, uid: int) -> str | None:
     import pwd
 
     try:
-        return pwd.getpwuid(uid).pw_dir  # from a directory service
+        return pwd.getpwuid(uid).pw_dir
     except KeyError:
         return None

@@ -27,7 +27,6 @@ from cputune.app.tuner import Tuner  # noqa: E402
 from cputune.core.errors import CpuTuneError  # noqa: E402
 from cputune.host.cgroup.cgroups import Cgroups  # noqa: E402
 from cputune.host.system import Host  # noqa: E402
-from cputune.runtimes import lookup  # noqa: E402
 from tests.benchmarks.startup import console_script, interpreter_of, seconds  # noqa: E402
 from tests.support.hosts import Scratch, lay_out, read  # noqa: E402
 
@@ -119,7 +118,7 @@ def files_read(root: str) -> list[str]:
     host = Watched(root)
     observer = Observer(Tuner(host))
     observer.host()
-    observer.rows((), lookup.RUNTIMES, None)
+    observer.rows((), (), None)
     return host.files
 
 

@@ -87,10 +87,10 @@ def test_a_thread_in_another_group_is_named(real: Lab) -> None:
             if real.version == 2:
                 real.write("cgroup.type", "threaded", "threads")
             real.write("tasks" if real.version == 1 else "cgroup.threads", thread, "threads")
-            facts = real.tuner.find(f"pid:{process.pid}").facts
+            threads_also_in = real.tuner.find(f"pid:{process.pid}").details.threads_also_in
         finally:
             process.kill()
-    assert ("threads also in", real.path("threads")) in facts
+    assert threads_also_in == (real.path("threads"),)
 
 
 def test_a_process_that_is_not_there_is_no_domain(real: Lab, cputune: CommandLine) -> None:

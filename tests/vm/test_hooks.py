@@ -79,7 +79,7 @@ def test_of_podman(vm: Vm) -> None:
         assert vm.check(run.replace("first-1", "other")).strip() != SAW
     finally:
         vm.check("cputune hook remove podman")
-    assert vm.check("cputune hook show").startswith("podman: not installed\n")
+    assert "podman: not installed" in vm.check("cputune hook show").splitlines()
 
 
 def test_of_a_service(vm: Vm) -> None:

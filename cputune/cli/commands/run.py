@@ -10,7 +10,6 @@ import click
 
 from cputune.cli.options import knob_options, make_tuner, request_of, say
 from cputune.core.errors import CpuTuneError, UsageError, WrongState, from_os_error
-from cputune.core.model import Domain
 from cputune.core.names import check, is_component, printable
 from cputune.transaction.locks import Keys
 
@@ -119,7 +118,7 @@ def _leave(tuner: Tuner, name: str, place: CommandCgroup | None) -> None:
         left = place.leave()
         if not left:
             run.remove(tuner.host, name)
-            tuner.context.state.record(Domain("run", name, running=False, persistent=False), None)
+            tuner.context.state.record(run.ended(name), None)
     except (CpuTuneError, OSError) as error:
         left = str(error)
     if left:

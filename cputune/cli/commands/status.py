@@ -11,7 +11,7 @@ from cputune.cli.options import DOMAIN, json_option, make_tuner, say
 from cputune.core.errors import UsageError
 from cputune.core.model import CpuTune
 from cputune.core.names import printable
-from cputune.runtimes.lookup import RUNTIMES
+from cputune.runtimes.registry import RUNTIMES
 
 if TYPE_CHECKING:
     from cputune.app.observer import HostInfo, Row, SavedRow
@@ -26,7 +26,11 @@ Try: cputune status
 @click.command(epilog=EPILOG, short_help="Show the host and every domain: limit, use, throttling, drift.")
 @click.argument("domains", nargs=-1, type=DOMAIN, metavar="[DOMAIN]...")
 @click.option(
-    "--runtime", "wanted", multiple=True, type=click.Choice(RUNTIMES), help="Only domains of this runtime; repeatable."
+    "--runtime",
+    "wanted",
+    multiple=True,
+    type=click.Choice(tuple(RUNTIMES)),
+    help="Only domains of this runtime; repeatable.",
 )
 @click.option(
     "--interval",

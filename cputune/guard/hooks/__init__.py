@@ -3,5 +3,7 @@
 `places` knows which files make a runtime call cputune, `starting` what is done when it does.
 """
 
-RUNTIMES = ("podman", "runc", "crun", "lxc", "libvirt", "systemd")
-"""Those with a hook that comes before the first instruction."""
+from cputune.runtimes import registry
+
+RUNTIMES = tuple(program for row in registry.RUNTIMES.values() for program in row.hooks)
+"""Those with a hook that comes before the first instruction, as `cputune hook` calls them."""

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from cputune.core.errors import CpuTuneError, UsageError
 from cputune.core.model import Domain, Request
 from cputune.planning.plan import Job
-from cputune.runtimes import libvirt, lookup
-from cputune.runtimes.records import number, parsed, text
+from cputune.runtimes import lookup
+from cputune.runtimes.json_files import integer_at, parse_object, string_at
 
 if TYPE_CHECKING:
     from cputune.app.tuner import Tuner
@@ -53,8 +53,8 @@ def _domain(
     if not runtime:
         raise UsageError("the hook names its runtime", "cputune hook show")
     if runtime in ("podman", "runc", "crun"):
-        state = parsed(stdin())
-        pid, id_ = number(state, "pid"), text(state, "id")
+        state = parse_object(stdin())
+        pid, id_ = integer_at(state, "pid"), string_at(state, "id")
         if pid <= 0 or not id_:
             raise UsageError(
                 "a runtime gives its hook the state of the container on standard input", "cputune hook show"
@@ -100,7 +100,7 @@ def _put_soon(tuner: Tuner, name: str) -> None:
     end, last = time.monotonic() + _LONGEST, 0.0
     while time.monotonic() < (last or end):
         with suppress(CpuTuneError):
-            if (domain := tuner.find(name)).running and libvirt.is_ready(domain) and put(tuner, domain):
+            if lookup.is_settled(domain := tuner.find(name)) and put(tuner, domain):
                 last = last or time.monotonic() + _OWN
         time.sleep(_SHORT if end - time.monotonic() > _LONGEST - _SOON else _LONG)
 

@@ -88,6 +88,12 @@ class Cgroups:
         """The names of the cgroups right below."""
         return self.host.children(self.directory(cgroup))
 
+    def is_frozen(self, cgroup: str) -> bool:
+        """Whether a cgroup of v2 is frozen (cgroup-v2.rst, cgroup.freeze); of v1, another controller would know."""
+        if self.hierarchy.version == 1:
+            return False
+        return (self.host.read_or_none(f"{self.directory(cgroup)}/cgroup.freeze") or "").strip() == "1"
+
     def unit_exists(self, cgroup: str) -> bool:
         """Whether systemd has a unit's cgroup there; on v1 it need not be one of the cpu hierarchy."""
         tree = self.hierarchy.units

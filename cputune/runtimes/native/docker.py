@@ -10,25 +10,25 @@ from cputune.core.model import Change, Domain
 from cputune.core.units import cpus_text
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import docker
+from cputune.runtimes.json_files import integer_at, load_object
 from cputune.runtimes.native.command import band_words, changed, default_shares, shares_in, shares_words
 from cputune.runtimes.native.memory import Orders, Remembered, Run, Wanted, refuse, refuse_all_but
-from cputune.runtimes.records import load, number
 
 _KEYS = ("CpuShares", "CpuPeriod", "CpuQuota", "NanoCpus")
 
 
 def read(cgroups: Cgroups, domain: Domain) -> Remembered:
     """The limits in hostconfig.json; 0 is nothing. Raises Unreadable."""
-    found = load(cgroups, f"{dict(domain.facts).get('records')}/hostconfig.json") or {}
-    return Remembered(_change(found), tuple(number(found, key) for key in _KEYS))
+    found = load_object(cgroups, f"{domain.details.records}/hostconfig.json") or {}
+    return Remembered(_change(found), tuple(integer_at(found, key) for key in _KEYS))
 
 
 def _change(found: dict[str, Any]) -> Change:
-    quota, period = number(found, "CpuQuota"), number(found, "CpuPeriod") or None
-    if nano := number(found, "NanoCpus"):  # --cpus: daemon/daemon_unix.go, getCPUResources, counts in 100 ms
+    quota, period = integer_at(found, "CpuQuota"), integer_at(found, "CpuPeriod") or None
+    if nano := integer_at(found, "NanoCpus"):  # --cpus: daemon/daemon_unix.go, getCPUResources, counts in 100 ms
         quota, period = nano * DEFAULT_PERIOD // 1_000_000_000, DEFAULT_PERIOD
     limit: Quota | None = UNLIMITED if quota < 0 else quota or None
-    return Change(shares=number(found, "CpuShares") or None, period=period, quota=limit)
+    return Change(shares=integer_at(found, "CpuShares") or None, period=period, quota=limit)
 
 
 def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
@@ -39,7 +39,7 @@ def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
     if container is None or socket is None:
         raise Unsupported(f"--native: where docker's daemon of {domain.qualified} can be reached is not known")
     found = container.hostconfig(cgroups)
-    before, nano = _change(found), number(found, "NanoCpus") > 0
+    before, nano = _change(found), integer_at(found, "NanoCpus") > 0
     # As the user whose daemon it is: what is behind his socket may be anybody's.
     user = container.daemon.user.uid if container.daemon.user else None
     shares = shares_in(cgroups, domain, wanted.change)

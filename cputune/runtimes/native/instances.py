@@ -9,8 +9,8 @@ from cputune.core.knobs import UNLIMITED
 from cputune.core.model import Change, Domain
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes.instances import Instances, split
+from cputune.runtimes.json_files import MAX_BYTES
 from cputune.runtimes.native.memory import Orders, Remembered, Run, Wanted, refuse, refuse_all_but, refuse_elsewhere
-from cputune.runtimes.records import LARGEST
 
 _KEY = "limits.cpu.allowance"
 _LIMIT = re.compile(r"([0-9]{1,10})ms/([0-9]{1,10})ms")
@@ -33,7 +33,7 @@ def read(cgroups: Cgroups, domain: Domain) -> Remembered:
     if path is None:
         raise WrongState(f"{domain.qualified} has no backup.yaml", f"{_COMMAND[domain.runtime]} list --all-projects")
     try:
-        allowance = allowance_in(cgroups.host.read_regular(path, LARGEST))
+        allowance = allowance_in(cgroups.host.read_regular(path, MAX_BYTES))
     except OSError as error:
         raise from_os_error(error, f"read {cgroups.host.real(path)}") from error
     match = _LIMIT.fullmatch(allowance or "")

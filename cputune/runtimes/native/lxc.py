@@ -24,7 +24,7 @@ def read(cgroups: Cgroups, domain: Domain) -> Remembered:
 
 
 def _path(domain: Domain) -> str:
-    return f"{dict(domain.facts).get('lxcpath', LXCPATH)}/{domain.name}/config"
+    return f"{domain.details.lxcpath or LXCPATH}/{domain.name}/config"
 
 
 def _prefix(version: int) -> str:

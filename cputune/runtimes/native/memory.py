@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cputune.core.errors import Unsupported
 from cputune.core.knobs import DEFAULT_PERIOD, DEFAULT_WEIGHT, KNOB, UNLIMITED
 from cputune.core.model import Change, CpuTune, Domain
+from cputune.runtimes.registry import RUNTIMES
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -75,21 +76,9 @@ class Orders(NamedTuple):
     """What it will remember then, in its own terms; None where `read` cannot tell."""
 
 
-_MODULES = {
-    "docker": "docker",
-    "podman": "podman",
-    "incus": "instances",
-    "lxd": "instances",
-    "libvirt": "libvirt",
-    "lxc": "lxc",
-    "systemd": "units",
-    "nspawn": "units",
-}
-
-
 def of(domain: Domain) -> Memory | None:
     """The module for a domain's runtime; None where that remembers nothing that could be changed."""
-    name = _MODULES.get(domain.runtime)
+    name = RUNTIMES[domain.runtime].native
     if name is None:
         return None
     found: Memory = import_module(f"cputune.runtimes.native.{name}")

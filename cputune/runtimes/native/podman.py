@@ -10,9 +10,9 @@ from cputune.core.knobs import DEFAULT_PERIOD, MAX_QUOTA, UNLIMITED, Quota
 from cputune.core.model import Change, Domain
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import podman
+from cputune.runtimes.json_files import integer_at, load_object, value_at
 from cputune.runtimes.native.command import band_words, changed, default_shares, shares_in, shares_words
 from cputune.runtimes.native.memory import Orders, Remembered, Run, Wanted, refuse_all_but, refuse_elsewhere
-from cputune.runtimes.records import field, load, number
 
 # podman update ignores --cpu-quota -1 (5.4.2, with exit status 0): the kernel's largest is as good as no limit.
 _NO_LIMIT = str(MAX_QUOTA)
@@ -21,17 +21,17 @@ _NO_LIMIT = str(MAX_QUOTA)
 def read(cgroups: Cgroups, domain: Domain) -> Remembered:
     """The limits of the container. Raises Unreadable."""
     cpu = _cpu(cgroups, domain)
-    found = number(cpu, "quota")
+    found = integer_at(cpu, "quota")
     quota: Quota | None = UNLIMITED if found < 0 or found >= MAX_QUOTA else found or None
-    change = Change(shares=number(cpu, "shares") or None, period=number(cpu, "period") or None, quota=quota)
-    return Remembered(change, tuple(number(cpu, key) for key in ("shares", "period", "quota")))
+    change = Change(shares=integer_at(cpu, "shares") or None, period=integer_at(cpu, "period") or None, quota=quota)
+    return Remembered(change, tuple(integer_at(cpu, key) for key in ("shares", "period", "quota")))
 
 
 def _cpu(cgroups: Cgroups, domain: Domain) -> dict[str, Any]:
     """An update of a stopped container is in the database alone; the OCI configuration is written at its start."""
     stored = None if domain.running else _stored(cgroups, domain)
-    spec = load(cgroups, f"{dict(domain.facts).get('records')}/config.json") if stored is None else stored
-    found = field(spec, "linux", "resources", "cpu")
+    spec = load_object(cgroups, f"{domain.details.records}/config.json") if stored is None else stored
+    found = value_at(spec, "linux", "resources", "cpu")
     return found if isinstance(found, dict) else {}
 
 
@@ -39,7 +39,7 @@ def _stored(cgroups: Cgroups, domain: Domain) -> dict[str, Any] | None:
     entry = podman.of_domain(cgroups, domain)
     if entry is None or not _is_ours(cgroups, entry):
         return None
-    path = cgroups.host.real(f"{entry.storage.graph}/db.sql")
+    path = cgroups.host.real(f"{entry.storage.graph_root}/db.sql")
     if not os.path.isfile(path):
         return None
     try:
@@ -50,7 +50,7 @@ def _stored(cgroups: Cgroups, domain: Domain) -> dict[str, Any] | None:
 
         with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=2)) as database:
             row = database.execute("SELECT JSON FROM ContainerConfig WHERE ID = ?", (entry.id,)).fetchone()
-        found = field(json.loads(row[0]), "spec") if row else None
+        found = value_at(json.loads(row[0]), "spec") if row else None
     except (ImportError, sqlite3.Error, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

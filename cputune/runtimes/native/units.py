@@ -67,7 +67,7 @@ def _unit(domain: Domain) -> Unit | None:
     if domain.runtime == "systemd":
         owner, slash, name = domain.name.rpartition("/")
         return Unit(name, int(owner) if slash else None)
-    name = dict(domain.facts).get("unit", f"systemd-nspawn@{domain.name}.service")
+    name = domain.details.unit or f"systemd-nspawn@{domain.name}.service"
     return Unit(name) if name.endswith(".service") else None
 
 

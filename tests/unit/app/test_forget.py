@@ -78,7 +78,7 @@ def test_a_pattern_can_be_saved_for_and_no_more(v2: FakeKernel, cputune: Command
     )
     bare = cputune(v2, "set", "w*", "--quota", "50000", "--config")
     assert bare.status == 2
-    assert bare.err.startswith("cputune: error: w*: a pattern has to say whose domains it means\n")
+    assert bare.err.startswith("cputune: error: w*: a pattern needs the runtime whose domains it means\n")
     assert cputune(v2, "set", "cgroup:/w*", "--quota", "50000", "--config").status == 3
 
 

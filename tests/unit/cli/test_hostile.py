@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import lookup
+from cputune.runtimes.registry import RUNTIMES
 from tests.conftest import CommandLine, Ended
 from tests.contract.conftest import FAKES
 from tests.support import crash
@@ -107,7 +108,7 @@ def test_any_name_is_looked_for_or_refused(
     everything: Scratch, cputune: CommandLine, data: st.DataObject, name: str
 ) -> None:
     name = name.replace("\udcff", "?") if data.draw(st.booleans()) else name
-    prefix = data.draw(st.sampled_from(["", *(f"{runtime}:" for runtime in lookup.RUNTIMES)]))
+    prefix = data.draw(st.sampled_from(["", *(f"{runtime}:" for runtime in RUNTIMES)]))
     command = data.draw(st.sampled_from(["status", "schedinfo", "set", "apply", "undo", "history"]))
     options = {"set": ("--quota", "50000", "--dry-run"), "apply": ("--dry-run",), "undo": ("--dry-run",)}
     words = (*options.get(command, ()), "--", prefix + name)

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from cputune.app.observer import HostInfo, Row, Sample, sample_of, throttled_share
 from cputune.cli import status_report as report
 from cputune.core.knobs import MAX_QUOTA, UNLIMITED
-from cputune.core.model import Change, CpuTune, Domain, Scale, Stats
+from cputune.core.model import Change, CpuTune, Details, Domain, Scale, Stats
 from cputune.drift.compare import differences
 from cputune.host.cgroup.support import Support
 
-WEB = Domain("lxc", "web", True, True, "/lxc.payload.web", "/lxc.payload.web", facts=(("pid", "7"),))
+WEB = Domain("lxc", "web", True, True, "/lxc.payload.web", "/lxc.payload.web", details=Details(pid=7))
 STATE = CpuTune(shares=512, weight=50, period=100000, quota=150000, burst=0, idle=False)
 HOST = HostInfo("hybrid", 1, "/sys/fs/cgroup/cpu", False, 4, True, Support(True, True, False, True))
 FREE = STATE.replace(quota=UNLIMITED)

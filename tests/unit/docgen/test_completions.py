@@ -17,7 +17,7 @@ import click
 import pytest
 
 from cputune.cli.main import COMMANDS, cli
-from cputune.runtimes.lookup import RUNTIMES
+from cputune.runtimes.registry import RUNTIMES
 from tests.conftest import give_up
 
 SOURCES = Path(__file__).resolve().parents[3]

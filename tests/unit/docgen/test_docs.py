@@ -22,11 +22,12 @@ from cputune.core.model import Change, Domain
 from cputune.docgen import files as docgen
 from cputune.docgen import manual, roff, tree
 from cputune.host.system import CONFIG_DIR, STATE_DIR, Host
-from cputune.runtimes.lookup import RUNTIMES, module
+from cputune.runtimes.registry import RUNTIMES, Runtime
 from tests.conftest import give_up
 
 SOURCES = Path(__file__).resolve().parents[3]
 FILES = docgen.render()
+README = (SOURCES / "README.md").read_text()
 PAGES = [path for path in FILES if path.startswith("man/")]
 SECTIONS = [
     "NAME", "SYNOPSIS", "DESCRIPTION", "DOMAINS", "OPTIONS", "COMMANDS", "LIVE AND CONFIG", "PARAMETERS",
@@ -170,10 +171,20 @@ def test_every_example_is_a_command_line_that_cputune_takes(name: str) -> None:
         assert click_command(command).make_context(command, words, resilient_parsing=False).args == []
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_every_runtime_is_explained(runtime: str) -> None:
-    heads = [re.sub(r"\\f.", "", head) for head in re.findall(r"\.TP\n(.*)", section(page_of(""), "DOMAINS"))]
-    assert [head for head in heads if re.fullmatch(rf"{runtime}:\S+", head)], f"{module(runtime)}: its docstring"
+@pytest.mark.parametrize("runtime", RUNTIMES.values(), ids=lambda runtime: runtime.name)
+def test_every_runtime_is_explained(runtime: Runtime) -> None:
+    heads = [
+        re.sub(r"\\f.", "", head).replace(r"\-", "-")
+        for head in re.findall(r"\.TP\n(.*)", section(page_of(""), "DOMAINS"))
+    ]
+    assert ", ".join(runtime.forms) in heads
+    assert re.sub(r"[*`]", "", runtime.about) in rendered(page_of(""))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES.values(), ids=lambda runtime: runtime.name)
+def test_the_table_in_the_readme_has_every_form_of_a_name(runtime: Runtime) -> None:
+    forms = re.findall(r"`([^`]+)`", " ".join(re.findall(r"^\| (`.*?) \|", README, re.MULTILINE)))
+    assert [form for form in runtime.forms if form not in forms] == []
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -202,7 +202,7 @@ def test_diff_ends_with_2_where_it_may_not_look(
 ) -> None:
     Path(f"{v2.root}/run/runc").mkdir(parents=True)
     monkeypatch.setattr(type(v2), "may_list", lambda self, path: path != "/run/runc")
-    message = "cputune: not looked into, being not ours to read: /run/runc; as root: sudo cputune diff\n"
+    message = "cputune: skipped, permission denied: /run/runc; as root: sudo cputune diff\n"
     assert cputune(v2, "diff") == (2, "", message)
     assert cputune(v2, "diff", "web") == (0, "", "")
 

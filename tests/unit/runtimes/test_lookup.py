@@ -10,6 +10,7 @@ from cputune.core.errors import NoSuchDomain, Unsupported
 from cputune.core.model import Domain
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import lookup
+from cputune.runtimes.registry import PERSISTENT
 from tests.support.hosts import HOSTS, Recorded, Scratch, lay_out, parse, read
 
 
@@ -124,7 +125,7 @@ CALLED_OTHERWISE = {"oci:runc/mydom-sd", "oci:crun/mydom-sd", "lxc:configured"}
 
 def test_a_domain_is_found_by_its_cgroup(with_cpu: Laid) -> None:
     cgroups = with_cpu.cgroups
-    for domain in lookup.domains(cgroups, lookup.PERSISTENT):
+    for domain in lookup.domains(cgroups, PERSISTENT):
         for cgroup in {domain.limit, domain.weight} - {None}:
             of_it = [shown(one) for one in lookup.of_cgroup(cgroups, str(cgroup), (domain.runtime,))]
             assert of_it == ([] if domain.qualified in CALLED_OTHERWISE else [shown(domain)]), cgroup

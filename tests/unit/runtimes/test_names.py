@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cputune.core.errors import Ambiguous, CpuTuneError, NoSuchDomain, UsageError
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import lookup
+from cputune.runtimes.registry import RUNTIMES
 from tests.support.hosts import Scratch, lay_out, read
 
 STATUS = "list the names: cputune status"
@@ -124,7 +125,7 @@ NAMES = st.one_of(
     st.binary(max_size=30).map(os.fsdecode),
     st.builds(
         "{}:{}".format,
-        st.sampled_from(lookup.RUNTIMES),
+        st.sampled_from(tuple(RUNTIMES)),
         st.lists(st.sampled_from(PIECES)).map("".join),
     ),
 )  # fmt: skip

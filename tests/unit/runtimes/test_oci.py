@@ -14,7 +14,7 @@ from cputune.core.errors import NoPermission, NoSuchDomain, WrongState
 from cputune.core.model import Scale
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.system import Completed, Host
-from cputune.runtimes import cri, lookup, oci_place, oci_scale
+from cputune.runtimes import cri, lookup, oci_container, oci_scale
 from tests.conftest import CommandLine
 from tests.support.hosts import Scratch, lay_out, read
 
@@ -133,7 +133,7 @@ def test_a_second_daemon_of_root_is_told_by_its_data_root(
         scratch.link(f"/proc/{pid}/ns/mnt", "mnt:[4026531841]")
     assert lookup.find(cgroups, "docker:/srv/two/mydom").name == "/srv/two/mydom"
     assert lookup.find(cgroups, "docker:mydom").name == "mydom"
-    assert [daemon.socket for daemon in daemons(cgroups) if daemon.data == "/srv/two"] == ["/run/two.sock"]
+    assert [daemon.socket for daemon in daemons(cgroups) if daemon.data_root == "/srv/two"] == ["/run/two.sock"]
 
 
 # --- podman -----------------------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def test_a_storage_elsewhere(scratch: Scratch, cgroups: Cgroups) -> None:
 
 
 def test_a_pidfile_that_outlived_its_process_is_no_running_container(scratch: Scratch, cgroups: Cgroups) -> None:
-    id_ = lookup.find(cgroups, "podman:mydom").facts[0][1]
+    id_ = lookup.find(cgroups, "podman:mydom").details.id
     scratch.path(f"/run/crun/{id_}/status").unlink()
     scratch.file(f"/run/containers/storage/overlay-containers/{id_}/userdata/pidfile", "383")
     assert not lookup.find(cgroups, "podman:mydom").running
@@ -228,11 +228,11 @@ def test_where_roots_containers_cannot_be_listed_that_is_said(
     with pytest.raises(NoPermission) as caught:
         lookup.find(cgroups, "docker:nosuch")
     assert (
-        caught.value.message == f"cannot look for docker:nosuch: {cgroups.host.root}/var/lib/docker is not ours to read"
+        caught.value.message == f"cannot look for docker:nosuch: permission denied: {cgroups.host.root}/var/lib/docker"
     )
     with pytest.raises(NoSuchDomain) as unknown:
         lookup.find(cgroups, "nosuch")
-    assert unknown.value.message == "no domain nosuch; not looked into, being not ours to read: /var/lib/docker"
+    assert unknown.value.message == "no domain nosuch; skipped, permission denied: /var/lib/docker"
 
 
 def test_a_name_without_an_owner_is_never_another_users(scratch: Scratch, cgroups: Cgroups) -> None:
@@ -311,7 +311,7 @@ def test_a_process_that_only_calls_itself_a_monitor_is_none(scratch: Scratch) ->
 
 
 def test_a_quadlets_container_is_in_the_cgroup_of_its_unit(scratch: Scratch, cgroups: Cgroups) -> None:
-    id_ = dict(lookup.find(cgroups, "podman:mydom").facts)["id"]
+    id_ = lookup.find(cgroups, "podman:mydom").details.id
     cgroup = f"/system.slice/mydom.service/libpod-payload-{id_}"
     scratch.group("cgroup2", f"/sys/fs/cgroup{cgroup}")
     scratch.file("/proc/3542/cgroup", f"0::{cgroup}\n")
@@ -332,18 +332,18 @@ def test_a_container_of_podman_without_cgroups_runs_all_the_same(scratch: Scratc
 
 def test_an_old_try_of_a_container_of_kubernetes_is_not_a_second_one(scratch: Scratch, cgroups: Cgroups) -> None:
     tasks = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
-    id_ = dict(lookup.find(cgroups, "cri:pod/mydom").facts)["id"]
+    id_ = lookup.find(cgroups, "cri:pod/mydom").details.id
     for name in ("0" * 64, "f" * 64):  # listed before and behind the one that runs
         scratch.file(f"{tasks}/{name}/config.json", scratch.text(f"{tasks}/{id_}/config.json"))
         scratch.file(f"{tasks}/{name}/init.pid", "99999")
     found = lookup.find(cgroups, "cri:pod/mydom")
-    assert (found.running, dict(found.facts)["id"]) == (True, id_)
+    assert (found.running, found.details.id) == (True, id_)
     assert names(cgroups, "cri") == ["mydom", "default/pod/mydom"]
 
 
 def test_one_pod_and_container_in_two_namespaces(scratch: Scratch, cgroups: Cgroups) -> None:
     tasks = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
-    id_ = dict(lookup.find(cgroups, "cri:pod/mydom").facts)["id"]
+    id_ = lookup.find(cgroups, "cri:pod/mydom").details.id
     other = scratch.text(f"{tasks}/{id_}/config.json").replace(
         'sandbox-namespace": "default', 'sandbox-namespace": "prod'
     )
@@ -355,7 +355,7 @@ def test_one_pod_and_container_in_two_namespaces(scratch: Scratch, cgroups: Cgro
 
 def test_two_tries_that_run_are_told_apart_by_their_ids(scratch: Scratch, cgroups: Cgroups) -> None:
     tasks = "/run/containerd/io.containerd.runtime.v2.task/k8s.io"
-    id_ = dict(lookup.find(cgroups, "cri:pod/mydom").facts)["id"]
+    id_ = str(lookup.find(cgroups, "cri:pod/mydom").details.id)
     other = "f" * 64
     scratch.file(f"{tasks}/{other}/config.json", scratch.text(f"{tasks}/{id_}/config.json").replace(id_, other))
     scratch.file(f"{tasks}/{other}/init.pid", "902")
@@ -434,7 +434,7 @@ class Containerd(Host):
 def test_containerd_is_asked_for_the_stopped(scratch: Scratch, name: str, found: list[str], id_: str | None) -> None:
     domains = cri.ask(Cgroups(Containerd(scratch)), name)
     assert [domain.name for domain in domains if not domain.running and domain.persistent] == found
-    assert (dict(domains[0].facts)["id"] if domains else None) == id_
+    assert (domains[0].details.id if domains else None) == id_
 
 
 def test_a_containerd_that_says_nothing_useful_knows_nothing(scratch: Scratch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -462,7 +462,7 @@ def test_a_containerd_that_says_nothing_useful_knows_nothing(scratch: Scratch, m
     ],
 )
 def test_what_the_cgroup_of_a_cgroups_path_is_called(path: str, name: str) -> None:
-    assert oci_place.name_of(path) == name
+    assert oci_container.cgroup_name(path) == name
 
 
 def test_runc_and_crun_have_directories_of_their_own(cgroups: Cgroups) -> None:
@@ -498,7 +498,7 @@ def test_a_state_of_runc_on_v1_is_read_by_the_cpu_hierarchy(tmp_path: Path) -> N
     ],
 )
 def test_the_version_that_a_runtime_tells(text: str, version: tuple[int, ...] | None) -> None:
-    assert oci_scale.parse(text) == version
+    assert oci_scale.parse_version(text) == version
 
 
 class Versioned(Host):

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from cputune.core.errors import NoSuchDomain, Unsupported
-from cputune.core.model import Scale
+from cputune.core.model import Details, Scale
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import lookup, run
+from cputune.runtimes.registry import RUNTIMES
 from cputune.runtimes.systemd import slice_path
 from tests.support.hosts import Scratch, lay_out, read
 
@@ -28,7 +29,7 @@ def cgroups(scratch: Scratch) -> Cgroups:
 
 
 def test_the_order_in_which_they_are_asked() -> None:
-    assert " ".join(lookup.RUNTIMES) == ("libvirt lxc incus lxd nspawn docker podman cri oci run systemd cgroup pid")
+    assert " ".join(RUNTIMES) == ("libvirt lxc incus lxd nspawn docker podman cri oci run systemd cgroup pid")
 
 
 @pytest.mark.parametrize(("pid", "gone"), [(438, "libvirt:mydom"), (742, "lxc:mydom"), (718, "nspawn:mydom")])
@@ -51,7 +52,7 @@ def test_libvirts_shares_are_the_weight_on_v2_and_shares_on_v1(scratch: Scratch,
     on_v2 = lookup.find(Cgroups(scratch.host), "libvirt:mydom")
     on_v1 = lookup.find(Cgroups(lay_out(read("debian13-legacy"), tmp_path / "v1").host), "libvirt:mydom")
     assert (on_v2.scale, on_v1.scale) == (Scale.WEIGHT, Scale.KERNEL)
-    assert on_v2.facts == (("id", "438"), ("uuid", "6433a6ff439a48b49078e60384bdc7a6"))
+    assert on_v2.details == Details(id="438", uuid="6433a6ff439a48b49078e60384bdc7a6")
     assert [seat.carries for seat in on_v2.seats()] == [("shares", "weight", "idle"), ("period", "quota", "burst")]
 
 
@@ -84,11 +85,9 @@ def test_a_libvirt_domain_named_like_a_number_is_found_by_its_name_first(scratch
 # --- machined ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_facts_of_a_machine(cgroups: Cgroups) -> None:
-    assert lookup.find(cgroups, "nspawn:mydom").facts == (
-        ("unit", "systemd-nspawn@mydom.service"),
-        ("pid", "718"),
-        ("started by", "systemd-nspawn"),
+def test_the_details_of_a_machine(cgroups: Cgroups) -> None:
+    assert lookup.find(cgroups, "nspawn:mydom").details == Details(
+        unit="systemd-nspawn@mydom.service", pid=718, started_by="systemd-nspawn"
     )
 
 
@@ -153,7 +152,7 @@ def test_lxcs_own_directory_wins_over_another_with_the_same_name(scratch: Scratc
     line = "0000000000000000: 00000002 00000000 00010000 0001 01 77 @/srv/lxc/mydom/command\n"
     scratch.file("/proc/1/net/unix", line + scratch.text("/proc/1/net/unix"))
     assert lookup.find(cgroups, "lxc:mydom").limit == "/lxc.payload.mydom"
-    assert lookup.find(cgroups, "lxc:mydom").facts == (("pid", "742"), ("lxcpath", "/var/lib/lxc"))
+    assert lookup.find(cgroups, "lxc:mydom").details == Details(pid=742, lxcpath="/var/lib/lxc")
 
 
 def test_a_container_that_is_being_stopped_does_not_run(scratch: Scratch, cgroups: Cgroups) -> None:
@@ -252,7 +251,7 @@ def test_without_systemd_there_is_no_unit(scratch: Scratch, cgroups: Cgroups) ->
 def test_a_command_of_cputune_run(scratch: Scratch, cgroups: Cgroups, name: str) -> None:
     run.write(scratch.host, run.Record(name, 828, "/mydom-cg", 827))
     found = lookup.find(cgroups, f"run:{name}")
-    assert (found.name, found.limit, found.persistent, found.facts) == (name, "/mydom-cg", False, (("pid", "828"),))
+    assert (found.name, found.limit, found.persistent, found.details) == (name, "/mydom-cg", False, Details(pid=828))
     assert found in list(lookup.domains(cgroups, ("run",)))
     run.remove(scratch.host, name)
     run.remove(scratch.host, name)
@@ -297,7 +296,6 @@ def test_a_command_in_a_scope_is_listed_once(scratch: Scratch, cgroups: Cgroups)
 def test_threads_elsewhere_than_their_process(scratch: Scratch, cgroups: Cgroups) -> None:
     for task, group in ((829, "/mydom-cg/a"), (830, "/mydom-cg/b"), (831, "/mydom-cg")):
         scratch.file(f"/proc/828/task/{task}/cgroup", f"0::{group}\n")
-    assert lookup.find(cgroups, "pid:828").facts == (
-        ("process", "sleep"),
-        ("threads also in", "/mydom-cg/a, /mydom-cg/b"),
+    assert lookup.find(cgroups, "pid:828").details == Details(
+        process="sleep", threads_also_in=("/mydom-cg/a", "/mydom-cg/b")
     )

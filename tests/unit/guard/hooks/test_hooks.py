@@ -226,4 +226,4 @@ def test_what_a_runtime_runs_is_true_whatever_cputune_says(tmp_path: Path, *, in
 def test_hooks_are_not_for_a_host_elsewhere_and_need_a_runtime(v2: FakeKernel, cputune: CommandLine) -> None:
     assert cputune(v2, "hook", "install", "podman").status == 4
     assert cputune(v2, "hook", "install").status == 2
-    assert cputune(v2, "hook", "show").out.splitlines()[0] == "podman: not installed"
+    assert "podman: not installed" in cputune(v2, "hook", "show").out.splitlines()

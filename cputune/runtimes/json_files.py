@@ -1,0 +1,88 @@
+"""Reading what runtimes keep as JSON: it may be half-written, or anything that a user made up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cputune.core.errors import WrongState, from_os_error
+from cputune.host.cgroup.cgroups import Cgroups
+
+MAX_BYTES = 16 << 20
+
+
+class Unreadable(WrongState):
+    """A file that is there, and cannot be understood."""
+
+
+def load_object(cgroups: Cgroups, path: str) -> dict[str, Any] | None:
+    """The object in a file; None where there is no file, or we have no right to read it. Raises Unreadable."""
+    found = _load(cgroups, path)
+    if found is None or isinstance(found, dict):
+        return found
+    raise _unreadable(cgroups, path, "an object")
+
+
+def load_objects(cgroups: Cgroups, path: str, max_bytes: int = MAX_BYTES) -> list[dict[str, Any]]:
+    """The objects in the list in a file; none where there is no file, or we have no right to read it.
+
+    Raises Unreadable, also for a larger file.
+    """
+    found = _load(cgroups, path, max_bytes)
+    if found is None:
+        return []
+    if isinstance(found, list):
+        return [item for item in found if isinstance(item, dict)]
+    raise _unreadable(cgroups, path, "a list")
+
+
+def _load(cgroups: Cgroups, path: str, max_bytes: int = MAX_BYTES) -> Any:
+    try:
+        text = cgroups.host.read_regular(path, max_bytes)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None
+    except OSError as error:
+        raise Unreadable(from_os_error(error, f"read {cgroups.host.real(path)}").message) from error
+    import json
+
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(cgroups, path, "JSON") from error
+
+
+def _unreadable(cgroups: Cgroups, path: str, what: str) -> Unreadable:
+    real = cgroups.host.real(path)
+    return Unreadable(
+        f"{real} is not {what}: half-written, or damaged", f"try again; then look at it: head -c 300 {real}"
+    )
+
+
+def parse_object(text: str) -> dict[str, Any] | None:
+    """The object that a program printed; None where it printed something else."""
+    import json
+
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def value_at(record: dict[str, Any] | None, *keys: str) -> Any:
+    """The value at the end of a path of keys; None where any of them is missing."""
+    value: Any = record
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def string_at(record: dict[str, Any] | None, *keys: str) -> str:
+    """The string at the end of a path of keys; empty where there is none."""
+    value = value_at(record, *keys)
+    return value if isinstance(value, str) else ""
+
+
+def integer_at(record: dict[str, Any] | None, *keys: str) -> int:
+    """The integer at the end of a path of keys; 0 where there is none."""
+    value = value_at(record, *keys)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
