@@ -1,5 +1,5 @@
-"""The guard: saved configurations in force from a container's start, and kept, by the kernel's own events.
+"""The guard: a process that applies saved configurations when domains start, and watches that they stay in force.
 
-`tree` watches directories of cgroups (by `inotify`), `keeper` decides what an event means and has `tune` do it,
-`fights` knows when to give in, `loop` is the process, `service` talks to systemd and the journal, `unit` installs it.
+`loop` is the process and `dispatcher` its center; `tree` turns the kernel's events into changes of cgroups, `startup`
+handles starts, `checker` drift; `unit` installs the guard as a service, `hooks` have runtimes call cputune themselves.
 """

@@ -1,41 +1,46 @@
-"""When to give in: who changes a domain back again and again is not fought for ever. Pure."""
+"""When the guard stops undoing the changes that another program makes again and again. Pure."""
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
 
-MOST = 3
-SECONDS = 60.0
+MAX_REPAIRS = 3
+"""How often one writer's changes to one domain are undone within WINDOW before the domain is left alone."""
+WINDOW = 60.0
+"""Seconds. Two programs that undo each other's changes do so more than MAX_REPAIRS times in it; a person does not."""
 
 
 class Backoff:
-    """How often whose changes were put back, in the last while."""
+    """Counts the recent repairs by domain and writer, and remembers which domains are left alone."""
 
-    def __init__(self, most: int = MOST, seconds: float = SECONDS) -> None:
-        self.most = most
-        self.seconds = seconds
-        self._times: defaultdict[tuple[str, str], deque[float]] = defaultdict(deque)
+    def __init__(self, max_repairs: int = MAX_REPAIRS, window: float = WINDOW) -> None:
+        self.max_repairs = max_repairs
+        self.window = window
+        self._repairs: defaultdict[tuple[str, str], deque[float]] = defaultdict(deque)
         self._left_alone: set[str] = set()
 
-    def may_go_on(self, domain: str, writer: str, now: float) -> bool:
-        """Whether to put back once more what `writer` did, at a moment in seconds; False ends it for this domain."""
+    def allows_repair(self, domain: str, writer: str, now: float) -> bool:
+        """Whether a change by `writer` may be undone now (in seconds of any clock), which is then counted.
+
+        If not, the domain is left alone from now on, whoever changes it, until `reset`.
+        """
         if domain in self._left_alone:
             return False
-        times = self._times[domain, writer]
-        while times and now - times[0] > self.seconds:
-            times.popleft()
-        if len(times) >= self.most:
+        repairs = self._repairs[domain, writer]
+        while repairs and now - repairs[0] > self.window:
+            repairs.popleft()
+        if len(repairs) >= self.max_repairs:
             self._left_alone.add(domain)
             return False
-        times.append(now)
+        repairs.append(now)
         return True
 
-    def is_over(self, domain: str) -> bool:
-        """Whether a domain is left alone."""
+    def is_left_alone(self, domain: str) -> bool:
+        """Whether the domain's changes are no longer undone."""
         return domain in self._left_alone
 
-    def forget(self, domain: str) -> None:
-        """Begin anew: it was started again, or cputune itself was told something else."""
+    def reset(self, domain: str) -> None:
+        """Start over: the domain was restarted, or changed through cputune."""
         self._left_alone.discard(domain)
-        for key in [key for key in self._times if key[0] == domain]:
-            del self._times[key]
+        for key in [key for key in self._repairs if key[0] == domain]:
+            del self._repairs[key]

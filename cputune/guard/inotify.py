@@ -1,4 +1,4 @@
-"""inotify(7) by libc: a queue of the kernel's events about directories. The only module with foreign calls."""
+"""inotify(7), called through libc with ctypes: a queue of events about directories. The only module to use ctypes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import NamedTuple
 MODIFY, MOVED_TO, CREATE, DELETE = 0x2, 0x80, 0x100, 0x200
 OVERFLOW, IGNORED, ISDIR = 0x4000, 0x8000, 0x40000000
 _ONLYDIR, _DONT_FOLLOW = 0x01000000, 0x02000000
-_HEAD = struct.Struct("iIII")
+_HEADER = struct.Struct("iIII")
+"""struct inotify_event without its name: watch descriptor, mask, cookie, length of the name."""
 _BUFFER = 1 << 18
-"""Bytes read at once: some thousand events."""
+"""Bytes that one read() asks for: enough for several thousand events."""
 
 
 class Event(NamedTuple):
-    """One of the kernel's events."""
+    """One event: the number of the watch, the IN_... flags, and the name of the file in the directory, if any."""
 
     watch: int
     mask: int
@@ -25,7 +26,7 @@ class Event(NamedTuple):
 
 
 class Inotify:
-    """One queue. Raises OSError where the kernel gives none (fs.inotify.max_user_instances)."""
+    """One queue. Raises OSError, EMFILE if the user has too many (fs.inotify.max_user_instances)."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -38,19 +39,18 @@ class Inotify:
         return result
 
     def add(self, directory: str, mask: int) -> int:
-        """Watch a directory; the same number again where it is watched already.
-
-        Raises OSError; ENOSPC where the user has no more watches (fs.inotify.max_user_watches).
+        """Watch a directory for the events in `mask`; return the number of the watch, of which a directory has one.
+        Raises OSError, ENOSPC if the user has too many watches (fs.inotify.max_user_watches).
         """
         path = os.fsencode(directory)
         return self._checked(self._libc.inotify_add_watch(self.fd, path, mask | _ONLYDIR | _DONT_FOLLOW))
 
     def remove(self, watch: int) -> None:
-        """End a watch. The kernel does not by itself for a cgroup that went away: the watch holds its inode."""
+        """End a watch. For a removed cgroup the kernel does not do that by itself, since the watch keeps its inode."""
         self._libc.inotify_rm_watch(self.fd, watch)
 
     def read(self) -> list[Event]:
-        """What has happened; nothing where nothing has."""
+        """Return the events that have arrived, if any; never waits."""
         try:
             data = os.read(self.fd, _BUFFER)
         except BlockingIOError:
@@ -60,14 +60,14 @@ class Inotify:
                 return []
             raise
         events = []
-        at = 0
-        while at < len(data):
-            watch, mask, _, length = _HEAD.unpack_from(data, at)
-            at += _HEAD.size
-            events.append(Event(watch, mask, os.fsdecode(data[at : at + length].rstrip(b"\0"))))
-            at += length
+        offset = 0
+        while offset < len(data):
+            watch, mask, _, length = _HEADER.unpack_from(data, offset)
+            offset += _HEADER.size
+            events.append(Event(watch, mask, os.fsdecode(data[offset : offset + length].rstrip(b"\0"))))
+            offset += length
         return events
 
     def close(self) -> None:
-        """Give the queue back."""
+        """Close the queue."""
         os.close(self.fd)

@@ -1,84 +1,89 @@
-"""What the guard knows of the domains that it keeps. Nothing here is read from anywhere or written."""
+"""The domains that the guard watches, and what it has to remember about each. In memory only; nothing here does I/O."""
 
 from __future__ import annotations
 
 from cputune.core.model import Domain
 from cputune.guard.backoff import Backoff
 
-STARTING = 5.0
-"""Seconds for which what a runtime writes is a part of the start: it sets its own values last."""
+STARTUP_SECONDS = 5.0
+"""Seconds after a start in which other programs' writes count as part of it: runtimes set their own values last."""
+FINAL_CHECK = STARTUP_SECONDS - 0.5
+"""Seconds after a start at which a domain is checked in any case, while a difference still counts as part of it."""
 
 
 class Registry:
-    """By domain, RUNTIME:NAME; what went away is forgotten. Times are seconds of the monotonic clock."""
+    """The watched domains, found by cgroup or by qualified name (RUNTIME:NAME). Times are those of time.monotonic()."""
 
     def __init__(self) -> None:
-        self.known: dict[str, Domain] = {}
-        """What is kept, by each of its cgroups."""
+        self.by_cgroup: dict[str, Domain] = {}
+        """The watched domain that each cgroup belongs to."""
         self._cgroups: dict[str, dict[str, None]] = {}
-        """The cgroups of each, the newest last."""
+        """The cgroups of each domain by its name, as an ordered set: the one added last is at the end."""
         self.records: dict[str, object] = {}
-        """The newest record of what cputune put into force that the guard knows of: another one is somebody else's."""
+        """The newest record of each domain that the guard knows. Any other was made by another cputune process."""
         self.started: dict[str, float] = {}
-        self.suspects: dict[str, float] = {}
-        """What is to be compared, and when."""
-        self.doubtful: set[str] = set()
-        """What a runtime may have changed which has not taken it down so far."""
+        """When the saved configuration of a domain was applied at its start."""
+        self.checks: dict[str, float] = {}
+        """When to compare a domain's limits with those that cputune has set."""
+        self.rechecked: set[str] = set()
+        """Domains with a drift of unknown cause: they get a second check, when their runtime may have recorded it."""
         self.reported: dict[str, list[str]] = {}
+        """The drift last reported for a domain, so that the same is reported only once."""
         self.backoff = Backoff()
 
-    def keep(self, domain: Domain) -> None:
-        """Know the domain's cgroups as its own."""
-        for seat in domain.seats():
-            before = self.known.get(seat.cgroup)
-            self.known[seat.cgroup] = domain
-            own = self._cgroups.setdefault(domain.qualified, {})
-            own.pop(seat.cgroup, None)
-            own[seat.cgroup] = None
+    def add(self, domain: Domain) -> None:
+        """Watch a domain. Cgroups that were watched under another name now belong to it, with their pending checks."""
+        for carrier in domain.seats():
+            before = self.by_cgroup.get(carrier.cgroup)
+            self.by_cgroup[carrier.cgroup] = domain
+            cgroups = self._cgroups.setdefault(domain.qualified, {})
+            cgroups.pop(carrier.cgroup, None)
+            cgroups[carrier.cgroup] = None
             if before and before.qualified != domain.qualified:
-                for memory in (self.started, self.suspects):
-                    if before.qualified in memory:
-                        memory.setdefault(domain.qualified, memory[before.qualified])
-                self._leave(before, seat.cgroup)
+                for times in (self.started, self.checks):
+                    if before.qualified in times:
+                        times.setdefault(domain.qualified, times[before.qualified])
+                self._detach(before, carrier.cgroup)
 
-    def domain(self, name: str) -> Domain | None:
-        """A domain that is kept."""
-        cgroups = self.cgroups(name)
-        return self.known[cgroups[-1]] if cgroups else None
+    def get(self, name: str) -> Domain | None:
+        """Return the watched domain of this qualified name, or None."""
+        cgroups = self.cgroups_of(name)
+        return self.by_cgroup[cgroups[-1]] if cgroups else None
 
-    def cgroups(self, name: str) -> list[str]:
-        """The cgroups of a domain that is kept."""
+    def cgroups_of(self, name: str) -> list[str]:
+        """Return the cgroups of a watched domain; none if the domain is not watched."""
         return list(self._cgroups.get(name, ()))
 
     def names(self) -> list[str]:
-        """All that are kept."""
+        """Return the qualified names of all watched domains."""
         return list(self._cgroups)
 
-    def forget(self, cgroup: str) -> Domain | None:
-        """A cgroup is gone; the domain, where that was its last one."""
-        domain = self.known.pop(cgroup, None)
-        return domain if domain and self._leave(domain, cgroup) else None
+    def remove(self, cgroup: str) -> Domain | None:
+        """Stop watching a cgroup. Returns its domain if that has no other cgroup, and so is no longer watched."""
+        domain = self.by_cgroup.pop(cgroup, None)
+        return domain if domain and self._detach(domain, cgroup) else None
 
-    def _leave(self, domain: Domain, cgroup: str) -> bool:
+    def _detach(self, domain: Domain, cgroup: str) -> bool:
+        """Take a cgroup from a domain, and forget the domain if that was its last; returns whether it was."""
         name = domain.qualified
         self._cgroups[name].pop(cgroup, None)
         if self._cgroups[name]:
             return False
-        for memory in (self._cgroups, self.records, self.started, self.suspects, self.reported):
+        for memory in (self._cgroups, self.records, self.started, self.checks, self.reported):
             memory.pop(name, None)
-        self.doubtful.discard(name)
-        self.backoff.forget(name)
+        self.rechecked.discard(name)
+        self.backoff.reset(name)
         return True
 
     def is_starting(self, name: str, now: float) -> bool:
-        """Whether it started so recently that its runtime may still be at work."""
-        return now - self.started.get(name, -STARTING) < STARTING
+        """Whether a domain started so recently that its runtime may still be setting its limits."""
+        return now - self.started.get(name, -STARTUP_SECONDS) < STARTUP_SECONDS
 
-    def peace(self) -> None:
-        """Begin anew with all: what was left alone, and what was reported."""
+    def forget_reports(self) -> None:
+        """Treat every domain as if nothing had been reported or repaired so far."""
         self.backoff = Backoff()
         self.reported.clear()
 
-    def suspect_all(self, now: float) -> None:
-        """Let all be compared."""
-        self.suspects.update(dict.fromkeys(self.names(), now))
+    def check_all(self, now: float) -> None:
+        """Have every watched domain checked at `now`."""
+        self.checks.update(dict.fromkeys(self.names(), now))

@@ -1,7 +1,7 @@
-"""The cgroup tree as it changes: which cgroups were made, went away, or had a file written, by the kernel's events.
+"""The cgroup tree as it changes: the cgroups that are created, removed or written to, as inotify(7) reports them.
 
-inotify works on the directories of cgroup v1 and v2: a directory made, a file written by a process. On v1, systemd's
-tree of units is watched too: a unit need not have a cgroup in the cpu hierarchy.
+inotify works on cgroupfs, v1 and v2: it reports directories that are made and files that a process writes. On v1,
+systemd's own hierarchy is watched too, since a unit need not have a cgroup in the hierarchy of the cpu controller.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ import os
 import select
 from typing import NamedTuple
 
-from cputune.guard.inotify import CREATE, DELETE, IGNORED, ISDIR, MODIFY, OVERFLOW, Inotify
+from cputune.guard.inotify import CREATE, DELETE, IGNORED, ISDIR, MODIFY, OVERFLOW, Event, Inotify
 from cputune.host.cgroup.cgroups import Cgroups
 
-_BUFFERS = 32
-"""Read at once."""
-_MASK = CREATE | DELETE | MODIFY
+_MAX_READS = 32
+"""How often the queue is read before the events are handled: a flood of them must not hold up everything else."""
+_CGROUP_EVENTS = CREATE | DELETE | MODIFY
 
 
-class Seen(NamedTuple):
-    """What happened since the last look."""
+class Changes(NamedTuple):
+    """What has happened since the last `Tree.read`."""
 
-    made: list[str]
-    """Cgroups, each after those above it."""
-    gone: list[str]
-    """Those that went away; one by the same name may be among the others."""
+    created: list[str]
+    """Cgroups, parents before their children."""
+    removed: list[str]
+    """Cgroups; one that was made again is in `created` as well."""
     written: list[tuple[str, str]]
-    """Cgroup and file."""
-    lost: bool = False
-    """Whether events were lost: then anything may have happened."""
-    others: tuple[tuple[str, str], ...] = ()
-    """Of the other directories that are watched: which, and the name of what was made, changed or removed there; no
-    name where it went away itself."""
+    """Cgroup and file name."""
+    overflowed: bool = False
+    """Whether the kernel dropped events, so that anything may have happened besides."""
+    files: tuple[tuple[str, str], ...] = ()
+    """Changes in the other watched directories: the directory, and the name of the file that was created, changed or
+    removed in it. The name is empty if the directory itself was removed."""
 
 
 class Tree:
@@ -40,123 +40,147 @@ class Tree:
 
     def __init__(self, cgroups: Cgroups) -> None:
         hierarchy = cgroups.hierarchy
-        self.cgroups = cgroups
         self.queue = Inotify()
-        self.full: OSError | None = None
-        """Why some cgroup is not watched: the kernel has no more watches for us."""
+        self.watch_error: OSError | None = None
+        """Why some cgroup is not watched: the kernel has no watches left."""
         mounts = dict.fromkeys((hierarchy.mount, hierarchy.units or hierarchy.mount))
-        self._tops = [cgroups.host.real(mount) for mount in mounts]
+        self._mounts = [cgroups.host.real(mount) for mount in mounts]
         self._root = hierarchy.root.rstrip("/")
-        self._watched: dict[int, tuple[str, str]] = {}
-        """Directory's top and the cgroup, by the number of the watch."""
-        self._numbers: dict[tuple[str, str], int] = {}
-        self._others: dict[int, str] = {}
+        """The cgroup that is mounted, as in /proc/PID/cgroup."""
+        self._cgroups: dict[int, tuple[str, str]] = {}
+        """The mount and the cgroup of each watch."""
+        self._watches: dict[tuple[str, str], int] = {}
+        """The reverse of that."""
+        self._directories: dict[int, str] = {}
+        """The other watched directories, by watch."""
 
-    def look(self) -> list[str]:
-        """Watch all there are now; all of them, each after those above it."""
-        self.full = None
+    def scan(self) -> list[str]:
+        """Watch all cgroups that exist, and return them, parents before their children."""
+        self.watch_error = None
         found: dict[str, None] = {}
-        for top in self._tops:
-            found.update(dict.fromkeys(self._enter(top, self._root)))
-        for top, gone in [place for place in self._numbers if place[1] not in found and place[1] != self._root]:
-            self._leave(top, gone)
+        for mount in self._mounts:
+            found.update(dict.fromkeys(self._watch_cgroups(mount, self._root)))
+        for mount, cgroup in [one for one in self._watches if one[1] not in found and one[1] != self._root]:
+            self._unwatch(mount, cgroup)
         return list(found)
 
     def watch(self, directory: str, mask: int) -> None:
-        """Watch another directory too; until it is there, the nearest above it."""
+        """Watch another directory; while it does not exist, the nearest existing directory above it."""
         while True:
             try:
-                self._others[self.queue.add(directory, mask)] = directory
+                self._directories[self.queue.add(directory, mask)] = directory
                 return
             except OSError as error:
-                above = os.path.dirname(directory)
-                if error.errno != errno.ENOENT or above == directory:
+                parent = os.path.dirname(directory)
+                if error.errno != errno.ENOENT or parent == directory:
                     return
-                directory = above
+                directory = parent
 
-    def read(self) -> Seen:
-        """What happened."""
-        made: dict[str, None] = {}
-        gone: dict[str, None] = {}
-        written: dict[tuple[str, str], None] = {}
-        others: dict[tuple[str, str], None] = {}
-        lost = False
-        for _ in range(_BUFFERS):  # others have their turn, too
+    def read(self) -> Changes:
+        """Return the changes since the last call; never waits."""
+        batch = _Batch()
+        for _ in range(_MAX_READS):
             events = self.queue.read()
             if not events:
                 break
-            for watch, mask, name in events:
-                if mask & OVERFLOW:
-                    lost = True
-                elif watch in self._others:
-                    others[self._others[watch], name] = None
-                    if mask & IGNORED:
-                        del self._others[watch]
-                elif watch not in self._watched:
-                    continue
-                elif mask & IGNORED:
-                    self._drop(watch)
-                elif mask & ISDIR:
-                    top, parent = self._watched[watch]
-                    cgroup = f"{parent}/{name}"
-                    if mask & CREATE:
-                        made.update(dict.fromkeys(self._enter(top, cgroup, own=True)))
-                    elif mask & DELETE:
-                        made.pop(cgroup, None)
-                        gone[cgroup] = None
-                        self._leave(top, cgroup)
-                elif mask & MODIFY:
-                    written[self._watched[watch][1], name] = None
-        return Seen(list(made), list(gone), list(written), lost, tuple(others))
+            for event in events:
+                self._handle(event, batch)
+        return batch.changes()
 
-    def has_more(self) -> bool:
-        """Whether anything has happened that was not read so far."""
+    def has_events(self) -> bool:
+        """Whether there are events that have not been read."""
         return bool(select.select([self.queue.fd], [], [], 0)[0])
 
     def close(self) -> None:
-        """End watching."""
+        """Stop watching."""
         self.queue.close()
 
-    def _enter(self, top: str, cgroup: str, *, own: bool = False) -> list[str]:
-        """Watch a cgroup and those below it; with `own`, it is one of those returned.
+    def _handle(self, event: Event, batch: _Batch) -> None:
+        if event.mask & OVERFLOW:
+            batch.overflowed = True
+        elif event.watch in self._directories:
+            batch.files[self._directories[event.watch], event.name] = None
+            if event.mask & IGNORED:
+                del self._directories[event.watch]
+        elif event.watch not in self._cgroups:
+            return
+        elif event.mask & IGNORED:
+            self._forget(event.watch)
+        elif event.mask & ISDIR:
+            self._handle_child(event, batch)
+        elif event.mask & MODIFY:
+            batch.written[self._cgroups[event.watch][1], event.name] = None
 
-        First the watch, then the look at what is there: what is made in between is seen twice, never missed.
+    def _handle_child(self, event: Event, batch: _Batch) -> None:
+        mount, parent = self._cgroups[event.watch]
+        cgroup = f"{parent}/{event.name}"
+        if event.mask & CREATE:
+            batch.created.update(dict.fromkeys(self._watch_cgroups(mount, cgroup, include_top=True)))
+        elif event.mask & DELETE:
+            batch.created.pop(cgroup, None)
+            batch.removed[cgroup] = None
+            self._unwatch(mount, cgroup)
+
+    def _watch_cgroups(self, mount: str, cgroup: str, *, include_top: bool = False) -> list[str]:
+        """Watch a cgroup and all below it, and return those below it; with `include_top`, also the cgroup itself.
+
+        Each is watched first and listed then: a child that is made in between is seen twice, but never missed.
         """
         found: list[str] = []
-        pending = [(cgroup, own)]
+        pending = [(cgroup, include_top)]
         while pending:
-            one, counts = pending.pop()
-            directory = top + one[len(self._root) :]
+            current, include = pending.pop()
+            directory = self._directory(mount, current)
             try:
-                watch = self.queue.add(directory, _MASK)
+                watch = self.queue.add(directory, _CGROUP_EVENTS)
                 names = [entry.name for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
             except OSError as error:
                 if error.errno == errno.ENOSPC:
-                    self.full = error
-                    if counts:
-                        found.append(one)
+                    self.watch_error = error
+                    if include:
+                        found.append(current)
                 continue
-            before = self._numbers.get((top, one), watch)
-            if before != watch:  # of one that was there by that name
-                self._drop(before)
-                self.queue.remove(before)
-            if self._watched.get(watch) not in (None, (top, one)):
-                self._drop(watch)  # it has another name by now
-            self._watched[watch] = (top, one)
-            self._numbers[top, one] = watch
-            if counts:
-                found.append(one)
-            pending += [(f"{one}/{name}", True) for name in sorted(names, reverse=True)]
+            self._remember(watch, mount, current)
+            if include:
+                found.append(current)
+            pending += [(f"{current}/{name}", True) for name in sorted(names, reverse=True)]
         return found
 
-    def _drop(self, watch: int) -> None:
-        place = self._watched.pop(watch, None)
-        if place and self._numbers.get(place) == watch:
-            del self._numbers[place]
+    def _directory(self, mount: str, cgroup: str) -> str:
+        return mount + cgroup[len(self._root) :]
 
-    def _leave(self, top: str, cgroup: str) -> None:
-        """End the watch of a directory that is gone, unless another one is there by now."""
-        watch = self._numbers.get((top, cgroup))
-        if watch is not None and not os.path.isdir(top + cgroup[len(self._root) :]):
-            self._drop(watch)
+    def _remember(self, watch: int, mount: str, cgroup: str) -> None:
+        before = self._watches.get((mount, cgroup), watch)
+        if before != watch:  # of a removed cgroup with the same name
+            self._forget(before)
+            self.queue.remove(before)
+        if self._cgroups.get(watch) not in (None, (mount, cgroup)):
+            self._forget(watch)  # the cgroup has been renamed, which v1 permits
+        self._cgroups[watch] = (mount, cgroup)
+        self._watches[mount, cgroup] = watch
+
+    def _forget(self, watch: int) -> None:
+        key = self._cgroups.pop(watch, None)
+        if key and self._watches.get(key) == watch:
+            del self._watches[key]
+
+    def _unwatch(self, mount: str, cgroup: str) -> None:
+        """End the watch of a removed cgroup, unless one of the same name exists by now."""
+        watch = self._watches.get((mount, cgroup))
+        if watch is not None and not os.path.isdir(self._directory(mount, cgroup)):
+            self._forget(watch)
             self.queue.remove(watch)
+
+
+class _Batch:
+    """Changes while they are collected, each once and in the order of the events."""
+
+    def __init__(self) -> None:
+        self.created: dict[str, None] = {}
+        self.removed: dict[str, None] = {}
+        self.written: dict[tuple[str, str], None] = {}
+        self.files: dict[tuple[str, str], None] = {}
+        self.overflowed = False
+
+    def changes(self) -> Changes:
+        return Changes(list(self.created), list(self.removed), list(self.written), self.overflowed, tuple(self.files))

@@ -1,6 +1,6 @@
-"""The guard as a service of systemd's, or a timer in its place: installed and taken away again.
+"""Installs the guard as a systemd service, or a timer instead, and removes them again.
 
-The unit files are beside this module (and in the wheel's share/cputune); what is installed says where cputune is.
+The unit files are those in units/ beside this module; in the installed ones, ExecStart= has the path of cputune.
 """
 
 from __future__ import annotations
@@ -15,53 +15,53 @@ from cputune.guard.hooks.installing import program
 from cputune.host.files import sync_dir, write_atomically
 from cputune.host.system import Host
 
-FOLDER = "/etc/systemd/system"
+DIRECTORY = "/etc/systemd/system"
 GUARD = "cputune-guard.service"
 TIMER = "cputune-apply.timer"
 _FILES = {GUARD: (GUARD,), TIMER: (TIMER, "cputune-apply.service")}
 
 
-def text_of(name: str, call: str, *, enforce: bool = False) -> str:
-    """A unit file that calls cputune so."""
+def unit_text(name: str, program: str, *, enforce: bool = False) -> str:
+    """Return the text of a unit file that runs this cputune; with `enforce`, as `cputune guard --enforce`."""
     with open(os.path.join(os.path.dirname(__file__), "units", name), encoding="utf-8") as file:
         text = file.read()
-    text = text.replace("ExecStart=cputune", f"ExecStart={call}")
+    text = text.replace("ExecStart=cputune", f"ExecStart={program}")
     return text.replace(" guard\n", " guard --enforce\n") if enforce else text
 
 
 def install(host: Host, *, enforce: bool, timer: bool) -> Iterator[str]:
-    """Write the unit files, enable and start the guard, or the timer in its place; yields what was done.
+    """Write the unit files of the guard or of the timer, enable and start it; yields a line for each thing done.
 
-    Raises Unsupported without systemd, NoPermission, Refused.
+    The other one is removed. Raises Unsupported without systemd, NoPermission, Refused if systemctl fails.
     """
     _require_systemd(host)
     wanted, other = (TIMER, GUARD) if timer else (GUARD, TIMER)
     yield from _remove(host, other)
     for name in _FILES[wanted]:
-        path = f"{FOLDER}/{name}"
+        path = f"{DIRECTORY}/{name}"
         try:
-            write_atomically(path, text_of(name, shlex.join(program()), enforce=enforce), sync=True)
+            write_atomically(path, unit_text(name, shlex.join(program()), enforce=enforce), sync=True)
         except OSError as error:
             raise from_os_error(error, f"write {path}") from error
         yield f"wrote {path}"
     _systemctl(host, "daemon-reload")
     _systemctl(host, "enable", wanted)
-    _systemctl(host, "restart", wanted)  # one of an earlier installation may be running
+    _systemctl(host, "restart", wanted)  # not start: that of an earlier installation may be running
     yield f"enabled and started {wanted}"
 
 
 def remove(host: Host) -> Iterator[str]:
-    """Stop and disable whichever is installed, and remove its unit files; yields what was done. Raises as `install`."""
+    """Stop, disable and remove the guard or the timer; yields a line for each thing done. Raises as `install`."""
     _require_systemd(host)
     done = [line for name in _FILES for line in _remove(host, name)]
-    yield from done or ["nothing is installed"]
+    yield from done or ["neither the guard nor the timer is installed"]
 
 
 def _remove(host: Host, name: str) -> Iterator[str]:
-    paths = [f"{FOLDER}/{file}" for file in _FILES[name] if os.path.lexists(f"{FOLDER}/{file}")]
+    paths = [f"{DIRECTORY}/{file}" for file in _FILES[name] if os.path.lexists(f"{DIRECTORY}/{file}")]
     if not paths:
         return
-    with suppress(CpuTuneError):  # it may be half installed
+    with suppress(CpuTuneError):  # an earlier installation may have failed half-way
         _systemctl(host, "disable", "--now", name)
     for path in paths:
         try:
@@ -69,7 +69,7 @@ def _remove(host: Host, name: str) -> Iterator[str]:
         except OSError as error:
             raise from_os_error(error, f"remove {path}") from error
         yield f"removed {path}"
-    sync_dir(FOLDER)
+    sync_dir(DIRECTORY)
     _systemctl(host, "daemon-reload")
 
 
@@ -77,13 +77,14 @@ def _require_systemd(host: Host) -> None:
     if host.root:
         raise Unsupported(f"a service cannot be installed on a host at {host.root}", "run cputune on that host")
     if not host.is_dir("/run/systemd/system"):
-        raise Unsupported("systemd is not running here", "start it by other means: cputune guard --enforce")
+        raise Unsupported("systemd is not running here", "run it in the foreground: cputune guard --enforce")
 
 
-def _systemctl(host: Host, *words: str) -> None:
+def _systemctl(host: Host, *arguments: str) -> None:
+    command = f"systemctl {' '.join(arguments)}"
     try:
-        done = host.run(["systemctl", *words], timeout=120)
+        done = host.run(["systemctl", *arguments], timeout=120)
     except OSError as error:
-        raise from_os_error(error, f"run systemctl {' '.join(words)}") from error
+        raise from_os_error(error, f"run {command}") from error
     if done.status != 0:
-        raise Refused(f"systemctl {' '.join(words)}: {done.stderr.strip()}", f"systemctl status {words[-1]}")
+        raise Refused(f"{command}: {done.stderr.strip()}", f"systemctl status {arguments[-1]}")

@@ -22,7 +22,7 @@ from cputune.config.store import Store
 from cputune.core.errors import Refused
 from cputune.core.goals import Where
 from cputune.core.model import Change, Domain
-from cputune.guard.backoff import MOST
+from cputune.guard.backoff import MAX_REPAIRS
 from cputune.guard.dispatcher import Dispatcher
 from cputune.guard.inotify import OVERFLOW, Event
 from cputune.host.system import Host
@@ -59,7 +59,7 @@ class Guarded:
 
     def begin(self, *, enforce: bool = False) -> Dispatcher:
         self.dispatcher = Dispatcher(self.tuner, self.log, enforce=enforce)  # type: ignore[arg-type]
-        self.dispatcher.begin()
+        self.dispatcher.scan()
         return self.dispatcher
 
     def save(self, name: str, **values: Any) -> None:
@@ -114,12 +114,12 @@ class Guarded:
         """As if all domains had started long ago."""
         assert self.dispatcher
         self.dispatcher.registry.started.clear()
-        self.dispatcher.registry.suspects.clear()
+        self.dispatcher.registry.checks.clear()
 
     def calm(self) -> None:
         """Let it look at all that seemed suspicious so far."""
         deadline = time.monotonic() + 0.2
-        self.until(lambda: time.monotonic() > deadline and not (self.dispatcher and self.dispatcher.registry.suspects))
+        self.until(lambda: time.monotonic() > deadline and not (self.dispatcher and self.dispatcher.registry.checks))
 
 
 @pytest.fixture
@@ -176,11 +176,11 @@ def test_a_container_that_comes_back_under_its_name_and_one_that_a_pattern_fits(
     first = guarded.start("web", 1)
     guarded.until(lambda: guarded.quota(first) == 50000)
     guarded.lab.remove(first)
-    guarded.until(lambda: not guarded.dispatcher.registry.known)  # type: ignore[union-attr]
+    guarded.until(lambda: not guarded.dispatcher.registry.by_cgroup)  # type: ignore[union-attr]
     again, other = guarded.start("web", 2), guarded.start("web-7", 3)
     guarded.until(lambda: (guarded.quota(again), guarded.quota(other)) == (50000, 20000))
     alien = guarded.start("cache", 4)
-    guarded.until(lambda: not guarded.dispatcher.starts.unknown and not guarded.dispatcher.starts.late)  # type: ignore[union-attr]
+    guarded.until(lambda: not guarded.dispatcher.startup.pending and not guarded.dispatcher.startup.overdue)  # type: ignore[union-attr]
     assert guarded.lab.state(alien).limit_cpus is None
 
 
@@ -188,7 +188,7 @@ def test_what_is_saved_while_the_guard_runs_counts_from_the_next_start(guarded: 
     cgroup = guarded.start("web", 1)
     guarded.has_started("web", cgroup)
     dispatcher = guarded.begin()  # there is no directory of configurations so far
-    guarded.until(lambda: not dispatcher.starts.unknown)
+    guarded.until(lambda: not dispatcher.startup.pending)
     guarded.save("docker:web", quota=50000)
     guarded.save("docker:db-*", quota=30000)
     other = guarded.start("db-1", 2)
@@ -285,7 +285,7 @@ def test_what_only_set_has_put_there_is_kept_too(guarded: Guarded) -> None:
     guarded.has_started("web", cgroup)
     guarded.begin(enforce=True)
     guarded.set("docker:web", "live", quota=70000)
-    guarded.until(lambda: guarded.dispatcher.registry.known)  # type: ignore[union-attr]
+    guarded.until(lambda: guarded.dispatcher.registry.by_cgroup)  # type: ignore[union-attr]
     guarded.lab.put(cgroup, quota=90000)
     guarded.until(lambda: guarded.quota(cgroup) == 70000)
 
@@ -347,7 +347,7 @@ def test_what_the_runtime_sets_after_the_guard_is_what_forget_brings_back(guarde
     guarded.has_started("web", cgroup)
     guarded.until(lambda: guarded.quota(cgroup) == 50000)
     guarded.calm()
-    assert "set while it started, as by its runtime" in guarded.told[-1][0]
+    assert "set during the start, probably by the runtime" in guarded.told[-1][0]
     tuner = Tuner(guarded.host)
     tuner.change([forget_job(tuner, tuner.find("docker:web"), live=True)])
     state = guarded.lab.state(cgroup)
@@ -375,13 +375,15 @@ def test_it_does_not_fight(guarded: Guarded) -> None:
     guarded.has_started("web", cgroup)
     guarded.until(lambda: guarded.quota(cgroup) == 50000)
     guarded.pass_time()
-    for turn in range(MOST):
+    for turn in range(MAX_REPAIRS):
         guarded.lab.put(cgroup, quota=90000)
         guarded.until(lambda turn=turn: guarded.actions().count("repaired") == turn + 1)  # type: ignore[misc]
     guarded.lab.put(cgroup, quota=90000)
     guarded.until(lambda: guarded.actions()[-1] == "left-alone")
     assert guarded.quota(cgroup) == 90000
-    assert guarded.told[-1][0].endswith("left alone, being changed back again and again: cputune apply docker:web")
+    assert guarded.told[-1][0].endswith(
+        "left alone, since it is changed back again and again; to resume: cputune apply docker:web"
+    )
     guarded.set("docker:web", "live", quota=50000)  # the same again, and yet it begins anew
     guarded.calm()
     guarded.lab.put(cgroup, quota=90000)
@@ -409,7 +411,7 @@ def test_while_another_cputune_works_on_a_domain_it_is_no_drift(guarded: Guarded
             guarded.lab.put(cgroup, quota=90000)
             time.sleep(1000)
     try:
-        guarded.until(lambda: guarded.dispatcher.registry.suspects)  # type: ignore[union-attr]
+        guarded.until(lambda: guarded.dispatcher.registry.checks)  # type: ignore[union-attr]
         deadline = time.monotonic() + 1
         guarded.until(lambda: time.monotonic() > deadline)
         assert guarded.quota(cgroup) == 90000
@@ -449,13 +451,13 @@ def test_a_cgroup_that_somebody_else_called_like_roots_container_is_not_its(
     really = guarded.host.owner
     monkeypatch.setattr(guarded.host, "owner", lambda path: 1000 if "/user/" in path else really(path))
     guarded.lab.make(fake)
-    guarded.until(lambda: not dispatcher.starts.unknown and not dispatcher.starts.late)
+    guarded.until(lambda: not dispatcher.startup.pending and not dispatcher.startup.overdue)
     assert guarded.lab.state(fake).limit_cpus is None
-    assert set(dispatcher.registry.known) == {guarded.lab.path(own)}
+    assert set(dispatcher.registry.by_cgroup) == {guarded.lab.path(own)}
 
 
 def test_without_a_watch_for_every_cgroup_it_looks_itself(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cputune.guard.dispatcher._BLIND", 0.3)
+    monkeypatch.setattr("cputune.guard.dispatcher._POLL_SECONDS", 0.3)
     guarded.save("docker:web-*", quota=50000)
     dispatcher = guarded.begin()
     really = dispatcher.tree.queue.add
@@ -473,11 +475,11 @@ def test_without_a_watch_for_every_cgroup_it_looks_itself(guarded: Guarded, monk
     dispatcher.registry.started.clear()
     guarded.until(lambda: "reported" in guarded.actions())  # and no event told of it
     monkeypatch.setattr(dispatcher.tree.queue, "add", really)
-    guarded.until(lambda: not dispatcher._blind)
+    guarded.until(lambda: not dispatcher._polling)
 
 
 def test_what_was_refused_is_tried_again_and_told_once(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cputune.guard.startup._REFUSED_NAP", 0.2)
+    monkeypatch.setattr("cputune.guard.pending._REFUSED_DELAY", 0.2)
     guarded.save("docker:web", quota=50000)
     guarded.begin()
     really = guarded.tuner.change
@@ -544,9 +546,9 @@ def test_nothing_is_left_of_what_went_away(guarded: Guarded) -> None:
     guarded.until(lambda: not guarded.tuner.context.state.recorded())
     registry = dispatcher.registry
     guarded.until(
-        lambda: not any((registry.known, registry.records, registry.started, registry.suspects, registry.reported))
+        lambda: not any((registry.by_cgroup, registry.records, registry.started, registry.checks, registry.reported))
     )
-    assert not {guarded.lab.path(cgroup) for cgroup in cgroups} & set(dispatcher.starts.unknown)
+    assert not {guarded.lab.path(cgroup) for cgroup in cgroups} & set(dispatcher.startup.pending)
 
 
 def test_lost_events_end_no_truce(guarded: Guarded) -> None:
@@ -554,12 +556,12 @@ def test_lost_events_end_no_truce(guarded: Guarded) -> None:
     dispatcher = guarded.begin(enforce=True)
     cgroup = guarded.start("web", 1)
     guarded.until(lambda: guarded.quota(cgroup) == 50000)
-    for turn in range(MOST + 1):
+    for turn in range(MAX_REPAIRS + 1):
         guarded.pass_time()
         guarded.lab.put(cgroup, quota=90000)
         guarded.until(lambda turn=turn: len(guarded.told) == turn + 2)  # type: ignore[misc]
     assert guarded.actions()[-1] == "left-alone"
-    dispatcher.begin()
+    dispatcher.scan()
     guarded.calm()
     assert guarded.quota(cgroup) == 90000
     dispatcher.reload()

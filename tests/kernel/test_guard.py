@@ -134,7 +134,7 @@ def test_signals(guard: Guard) -> None:
     assert process.wait(SECONDS) == 0
     said = guard.errors.read_text().splitlines()
     assert len(said) == 2
-    assert all(line.startswith("cputune: watching; 0 configurations in ") for line in said)
+    assert all(line.startswith("cputune: ready: 0 configurations in ") for line in said)
 
 
 def test_the_first_start_waits_for_nothing_to_be_loaded(guard: Guard) -> None:
@@ -144,8 +144,8 @@ def test_the_first_start_waits_for_nothing_to_be_loaded(guard: Guard) -> None:
     ahead = guard.errors.read_text()
     cgroup = guard.define("web-1", 1)
     guard.lab.make(cgroup)
-    guard.until(lambda: "put into force" in guard.errors.read_text())
-    since = guard.errors.read_text()[len(ahead) :].partition("put into force")[0]
+    guard.until(lambda: "started; applied " in guard.errors.read_text())
+    since = guard.errors.read_text()[len(ahead) :].partition("started; applied ")[0]
     assert "import time" in ahead
     assert "import time" not in since
     assert guard.limited(cgroup)
@@ -163,7 +163,7 @@ def test_there_is_one_guard(guard: Guard) -> None:
     words = [sys.executable, "-m", "cputune", "guard"]
     done = subprocess.run(words, env=guard.environment, capture_output=True, text=True, check=False)
     assert done.returncode == 7
-    assert done.stderr.startswith(f"cputune: error: another guard runs: process {first.pid} (")
+    assert done.stderr.startswith(f"cputune: error: another guard is running: process {first.pid} (")
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["at full speed", "with its queue overflown"])

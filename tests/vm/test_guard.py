@@ -54,7 +54,7 @@ def test_it_is_a_sandboxed_service_that_comes_before_the_runtimes(vm: Vm) -> Non
         "docker.service",
         "incus.service",
         "WatchdogUSec=1min",
-        "domains kept",
+        "domains watched",
         "CanReload=yes",
     ):
         assert word in show

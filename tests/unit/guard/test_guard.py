@@ -13,8 +13,8 @@ from cputune.config.store import Store
 from cputune.core.model import Change, Domain
 from cputune.guard import service, unit
 from cputune.guard.backoff import Backoff
+from cputune.guard.config_cache import ConfigCache
 from cputune.guard.registry import Registry
-from cputune.guard.saved import Configurations
 from cputune.guard.tree import Tree
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes.lookup import find, of_cgroup
@@ -30,35 +30,35 @@ WEB = Domain("lxc", "web", True, True, "/web", "/web")
 
 def test_three_times_in_a_minute_and_no_more() -> None:
     backoff = Backoff()
-    assert [backoff.may_go_on("web", "systemd", second) for second in (0.0, 20.0, 40.0, 59.0, 1000.0)] == [
+    assert [backoff.allows_repair("web", "systemd", second) for second in (0.0, 20.0, 40.0, 59.0, 1000.0)] == [
         *[True] * 3,
         *[False] * 2,
     ]
-    assert backoff.is_over("web")
-    assert not backoff.is_over("db")
-    backoff.forget("web")
-    assert backoff.may_go_on("web", "systemd", 1001.0)
+    assert backoff.is_left_alone("web")
+    assert not backoff.is_left_alone("db")
+    backoff.reset("web")
+    assert backoff.allows_repair("web", "systemd", 1001.0)
 
 
 def test_what_is_longer_ago_and_what_others_do_counts_by_itself() -> None:
     backoff = Backoff()
-    assert all(backoff.may_go_on("web", "systemd", second) for second in range(0, 3000, 25))
-    assert all(backoff.may_go_on("web", writer, 3000.0) for writer in ("docker", "podman", "somebody", "else"))
+    assert all(backoff.allows_repair("web", "systemd", second) for second in range(0, 3000, 25))
+    assert all(backoff.allows_repair("web", writer, 3000.0) for writer in ("docker", "podman", "somebody", "else"))
 
 
 def test_of_what_is_forgotten_nothing_is_left() -> None:
     registry = Registry()
-    registry.keep(WEB._replace(weight="/above"))
-    registry.started["lxc:web"] = registry.suspects["lxc:web"] = 1.0
+    registry.add(WEB._replace(weight="/above"))
+    registry.started["lxc:web"] = registry.checks["lxc:web"] = 1.0
     registry.reported["lxc:web"] = ["x"]
-    assert registry.forget("/above") is None
-    assert registry.forget("/web") == WEB._replace(weight="/above")
-    assert not any((registry.known, registry.started, registry.suspects, registry.reported, registry.records))
-    registry.keep(WEB)
-    registry.suspects["lxc:web"] = 1.0
-    registry.keep(WEB._replace(runtime="cgroup", name="/web"))  # another name for the same
+    assert registry.remove("/above") is None
+    assert registry.remove("/web") == WEB._replace(weight="/above")
+    assert not any((registry.by_cgroup, registry.started, registry.checks, registry.reported, registry.records))
+    registry.add(WEB)
+    registry.checks["lxc:web"] = 1.0
+    registry.add(WEB._replace(runtime="cgroup", name="/web"))  # another name for the same
     assert registry.names() == ["cgroup:/web"]
-    assert registry.suspects == {"cgroup:/web": 1.0}  # handed on with the cgroup
+    assert registry.checks == {"cgroup:/web": 1.0}  # handed on with the cgroup
 
 
 # --- what is saved ----------------------------------------------------------------------------------------------------
@@ -66,24 +66,24 @@ def test_of_what_is_forgotten_nothing_is_left() -> None:
 
 def test_configurations_are_those_of_the_store(v2: FakeKernel) -> None:
     told: list[str] = []
-    saved = Configurations(lambda what, error: told.append(f"{what}: {error.message}"))
-    saved.renew(Store(v2))
-    assert (saved.of(WEB), saved.runtimes) == (Change(), frozenset())
+    saved = ConfigCache(lambda what, error: told.append(f"{what}: {error.message}"))
+    saved.refresh(Store(v2))
+    assert (saved.effective(WEB), saved.runtimes) == (Change(), frozenset())
     save(v2, "web", "version: 1\nquota: 50000\n")
     save(v2, "w%2A", "version: 1\nquota: 60000\n")
     broken = save(v2, "db", "version: 1\nquota: 5\n")
     copy = save(v2, "web~1", 'version: 1\ndomain: "lxc:web"\nquota: 9000\n')
     for _ in range(2):
-        saved.renew(Store(v2))
-        assert saved.of(WEB) == Store(v2).effective(WEB).change == Change(quota=50000)
-        assert saved.of(WEB._replace(name="w2")) == Change(quota=60000)
-        assert saved.of(WEB._replace(name="db")) == Change()
+        saved.refresh(Store(v2))
+        assert saved.effective(WEB) == Store(v2).effective(WEB).change == Change(quota=50000)
+        assert saved.effective(WEB._replace(name="w2")) == Change(quota=60000)
+        assert saved.effective(WEB._replace(name="db")) == Change()
     assert [line.partition(" ")[0] for line in told] == ["lxc:db:", "lxc:web:"]
     assert f"{broken}:2: " in told[0]
     assert str(copy) in told[1]
     save(v2, "db", "version: 1\nquota: 5000\n")
-    saved.renew(Store(v2))
-    assert saved.of(WEB._replace(name="db")) == Change(quota=5000)
+    saved.refresh(Store(v2))
+    assert saved.effective(WEB._replace(name="db")) == Change(quota=5000)
 
 
 # --- systemd ----------------------------------------------------------------------------------------------------------
@@ -98,8 +98,8 @@ def listener(tmp_path: Path) -> Iterator[socket.socket]:
 
 def test_the_service_manager_is_told(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(listener.getsockname()))
-    service.notify("READY=1", "STATUS=2 domains kept")
-    assert listener.recv(100) == b"READY=1\nSTATUS=2 domains kept"
+    service.notify("READY=1", "STATUS=2 domains watched")
+    assert listener.recv(100) == b"READY=1\nSTATUS=2 domains watched"
     monkeypatch.setenv("NOTIFY_SOCKET", "/nobody/there")
     service.notify("READY=1")  # and nothing is raised
 
@@ -136,11 +136,11 @@ def test_the_journal_gets_fields(
 
 
 def test_a_unit_says_where_cputune_is() -> None:
-    text = unit.text_of(unit.GUARD, "/opt/x/cputune", enforce=True)
+    text = unit.unit_text(unit.GUARD, "/opt/x/cputune", enforce=True)
     assert "\nExecStart=/opt/x/cputune guard --enforce\n" in text
     assert "\nType=notify\n" in text
-    assert "\nExecStart=cputune guard\n" in unit.text_of(unit.GUARD, "cputune")
-    assert "\nExecStart=/x apply --started --quiet\n" in unit.text_of("cputune-apply.service", "/x")
+    assert "\nExecStart=cputune guard\n" in unit.unit_text(unit.GUARD, "cputune")
+    assert "\nExecStart=/x apply --started --quiet\n" in unit.unit_text("cputune-apply.service", "/x")
 
 
 def test_without_systemd_there_is_nothing_to_install(v2: FakeKernel, cputune: CommandLine) -> None:
@@ -157,7 +157,7 @@ def test_without_systemd_there_is_nothing_to_install(v2: FakeKernel, cputune: Co
 @pytest.fixture
 def tree(v2: FakeKernel) -> Iterator[Tree]:
     found = Tree(Cgroups(v2))
-    found.look()
+    found.scan()
     yield found
     found.close()
 
@@ -166,16 +166,16 @@ def test_what_is_made_goes_and_comes_again(v2: FakeKernel, tree: Tree) -> None:
     v2.mkdir("/sys/fs/cgroup/a")
     v2.mkdir("/sys/fs/cgroup/a/b")
     seen = tree.read()
-    assert (seen.made, seen.gone) == (["/a", "/a/b"], [])
+    assert (seen.created, seen.removed) == (["/a", "/a/b"], [])
     v2.rmdir("/sys/fs/cgroup/a/b")
     v2.mkdir("/sys/fs/cgroup/a/b")
     seen = tree.read()
-    assert (seen.made, seen.gone) == (["/a/b"], ["/a/b"])
+    assert (seen.created, seen.removed) == (["/a/b"], ["/a/b"])
     v2.rmdir("/sys/fs/cgroup/a/b")
     v2.rmdir("/sys/fs/cgroup/a")
     seen = tree.read()
-    assert (seen.made, set(seen.gone)) == ([], {"/a", "/a/b"})
-    assert not [one for one in tree._watched.values() if one[1].startswith("/a")]
+    assert (seen.created, set(seen.removed)) == ([], {"/a", "/a/b"})
+    assert not [one for one in tree._cgroups.values() if one[1].startswith("/a")]
 
 
 def test_a_cgroup_with_another_name_is_another_one(v2: FakeKernel, tree: Tree) -> None:
@@ -183,16 +183,16 @@ def test_a_cgroup_with_another_name_is_another_one(v2: FakeKernel, tree: Tree) -
     tree.read()
     os.rename(v2.real("/sys/fs/cgroup/a"), v2.real("/sys/fs/cgroup/z"))  # v1's kernel permits it
     for _ in range(3):
-        assert {"/z"} <= set(tree.look())
-        assert "/a" not in tree.look()
+        assert {"/z"} <= set(tree.scan())
+        assert "/a" not in tree.scan()
     v2.rmdir("/sys/fs/cgroup/z")
-    assert "/z" in tree.read().gone
+    assert "/z" in tree.read().removed
 
 
 @pytest.mark.parametrize("name", ["ü", "a b", "\udcff", "x" * 200])
 def test_odd_names_of_cgroups(v2: FakeKernel, tree: Tree, name: str) -> None:
     v2.mkdir(f"/sys/fs/cgroup/{name}")
-    assert tree.read().made == [f"/{name}"]
+    assert tree.read().created == [f"/{name}"]
 
 
 # --- what users pretend -----------------------------------------------------------------------------------------------
