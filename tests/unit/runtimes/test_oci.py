@@ -471,6 +471,14 @@ def test_runc_and_crun_have_directories_of_their_own(cgroups: Cgroups) -> None:
     assert not lookup.find(cgroups, "oci:runc/mydom-sd").mirrored
 
 
+@pytest.mark.parametrize("labels", [5, "bundle=/x", {"bundle": "/x"}, [5, None], [], ["bundle=/srv/web", "bundle=/x"]])
+def test_odd_labels_of_a_users_runc_end_no_list(scratch: Scratch, cgroups: Cgroups, labels: object) -> None:
+    record = {"init_process_pid": 874, "cgroup_paths": {"": "/sys/fs/cgroup/x"}, "config": {"labels": labels}}
+    scratch.file("/run/user/1000/runc/odd/state.json", json.dumps(record))
+    found = next(domain for domain in lookup.domains(cgroups, ("oci",)) if domain.name == "1000/runc/odd")
+    assert found.details.bundle == ("/srv/web" if labels and labels == ["bundle=/srv/web", "bundle=/x"] else "")
+
+
 def test_a_state_of_runc_on_v1_is_read_by_the_cpu_hierarchy(tmp_path: Path) -> None:
     scratch = lay_out(read("debian13-legacy"), tmp_path)
     mount = "/sys/fs/cgroup/cpu,cpuacct"

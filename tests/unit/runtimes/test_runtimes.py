@@ -11,7 +11,6 @@ from cputune.core.errors import NoSuchDomain, Unsupported
 from cputune.core.model import Details, Scale
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import lookup, run
-from cputune.runtimes.registry import RUNTIMES
 from cputune.runtimes.systemd import slice_path
 from tests.support.hosts import Scratch, lay_out, read
 
@@ -26,10 +25,6 @@ def scratch(tmp_path: Path) -> Scratch:
 @pytest.fixture
 def cgroups(scratch: Scratch) -> Cgroups:
     return Cgroups(scratch.host)
-
-
-def test_the_order_in_which_they_are_asked() -> None:
-    assert " ".join(RUNTIMES) == ("libvirt lxc incus lxd nspawn docker podman cri oci run systemd cgroup pid")
 
 
 @pytest.mark.parametrize(("pid", "gone"), [(438, "libvirt:mydom"), (742, "lxc:mydom"), (718, "nspawn:mydom")])

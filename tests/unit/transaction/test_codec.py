@@ -7,7 +7,7 @@ import json
 import pytest
 
 from cputune.core.knobs import UNLIMITED
-from cputune.core.model import Change, CpuTune
+from cputune.core.model import Change, CpuTune, Details, Domain, Scale
 from cputune.transaction.codec import Undecodable, decode, dump, encode, load
 from cputune.transaction.tasks import CgroupTask
 
@@ -34,3 +34,29 @@ def test_what_has_no_value_is_left_out() -> None:
 def test_anything_else_is_refused(value: object) -> None:
     with pytest.raises(Undecodable):
         decode(Change, value)
+
+
+DETAILS = Details(id="a" * 64, pid=441, paused=True, threads_also_in=("/a", "/b"))
+WEB = Domain("docker", "web", True, True, "/web", "/web", Scale.OCI, DETAILS)
+
+
+def test_a_domain_comes_back_with_its_details() -> None:
+    assert decode(Domain, json.loads(json.dumps(encode(WEB)))) == WEB
+    assert "details" not in encode(WEB._replace(details=Details()))
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"pid": "441"},
+        {"pid": True},
+        {"paused": 1},
+        {"threads_also_in": "/a"},
+        {"facts": "x"},
+        {"id": 5},
+        [["pid", 441]],
+    ],
+)
+def test_other_details_are_refused(details: object) -> None:
+    with pytest.raises(Undecodable):
+        decode(Domain, {**encode(WEB), "details": details})
