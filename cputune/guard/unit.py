@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from cputune.core.errors import CpuTuneError, Refused, Unsupported, from_os_error
-from cputune.guard.hooks.installing import program
+from cputune.guard.hooks.installer import own_command
 from cputune.host.files import sync_dir, write_atomically
 from cputune.host.system import Host
 
@@ -40,7 +40,7 @@ def install(host: Host, *, enforce: bool, timer: bool) -> Iterator[str]:
     for name in _FILES[wanted]:
         path = f"{DIRECTORY}/{name}"
         try:
-            write_atomically(path, unit_text(name, shlex.join(program()), enforce=enforce), sync=True)
+            write_atomically(path, unit_text(name, shlex.join(own_command()), enforce=enforce), sync=True)
         except OSError as error:
             raise from_os_error(error, f"write {path}") from error
         yield f"wrote {path}"

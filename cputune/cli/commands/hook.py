@@ -43,16 +43,16 @@ def command(ctx: click.Context, action: str, runtime: str | None, names: tuple[s
     if action == "run":
         _run(ctx, runtime or "", names)
         return
-    from cputune.guard.hooks import installing
+    from cputune.guard.hooks import installer
 
     host = make_tuner(ctx).host
     if runtime is None:
         if action != "show":
             raise UsageError(f"cputune hook {action} needs a RUNTIME", f"one of: {', '.join(hooks.RUNTIMES)}")
-        for line in installing.overview(host):
+        for line in installer.overview(host):
             click.echo(line)
         return
-    work = {"install": installing.install, "remove": installing.remove, "show": installing.show}[action]
+    work = {"install": installer.install, "remove": installer.remove, "show": installer.show}[action]
     for line in work(host, runtime, names, _folders(ctx)):
         click.echo(line)
 
@@ -65,7 +65,7 @@ def _folders(ctx: click.Context) -> tuple[str, ...]:
 
 
 def _run(ctx: click.Context, runtime: str, arguments: tuple[str, ...]) -> None:
-    from cputune.guard.hooks.starting import own_environment, started
+    from cputune.guard.hooks.handler import handle, own_environment
     from cputune.guard.service import ERROR, Log
 
     log = Log()
@@ -73,7 +73,7 @@ def _run(ctx: click.Context, runtime: str, arguments: tuple[str, ...]) -> None:
     tuner.context.say = lambda _: None
     _hurry()
     try:
-        started(tuner, runtime, arguments, own_environment(), _stdin)
+        handle(tuner, runtime, arguments, own_environment(), _stdin)
     except CpuTuneError as error:  # the container starts all the same
         log(ERROR, f"hook run {runtime}: {error.message}", action="failed")
     except (Exception, Interrupted) as error:

@@ -1,9 +1,9 @@
-"""Hooks of the runtimes that have some: limits in force before a container's first instruction.
+"""Hooks: runtimes that have them call cputune, which then limits a container before its first instruction.
 
-`places` knows which files make a runtime call cputune, `starting` what is done when it does.
+`files` knows where the hook of each runtime is, `installer` puts it there, `handler` does what a called hook has to do.
 """
 
 from cputune.runtimes import registry
 
 RUNTIMES = tuple(program for row in registry.RUNTIMES.values() for program in row.hooks)
-"""Those with a hook that comes before the first instruction, as `cputune hook` calls them."""
+"""The runtimes with a hook that is called before the first instruction, as `cputune hook` names them."""

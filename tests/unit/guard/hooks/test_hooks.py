@@ -12,9 +12,10 @@ import pytest
 
 from cputune.app.tuner import Tuner
 from cputune.core.errors import CpuTuneError, Unsupported, UsageError, WrongState
-from cputune.guard.hooks.installing import install, remove
-from cputune.guard.hooks.places import HookFile, installed, places
-from cputune.guard.hooks.starting import started
+from cputune.guard.hooks.files import hook_files, installed_paths
+from cputune.guard.hooks.handler import handle
+from cputune.guard.hooks.hook_file import HookFile
+from cputune.guard.hooks.installer import install, remove
 from tests.conftest import CommandLine
 from tests.support.fakekernel import FakeKernel, Kernel
 from tests.unit.cli.test_main import save
@@ -22,8 +23,8 @@ from tests.unit.cli.test_main import save
 CALL = ("/usr/bin/cputune",)
 
 
-def place(host: FakeKernel, runtime: str, *names: str) -> HookFile:
-    return places(host, runtime, names, CALL)[0]
+def hook_file(host: FakeKernel, runtime: str, *names: str) -> HookFile:
+    return hook_files(host, runtime, names, CALL)[0]
 
 
 def called(runtime: str) -> str:
@@ -32,57 +33,57 @@ def called(runtime: str) -> str:
 
 
 def test_podmans_hook_is_a_file_that_podman_reads(v2: FakeKernel) -> None:
-    hook = place(v2, "podman")
+    hook = hook_file(v2, "podman")
     assert hook.path == "/usr/share/containers/oci/hooks.d/cputune.json"
-    assert json.loads(hook.installed(None)) == {
+    assert json.loads(hook.with_hook(None)) == {
         "version": "1.0.0",
         "hook": {"path": "/bin/sh", "args": ["sh", "-c", called("podman")]},
         "when": {"always": True},
         "stages": ["createRuntime"],
     }
-    assert hook.removed("whatever") is None
+    assert hook.without_hook("whatever") is None
     v2.put_file("/etc/containers/containers.conf", '[engine]\nhooks_dir = ["/usr/x", "/etc/own",\n]\n')
-    assert place(v2, "podman").path == "/etc/own/cputune.json"
+    assert hook_file(v2, "podman").path == "/etc/own/cputune.json"
 
 
 def test_libvirts_hook_is_a_program(v2: FakeKernel) -> None:
-    hook = place(v2, "libvirt")
+    hook = hook_file(v2, "libvirt")
     assert (hook.path, hook.mode) == ("/etc/libvirt/hooks/lxc.d/cputune", 0o755)
-    assert hook.installed(None).endswith(
+    assert hook.with_hook(None).endswith(
         '\n[ ! -x /usr/bin/cputune ] || /usr/bin/cputune hook run libvirt -- "$@" || :\n'
     )
 
 
 def test_a_services_hook_is_a_drop_in(v2: FakeKernel) -> None:
     for name in ("nginx", "nginx.service"):
-        hook = place(v2, "systemd", name)
+        hook = hook_file(v2, "systemd", name)
         assert hook.path == "/etc/systemd/system/nginx.service.d/50-cputune.conf"
-        assert hook.installed(None) == "[Service]\nExecStartPre=-+/usr/bin/cputune hook run systemd %n\n"
+        assert hook.with_hook(None) == "[Service]\nExecStartPre=-+/usr/bin/cputune hook run systemd %n\n"
     for name in ("nginx.slice", "../x.service", "a/b"):
         with pytest.raises(UsageError):
-            place(v2, "systemd", name)
+            hook_file(v2, "systemd", name)
 
 
 @pytest.mark.parametrize("text", ["", "lxc.uts.name = web\n", "lxc.uts.name = web\n# the end"])
 def test_a_line_in_lxcs_configuration_comes_and_goes(v2: FakeKernel, text: str) -> None:
-    hook = place(v2, "lxc", "web")
+    hook = hook_file(v2, "lxc", "web")
     assert hook.path == "/var/lib/lxc/web/config"
-    with_it = hook.installed(text)
+    with_it = hook.with_hook(text)
     assert with_it.endswith(f"\nlxc.hook.start-host = /bin/sh -c '{called('lxc')}'\n"[0 if text else 1 :])
     assert with_it.startswith(text)
-    assert hook.installed(with_it) == with_it
-    assert (hook.has(text), hook.has(with_it), hook.has(None)) == (False, True, False)
-    assert hook.removed(with_it) == text + ("\n" if text and not text.endswith("\n") else "")
+    assert hook.with_hook(with_it) == with_it
+    assert (hook.contains_hook(text), hook.contains_hook(with_it), hook.contains_hook(None)) == (False, True, False)
+    assert hook.without_hook(with_it) == text + ("\n" if text and not text.endswith("\n") else "")
 
 
 def test_of_all_of_lxcs_containers_and_of_new_ones(v2: FakeKernel) -> None:
     v2.put_file("/etc/lxc/default.conf", "lxc.net.0.type = empty\n")
-    assert [one.path for one in places(v2, "lxc", (), CALL)] == [
+    assert [one.path for one in hook_files(v2, "lxc", (), CALL)] == [
         *(f"/var/lib/lxc/{name}/config" for name in ("db", "old", "web")),
         "/etc/lxc/default.conf",
     ]
-    with pytest.raises(UsageError, match="no container of LXC's: nobody"):
-        place(v2, "lxc", "nobody")
+    with pytest.raises(UsageError, match="no LXC container of this name: nobody"):
+        hook_file(v2, "lxc", "nobody")
 
 
 CONFIG = {"ociVersion": "1.0.2", "hooks": {"createRuntime": [{"path": "/bin/other"}], "poststop": [{"path": "/bin/x"}]}}
@@ -91,39 +92,44 @@ CONFIG = {"ociVersion": "1.0.2", "hooks": {"createRuntime": [{"path": "/bin/othe
 @pytest.mark.parametrize("config", [{"ociVersion": "1.0.2"}, CONFIG, {"hooks": {"poststop": [{"path": "/bin/x"}]}}])
 @pytest.mark.parametrize("runtime", ["runc", "crun"])
 def test_an_entry_in_a_bundle_comes_and_goes(v2: FakeKernel, runtime: str, config: dict[str, object]) -> None:
-    hook = place(v2, runtime, "/srv/web")
+    hook = hook_file(v2, runtime, "/srv/web")
     assert hook.path == "/srv/web/config.json"
     text = json.dumps(config)
-    with_it = hook.installed(text)
+    with_it = hook.with_hook(text)
     assert json.loads(with_it)["hooks"]["createRuntime"][-1] == {
         "path": "/bin/sh",
         "args": ["sh", "-c", called(runtime)],
     }
-    assert json.loads(hook.installed(with_it)) == json.loads(with_it)
-    assert (hook.has(text), hook.has(with_it)) == (False, True)
-    assert json.loads(hook.removed(with_it) or "") == config
+    assert json.loads(hook.with_hook(with_it)) == json.loads(with_it)
+    assert (hook.contains_hook(text), hook.contains_hook(with_it)) == (False, True)
+    assert json.loads(hook.without_hook(with_it) or "") == config
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"hooks": []}', '{"hooks": {"createRuntime": {}}}', "null"])
 def test_what_is_no_bundle(v2: FakeKernel, text: str) -> None:
     with pytest.raises(WrongState):
-        place(v2, "crun", "/srv/web").installed(text)
+        hook_file(v2, "crun", "/srv/web").with_hook(text)
     with pytest.raises(CpuTuneError):
-        place(v2, "crun", "/srv/web").installed(None)
+        hook_file(v2, "crun", "/srv/web").with_hook(None)
 
 
 @pytest.mark.parametrize(("runtime", "names"), [("podman", ("x",)), ("libvirt", ("x",)), ("runc", ()), ("systemd", ())])
 def test_names_are_for_runtimes_that_take_some(v2: FakeKernel, runtime: str, names: tuple[str, ...]) -> None:
     with pytest.raises(UsageError):
-        places(v2, runtime, names, CALL)
+        hook_files(v2, runtime, names, CALL)
 
 
 def test_where_a_hook_is_installed_is_seen(v2: FakeKernel) -> None:
-    assert [list(installed(v2, runtime)) for runtime in ("podman", "lxc", "systemd", "libvirt")] == [[]] * 4
-    hooks = (place(v2, "podman"), place(v2, "lxc", "web"), place(v2, "systemd", "x"), place(v2, "libvirt"))
+    assert [list(installed_paths(v2, runtime)) for runtime in ("podman", "lxc", "systemd", "libvirt")] == [[]] * 4
+    hooks = (
+        hook_file(v2, "podman"),
+        hook_file(v2, "lxc", "web"),
+        hook_file(v2, "systemd", "x"),
+        hook_file(v2, "libvirt"),
+    )
     for hook in hooks:
-        v2.put_file(hook.path, hook.installed(""))
-    found = [list(installed(v2, runtime)) for runtime in ("podman", "lxc", "systemd", "libvirt")]
+        v2.put_file(hook.path, hook.with_hook(""))
+    found = [list(installed_paths(v2, runtime)) for runtime in ("podman", "lxc", "systemd", "libvirt")]
     assert found == [[hook.path] for hook in hooks]
 
 
@@ -159,15 +165,15 @@ def test_no_drop_in_without_systemd(v2: FakeKernel, change: Callable[..., Iterat
 
 def test_lxc_calls_with_the_name_in_the_environment(v2: FakeKernel) -> None:
     tuner = Tuner(v2)
-    assert started(tuner, "lxc", (), {"LXC_NAME": "web"}, str) is None  # nothing is saved
+    assert handle(tuner, "lxc", (), {"LXC_NAME": "web"}, str) is None  # nothing is saved
     save(v2, "web", "version: 1\nquota: 50000\n")
-    domain = started(tuner, "lxc", ("web", "lxc", "start-host"), {"LXC_NAME": "web"}, str)
+    domain = handle(tuner, "lxc", ("web", "lxc", "start-host"), {"LXC_NAME": "web"}, str)
     assert domain
     assert domain.qualified == "lxc:web"
     assert tuner.schedinfo("lxc:web").tune.quota == 50000
     assert tuner.history() == []
     with pytest.raises(UsageError):
-        started(tuner, "lxc", (), {}, str)
+        handle(tuner, "lxc", (), {}, str)
 
 
 @pytest.mark.parametrize("program", ["runc", "crun"])
@@ -177,19 +183,19 @@ def test_an_oci_runtime_calls_with_the_state_on_standard_input(v2: FakeKernel, p
     path = Path(v2.config_dir) / f"domains/oci/{program}%2Fbox.yaml"
     path.parent.mkdir(parents=True)
     path.write_text("version: 1\nquota: 50000\n")
-    domain = started(Tuner(v2), program, (), {}, lambda: '{"id": "box", "pid": 4711}')
+    domain = handle(Tuner(v2), program, (), {}, lambda: '{"id": "box", "pid": 4711}')
     assert domain
     assert (domain.qualified, domain.limit) == (f"oci:{program}/box", "/box")
     assert v2.read("/sys/fs/cgroup/box/cpu.max") == "50000 100000\n"
     for text in ("", "[]", '{"id": "box"}', '{"pid": 4711}', '{"id": "box", "pid": "4711"}'):
         with pytest.raises(UsageError):
-            started(Tuner(v2), program, (), {}, lambda text=text: text)  # type: ignore[misc]
+            handle(Tuner(v2), program, (), {}, lambda text=text: text)  # type: ignore[misc]
 
 
 def test_a_hook_ends_with_0_whatever_comes_of_it(v2: FakeKernel, cputune: CommandLine) -> None:
     status, out, err = cputune(v2, "hook", "run", "systemd")
     assert (status, out) == (0, "")
-    assert err == "cputune: hook run systemd: systemd gives its hook the name of the domain\n"
+    assert err == "cputune: hook run systemd: systemd passed no domain name\n"
     assert cputune(v2, "hook", "run", "systemd", "x.service").status == 0
 
 
@@ -217,7 +223,7 @@ def test_what_a_runtime_runs_is_true_whatever_cputune_says(tmp_path: Path, *, in
         program.write_text('#!/bin/sh\necho "$@" >"$0.called"; exit 3\n')
         program.chmod(0o755)
     hook = json.loads(
-        places(FakeKernel(tmp_path / "host", Kernel(2)), "podman", (), (str(program),))[0].installed(None)
+        hook_files(FakeKernel(tmp_path / "host", Kernel(2)), "podman", (), (str(program),))[0].with_hook(None)
     )
     assert subprocess.run(hook["hook"]["args"], check=False).returncode == 0
     assert Path(f"{program}.called").exists() is installed
