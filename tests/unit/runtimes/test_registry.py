@@ -85,9 +85,10 @@ OWN = {
     "app/launcher.py",
     "cli/commands/run.py",
     # Each hook is one runtime's.
-    "guard/hooks/places.py",
-    "guard/hooks/installing.py",
-    "guard/hooks/starting.py",
+    "guard/hooks/files.py",
+    "guard/hooks/hook_file.py",
+    "guard/hooks/installer.py",
+    "guard/hooks/handler.py",
     # Names of files, as examples.
     "docgen/manual.py",
     # The scale of OCI runtimes is called oci.
