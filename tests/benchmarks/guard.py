@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from cputune.guard.inotify import CREATE, MODIFY, Inotify  # noqa: E402
-from tests.kernel.test_guard import QUOTA, Guard  # noqa: E402
+from tests.support.guard import QUOTA, Guard  # noqa: E402
 from tests.support.lab import Lab, RealHost, opened  # noqa: E402
 
 

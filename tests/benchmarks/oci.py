@@ -28,8 +28,8 @@ sys.path.insert(0, str(ROOT))
 from cputune.core.names import name_of  # noqa: E402
 from cputune.guard.inotify import CREATE, MOVED_TO, Inotify  # noqa: E402
 from tests.benchmarks.guard import line  # noqa: E402
-from tests.kernel.test_guard import QUOTA, Guard  # noqa: E402
-from tests.kernel.test_oci import bundle  # noqa: E402
+from tests.support.bundle import bundle  # noqa: E402
+from tests.support.guard import QUOTA, Guard  # noqa: E402
 from tests.support.lab import Lab, RealHost, opened  # noqa: E402
 
 

@@ -8,16 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import leave_out, real_version
-from tests.support.fakekernel import FakeKernel, Kernel
+from tests.support.fakekernel import FAKES, FakeKernel
 from tests.support.lab import Lab, opened
+from tests.support.machine import leave_out, real_version
 
 HERE = Path(__file__).parent
-FAKES = {
-    "fake-v1": Kernel(1),
-    "fake-v2": Kernel(2),
-    "fake-v2-early": Kernel(2, idle_weight=0, burst_divided=True),
-}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -13,9 +13,8 @@ from cputune.cli.report import step
 from cputune.core.errors import CpuTuneError, Refused, Unsupported, UsageError
 from cputune.core.knobs import MAX_QUOTA, UNLIMITED
 from cputune.core.model import CpuTune
-from tests.conftest import CommandLine
-from tests.contract.conftest import FAKES
-from tests.support.fakekernel import FakeKernel
+from tests.support.commandline import CommandLine
+from tests.support.fakekernel import FAKES, FakeKernel
 from tests.support.lab import Lab, change_domains, opened, request
 
 Values = dict[str, Any]

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import CommandLine
-from tests.contract.conftest import FAKES
 from tests.support import crash
-from tests.support.fakekernel import FakeKernel
-from tests.support.lab import Lab, snapshot, two_containers
+from tests.support.commandline import CommandLine
+from tests.support.containers import snapshot, two_containers
+from tests.support.fakekernel import FAKES, FakeKernel
+from tests.support.lab import Lab
 
 SET = (
     *("set", "lxc:web", "lxc:db", "--live", "--config"),

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from cputune.core.knobs import UNLIMITED
-from tests.conftest import CommandLine
-from tests.contract.conftest import FAKES
-from tests.support.fakekernel import FakeKernel
-from tests.support.lab import Lab, add_lxc, define_lxc, snapshot
+from tests.support.commandline import CommandLine
+from tests.support.containers import add_lxc, define_lxc, snapshot
+from tests.support.fakekernel import FAKES, FakeKernel
+from tests.support.lab import Lab
 
 
 @pytest.fixture(params=["fake-v1", "fake-v2"])

@@ -14,11 +14,11 @@ from cputune.app.tuner import Tuner
 from cputune.config.store import Store
 from cputune.host.system import Host
 from cputune.transaction import locks
-from tests.conftest import CommandLine
-from tests.contract.conftest import FAKES
 from tests.support import crash
-from tests.support.fakekernel import FakeKernel
-from tests.support.lab import Lab, add_lxc
+from tests.support.commandline import CommandLine
+from tests.support.containers import add_lxc
+from tests.support.fakekernel import FAKES, FakeKernel
+from tests.support.lab import Lab
 
 RUNS = 200
 KNOBS = {

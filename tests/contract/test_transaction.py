@@ -14,10 +14,10 @@ import pytest
 from cputune.core.errors import Interrupted
 from cputune.core.knobs import UNLIMITED, Value
 from cputune.host.cgroup.cgroups import Cgroups
-from tests.conftest import CommandLine, Ended, give_up
-from tests.contract.conftest import FAKES
-from tests.support.fakekernel import FakeKernel, fail, interrupt, stuck, vanish
-from tests.support.lab import snapshot, two_containers
+from tests.support.commandline import CommandLine, Ended
+from tests.support.containers import snapshot, two_containers
+from tests.support.fakekernel import FAKES, FakeKernel, fail, interrupt, stuck, vanish
+from tests.support.machine import give_up
 
 COMMAND = (
     *("set", "lxc:web", "lxc:db", "--live", "--config"),

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from cputune.transaction.journal import Journal, Page
-from tests.conftest import CommandLine
-from tests.contract.conftest import FAKES
 from tests.support import crash
-from tests.support.fakekernel import FakeKernel
-from tests.support.lab import Lab, add_lxc, define_lxc, snapshot
+from tests.support.commandline import CommandLine
+from tests.support.containers import add_lxc, define_lxc, snapshot
+from tests.support.fakekernel import FAKES, FakeKernel
+from tests.support.lab import Lab
 
 SAVED = "version: 1\n# do not touch\nquota: 50000  # half a CPU\n"
 

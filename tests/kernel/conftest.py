@@ -10,7 +10,7 @@ import pytest
 from cputune.core.errors import CpuTuneError
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.system import Host
-from tests.conftest import leave_out
+from tests.support.machine import leave_out
 
 CONTAINERS = Path(__file__).parent / "test_oci.py"
 

@@ -13,7 +13,7 @@ import pytest
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.cgroup.mounts import Hierarchy
 from cputune.host.system import Host
-from tests.conftest import CommandLine
+from tests.support.commandline import CommandLine
 from tests.support.lab import Lab, change_domains, request
 
 TOGETHER, SYSTEMD = "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/systemd"

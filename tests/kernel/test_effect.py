@@ -6,7 +6,7 @@ import json
 import time
 from typing import Any
 
-from tests.conftest import CommandLine
+from tests.support.commandline import CommandLine
 from tests.support.lab import Lab
 
 BURN = "sh -c 'while :; do :; done'"

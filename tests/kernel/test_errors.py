@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 import cputune as package
-from tests.conftest import CommandLine, Ended, give_up
+from tests.support.commandline import CommandLine, Ended
 from tests.support.lab import Lab, RealHost
+from tests.support.machine import give_up
 
 NOBODY = 65534
 

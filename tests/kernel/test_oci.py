@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +12,8 @@ import pytest
 
 from cputune.app.tuner import Tuner
 from cputune.host.system import Host
-from tests.conftest import CommandLine
+from tests.support.bundle import bundle
+from tests.support.commandline import CommandLine
 
 PROGRAMS = ("runc", "crun")
 
@@ -40,23 +39,6 @@ class Container(NamedTuple):
         if self.tuner.cgroups.hierarchy.version == 2:
             return self.file("cpu.max").split()[0]
         return self.file("cpu.cfs_quota_us")
-
-
-def bundle(folder: Path, program: str, cgroup: str) -> None:
-    """A container of one static program, that sleeps."""
-    for name in ("bin", "dev", "proc"):
-        (folder / "rootfs" / name).mkdir(parents=True)
-    shutil.copy("/bin/busybox", folder / "rootfs/bin/sleep")
-    subprocess.run([program, "spec"], cwd=folder, check=True)
-    config = json.loads((folder / "config.json").read_text())
-    config["process"] |= {"terminal": False, "args": ["/bin/sleep", "1000"]}
-    config["mounts"] = [mount for mount in config["mounts"] if mount["destination"] in ("/proc", "/dev")]
-    linux = config["linux"]
-    linux["namespaces"] = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")]
-    linux["cgroupsPath"] = cgroup
-    for name in ("resources", "maskedPaths", "readonlyPaths"):
-        linux.pop(name, None)
-    (folder / "config.json").write_text(json.dumps(config))
 
 
 def run(program: str, id_: str, folder: Path) -> None:

@@ -64,6 +64,14 @@ class Kernel(NamedTuple):
         return {"cgroup.procs": "", "cgroup.controllers": "", "cgroup.subtree_control": "", "cpu.stat": stat}
 
 
+FAKES = {
+    "fake-v1": Kernel(1),
+    "fake-v2": Kernel(2),
+    "fake-v2-early": Kernel(2, idle_weight=0, burst_divided=True),
+}
+"""The kernels that the contract runs over besides the real one."""
+
+
 class Band(NamedTuple):
     """The bandwidth of one cgroup in microseconds; a quota of None is no limit."""
 

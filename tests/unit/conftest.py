@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support.fakekernel import FakeKernel, Kernel
-from tests.support.lab import add_lxc, define_lxc
+from tests.support.containers import containers
+from tests.support.fakekernel import FakeKernel
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
@@ -28,11 +28,3 @@ def v2(tmp_path: Path) -> FakeKernel:
 @pytest.fixture
 def v1(tmp_path: Path) -> FakeKernel:
     return containers(tmp_path, 1)
-
-
-def containers(folder: Path, version: int) -> FakeKernel:
-    host = FakeKernel(folder, Kernel(version))
-    for name in ("web", "db"):
-        add_lxc(host, name)
-    define_lxc(host, "old")
-    return host

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.vm.conftest import Vm
+from tests.vm.machine import Vm
 
 KILLED = 137
 

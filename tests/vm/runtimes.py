@@ -107,3 +107,7 @@ def _all() -> list[Runtime]:
 ALL = {runtime.key: runtime for runtime in _all()}
 DOMAINS = {key: runtime.domain for key, runtime in ALL.items()}
 REMEMBERING = {key: runtime for key, runtime in ALL.items() if runtime.remembers}
+
+# Starting any unit in a slice after a reload is the moment at which systemd writes its own values over others'.
+SLICES = ("system.slice", "machine.slice")
+NEIGHBOURS = "; ".join(f"systemd-run -q --wait --slice={name} true" for name in SLICES)

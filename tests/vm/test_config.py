@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.vm.conftest import Vm
+from tests.vm.machine import Vm
 from tests.vm.runtimes import ALL, DOMAINS
 from tests.vm.values import Values, cgroup, cgroups, limit, rows, values
 

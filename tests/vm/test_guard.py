@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.vm.conftest import Vm
+from tests.vm.machine import Vm
 from tests.vm.runtimes import ALL, AS_USER, DOMAINS
 from tests.vm.values import Values, cgroup, cgroups, limit, values
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.vm.conftest import Vm
+from tests.vm.machine import Vm
 from tests.vm.runtimes import MODE
 
 # What a container sees of the cgroups differs: its own at the top, or the host's tree, in which it knows its place.

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.vm.conftest import RAN, Vm
+from tests.vm.machine import RAN, Vm
 from tests.vm.runtimes import ALL, MODE
 
 CONTAINERS = [key for key in ALL if key not in ("unit", "user")]

@@ -6,10 +6,9 @@ import json
 
 import pytest
 
-from tests.vm.conftest import Vm
-from tests.vm.runtimes import ALL
+from tests.vm.machine import Vm
+from tests.vm.runtimes import ALL, NEIGHBOURS
 from tests.vm.runtimes import DOMAINS as DOMAINS_OF_ALL
-from tests.vm.test_survival import NEIGHBOURS
 from tests.vm.values import cgroup, cgroups, limit, rows, values
 
 DOMAINS = ("systemd:mydom.service", "nspawn:mydom", "lxc:mydom", "libvirt:mydom")

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import pytest
 
 from cputune.core.knobs import MAX_QUOTA
-from tests.vm.conftest import Vm
-from tests.vm.runtimes import ALL, AS_USER, REMEMBERING, Runtime
-from tests.vm.test_survival import NEIGHBOURS
+from tests.vm.machine import Vm
+from tests.vm.runtimes import ALL, AS_USER, NEIGHBOURS, REMEMBERING, Runtime
 from tests.vm.values import Values, cgroup, cgroups, limit, row, rows, values, weight
 
 USERS_DATABASE = "podman-user"

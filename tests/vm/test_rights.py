@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from cputune.docgen import manual
-from tests.vm.conftest import Vm
+from tests.vm.machine import Vm
 from tests.vm.runtimes import AS_USER, DOMAINS, MODE
 from tests.vm.values import cgroups, limit, row, values, weight
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from tests.vm.conftest import Vm
+from tests.vm.machine import Vm
 from tests.vm.values import limit
 
 AS_USER = "setpriv --reuid=1000 --regid=1000 --init-groups --reset-env env XDG_RUNTIME_DIR=/run/user/1000 sh -c "

@@ -6,13 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.vm.conftest import Vm
-from tests.vm.runtimes import ALL, AS_USER, DOMAINS, MODE
+from tests.vm.machine import Vm
+from tests.vm.runtimes import ALL, AS_USER, DOMAINS, MODE, NEIGHBOURS
 from tests.vm.values import Values, at_both_levels, cgroups, values
 
-# Starting any unit in a slice after a reload is the moment at which systemd writes its own values over others'.
-SLICES = ("system.slice", "machine.slice")
-NEIGHBOURS = "; ".join(f"systemd-run -q --wait --slice={name} true" for name in SLICES)
 USER_RELOAD = "; ".join(
     f"{AS_USER} {command}"
     for command in (

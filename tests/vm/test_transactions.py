@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.vm.conftest import Vm
 from tests.vm.killed import dies
+from tests.vm.machine import Vm
 from tests.vm.runtimes import ALL, DOMAINS, REMEMBERING
 from tests.vm.values import Values, cgroups, values
 

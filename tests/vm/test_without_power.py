@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 import time
 
-from tests.vm.conftest import Vm
 from tests.vm.killed import dies
+from tests.vm.machine import Vm
 from tests.vm.values import cgroup, limit
 
 

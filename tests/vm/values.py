@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from tests.vm.conftest import Vm
+from tests.vm.machine import Vm
 
 
 class Values(NamedTuple):

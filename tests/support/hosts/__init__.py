@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.system import Host
 
 HERE = Path(__file__).resolve().parent
@@ -221,3 +222,23 @@ def _settle(scratch: Scratch, recorded: Recorded) -> None:
                 procs = f"{mount}{path.rstrip('/')}/cgroup.procs"
                 if controllers == (kind if not kind.startswith("cgroup2") else "") and scratch.path(procs).exists():
                     scratch.file(procs, f"{scratch.text(procs)}{section.words[1]}\n")
+
+
+MOUNTS = {
+    1: "33 29 0:29 / /sys/fs/cgroup rw - cgroup cgroup rw,cpu,cpuacct\n",
+    2: "30 22 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
+}
+
+
+NO_GROUPS: Mapping[str, Files] = {}
+
+
+def with_groups(folder: Path, version: int, groups: Mapping[str, Files] = NO_GROUPS) -> tuple[Scratch, Cgroups]:
+    """A host of that cgroup version with these cgroups, and the files in which each differs from a new one."""
+    scratch = Scratch(folder)
+    scratch.file("/proc/1/mountinfo", MOUNTS[version])
+    kind = "cpu,cpuacct" if version == 1 else "cgroup2"
+    scratch.group(kind, "/sys/fs/cgroup", top=True)
+    for name, files in groups.items():
+        scratch.group(kind, f"/sys/fs/cgroup/{name}", files)
+    return scratch, Cgroups(scratch.host)

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from cputune.core.names import by_precedence, fits
-from tests.conftest import CommandLine
+from tests.support.commandline import CommandLine
+from tests.support.containers import save, snapshot
 from tests.support.fakekernel import FakeKernel
-from tests.support.lab import snapshot
-from tests.unit.cli.test_main import save
 
 # --- patterns ---------------------------------------------------------------------------------------------------------
 

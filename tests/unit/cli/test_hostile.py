@@ -18,12 +18,11 @@ from hypothesis import strategies as st
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import lookup
 from cputune.runtimes.registry import RUNTIMES
-from tests.conftest import CommandLine, Ended
-from tests.contract.conftest import FAKES
 from tests.support import crash
-from tests.support.fakekernel import FakeKernel
+from tests.support.commandline import CommandLine, Ended
+from tests.support.containers import add_lxc
+from tests.support.fakekernel import FAKES, FakeKernel
 from tests.support.hosts import Scratch, lay_out, read
-from tests.support.lab import add_lxc
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 one_host = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

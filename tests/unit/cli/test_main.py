@@ -22,30 +22,13 @@ import pytest
 
 from cputune import __version__
 from cputune.cli.main import COMMANDS, cli, run
-from cputune.host.system import Host
-from tests.conftest import CommandLine, Ended
+from tests.support.commandline import CommandLine, Ended, error
+from tests.support.containers import add_lxc, config_of, save
 from tests.support.fakekernel import FakeKernel, Kernel, fail, interrupt, vanish
 from tests.support.hosts import Scratch, lay_out, read
-from tests.support.lab import add_lxc
 
 STATUS = "list the names: cputune status"
 ESCAPE = "\x1b"
-
-
-def error(message: str, hint: str | None = None) -> str:
-    """What stderr has to say, whole."""
-    return f"cputune: error: {message}\n" + (f"hint: {hint}\n" if hint else "")
-
-
-def config_of(host: Host, name: str) -> Path:
-    return Path(host.config_dir) / f"domains/lxc/{name}.yaml"
-
-
-def save(host: Host, name: str, text: str) -> Path:
-    path = config_of(host, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
 
 
 # --- exit codes -------------------------------------------------------------------------------------------------------

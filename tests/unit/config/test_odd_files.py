@@ -11,10 +11,9 @@ from cputune.config.store import Store
 from cputune.core.errors import UsageError
 from cputune.core.model import Change
 from cputune.host.system import Host
-from tests.conftest import CommandLine
-from tests.unit.cli.test_main import save
-from tests.unit.conftest import containers
-from tests.unit.planning.test_systemd_units import GROUP, UNIT, Managed
+from tests.support.commandline import CommandLine
+from tests.support.containers import containers, save
+from tests.support.managed import GROUP, UNIT, Managed
 
 NO_CHARACTER = 'version: 1\ndomain: "\\UFFFFFFFF"\n'
 

@@ -18,7 +18,7 @@ import pytest
 
 from cputune.cli.main import COMMANDS, cli
 from cputune.runtimes.registry import RUNTIMES
-from tests.conftest import give_up
+from tests.support.machine import give_up
 
 SOURCES = Path(__file__).resolve().parents[3]
 SCRIPTS = {"bash": "cputune.bash", "zsh": "_cputune", "fish": "cputune.fish"}

@@ -23,7 +23,7 @@ from cputune.docgen import files as docgen
 from cputune.docgen import manual, roff, tree
 from cputune.host.system import CONFIG_DIR, STATE_DIR, Host
 from cputune.runtimes.registry import RUNTIMES, Runtime
-from tests.conftest import give_up
+from tests.support.machine import give_up
 
 SOURCES = Path(__file__).resolve().parents[3]
 FILES = docgen.render()

@@ -15,7 +15,7 @@ from cputune.core.model import Change, CpuTune, Domain, Scale
 from cputune.drift.compare import Facts, Held, explain, held_state, text
 from cputune.drift.records import OtherName
 from cputune.host.systemd import INFINITY
-from tests.conftest import CommandLine
+from tests.support.commandline import CommandLine
 from tests.support.fakekernel import FakeKernel
 
 WEB = Domain("docker", "web", running=True, persistent=True, limit="/web", weight="/web", scale=Scale.OCI)

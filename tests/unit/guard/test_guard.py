@@ -18,10 +18,9 @@ from cputune.guard.registry import Registry
 from cputune.guard.tree import Tree
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes.lookup import find, of_cgroup
-from tests.conftest import CommandLine
+from tests.support.commandline import CommandLine
+from tests.support.containers import add_lxc, save
 from tests.support.fakekernel import FakeKernel
-from tests.support.lab import add_lxc
-from tests.unit.cli.test_main import save
 
 WEB = Domain("lxc", "web", True, True, "/web", "/web")
 

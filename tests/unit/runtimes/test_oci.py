@@ -15,7 +15,7 @@ from cputune.core.model import Scale
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.system import Completed, Host
 from cputune.runtimes import cri, lookup, oci_container, oci_scale
-from tests.conftest import CommandLine
+from tests.support.commandline import CommandLine
 from tests.support.hosts import Scratch, lay_out, read
 
 MYDOM = "2776f297f7376082ce83d6f6f7dbf99cbc892ae67b295a30c8b878c856dc30a5"

@@ -7,8 +7,6 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,51 +14,9 @@ import pytest
 from cputune.core.errors import CpuTuneError, NoPermission
 from cputune.core.model import Domain
 from cputune.host.cgroup.cgroups import Cgroups
-from cputune.host.system import Host
-from cputune.transaction.locks import Busy, Keys, Locks, keys_of
-from tests.contract.conftest import FAKES
-from tests.support.fakekernel import FakeKernel
-
-HOLDER = """
-import sys
-import time
-from cputune.host.system import Host
-from cputune.transaction.locks import Keys, Locks
-exclusive, shared = (frozenset(filter(None, words.split(","))) for words in sys.argv[2:4])
-with Locks(Host(state_dir=sys.argv[1])).hold(Keys(exclusive, shared)):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-def locks(folder: Path) -> Locks:
-    return Locks(Host("/", "/nowhere", str(folder / "state"), "/nowhere"))
-
-
-def keys(exclusive: str = "", shared: str = "") -> Keys:
-    return Keys(frozenset(exclusive.split()), frozenset(shared.split()))
-
-
-@contextmanager
-def held(folder: Path, exclusive: str = "", shared: str = "") -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds locks."""
-    words = [str(folder / "state"), exclusive, shared]
-    command = [sys.executable, "-c", HOLDER, *words]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout
-        assert holder.stdout.readline() == "held\n"
-        try:
-            yield holder
-        finally:
-            holder.communicate("")
-
-
-def free(folder: Path, exclusive: str = "", shared: str = "") -> bool:
-    try:
-        with locks(folder).hold(keys(exclusive, shared), seconds=0):
-            return True
-    except Busy:
-        return False
+from cputune.transaction.locks import Busy, Keys, keys_of
+from tests.support.fakekernel import FAKES, FakeKernel
+from tests.support.locks import free, held, keys, locks
 
 
 def test_one_at_a_time_for_one_name_and_any_number_for_others(tmp_path: Path) -> None:
@@ -124,7 +80,7 @@ def test_within_a_lock_there_may_be_another_one(tmp_path: Path) -> None:
         f"import sys; sys.path[:0] = {sys.path!r}\n"
         + """
 from pathlib import Path
-from tests.unit.transaction.test_locks import free
+from tests.support.locks import free
 print([free(Path(sys.argv[1]), name) for name in ("a", "b")])
 """
     )

@@ -16,9 +16,9 @@ from cputune.guard.hooks.files import hook_files, installed_paths
 from cputune.guard.hooks.handler import handle
 from cputune.guard.hooks.hook_file import HookFile
 from cputune.guard.hooks.installer import install, remove
-from tests.conftest import CommandLine
+from tests.support.commandline import CommandLine
+from tests.support.containers import save
 from tests.support.fakekernel import FakeKernel, Kernel
-from tests.unit.cli.test_main import save
 
 CALL = ("/usr/bin/cputune",)
 

@@ -12,25 +12,24 @@ from cputune.core.model import CpuTune, Stats
 from cputune.host.cgroup import v1, v2
 from cputune.host.cgroup.bandwidth import Limit
 from cputune.host.cgroup.cgroups import Cgroups, Limits
-from tests.support.hosts import Scratch, lay_out, read
-from tests.unit.host.cgroup.test_support import host
+from tests.support.hosts import Scratch, lay_out, read, with_groups
 
 
 def test_version_1(tmp_path: Path) -> None:
-    _, cgroups = host(
+    _, cgroups = with_groups(
         tmp_path, 1, {"web": {"cpu.cfs_quota_us": "50000", "cpu.cfs_burst_us": "5000", "cpu.shares": "512"}}
     )
     assert cgroups.read("/web") == CpuTune(shares=512, period=100000, quota=50000, burst=5000, idle=False)
 
 
 def test_version_2(tmp_path: Path) -> None:
-    _, cgroups = host(tmp_path, 2, {"web": {"cpu.max": "50000 200000", "cpu.weight": "50", "cpu.idle": "1"}})
+    _, cgroups = with_groups(tmp_path, 2, {"web": {"cpu.max": "50000 200000", "cpu.weight": "50", "cpu.idle": "1"}})
     assert cgroups.read("/web") == CpuTune(weight=50, period=200000, quota=50000, burst=0, idle=True)
 
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_no_limit(tmp_path: Path, version: int) -> None:
-    _, cgroups = host(tmp_path, version, {"web": {}})
+    _, cgroups = with_groups(tmp_path, version, {"web": {}})
     assert (cgroups.read("/web").quota, cgroups.read("/web").limit_cpus, cgroups.limit("/web")) == (
         UNLIMITED,
         None,
@@ -44,7 +43,7 @@ def test_a_vendors_third_field() -> None:
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_group_that_went_away(tmp_path: Path, version: int) -> None:
-    scratch, cgroups = host(tmp_path, version)
+    scratch, cgroups = with_groups(tmp_path, version)
     with pytest.raises(WrongState) as caught:
         cgroups.read("/gone")
     assert caught.value.message == f"cannot read {scratch.directory}/sys/fs/cgroup/gone: No such file or directory"
@@ -74,7 +73,7 @@ def test_usage_is_counted_wherever_it_is(tmp_path: Path, name: str) -> None:
 @pytest.fixture
 def tree(tmp_path: Path) -> Scratch:
     quotas = {"a": "80000", "a/b": "-1", "a/b/c": "40000", "a/b/c/d": "10000", "a/e": "60000", "f": "-1"}
-    scratch, _ = host(tmp_path, 1, {name: {"cpu.cfs_quota_us": quota} for name, quota in quotas.items()})
+    scratch, _ = with_groups(tmp_path, 1, {name: {"cpu.cfs_quota_us": quota} for name, quota in quotas.items()})
     return scratch
 
 
@@ -104,7 +103,7 @@ def test_the_tightest_limit_above(tree: Scratch) -> None:
 
 
 def test_version_2_has_no_bounds(tmp_path: Path) -> None:
-    _, cgroups = host(tmp_path, 2, {"a": {"cpu.max": "50000 100000"}, "a/b": {}})
+    _, cgroups = with_groups(tmp_path, 2, {"a": {"cpu.max": "50000 100000"}, "a/b": {}})
     assert cgroups.bounds("/a/b") == (None, None)
     assert cgroups.tightest_limit("/a/b") == Limit("/a", 50000, 100000)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,25 +10,7 @@ from cputune.core.errors import CpuTuneError, Unsupported, WrongState
 from cputune.core.model import CpuTune
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.cgroup.support import Support, disabled_above, realtime_tasks, require, support
-from tests.support.hosts import Files, Scratch
-
-MOUNTS = {
-    1: "33 29 0:29 / /sys/fs/cgroup rw - cgroup cgroup rw,cpu,cpuacct\n",
-    2: "30 22 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
-}
-
-
-NO_GROUPS: Mapping[str, Files] = {}
-
-
-def host(folder: Path, version: int, groups: Mapping[str, Files] = NO_GROUPS) -> tuple[Scratch, Cgroups]:
-    scratch = Scratch(folder)
-    scratch.file("/proc/1/mountinfo", MOUNTS[version])
-    kind = "cpu,cpuacct" if version == 1 else "cgroup2"
-    scratch.group(kind, "/sys/fs/cgroup", top=True)
-    for name, files in groups.items():
-        scratch.group(kind, f"/sys/fs/cgroup/{name}", files)
-    return scratch, Cgroups(scratch.host)
+from tests.support.hosts import Files, with_groups
 
 
 def refused(cgroups: Cgroups, cgroup: str, *keys: str) -> CpuTuneError:
@@ -48,14 +29,14 @@ def test_support_is_read_off_the_state() -> None:
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_nothing_is_required_for_nothing(tmp_path: Path, version: int) -> None:
-    _, cgroups = host(tmp_path, version)
+    _, cgroups = with_groups(tmp_path, version)
     require(cgroups, "/", CpuTune(), frozenset(), "lxc:web")
     assert cgroups.exists("/")
 
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_the_root_cgroup(tmp_path: Path, version: int) -> None:
-    _, cgroups = host(tmp_path, version)
+    _, cgroups = with_groups(tmp_path, version)
     error = refused(cgroups, "/", "quota")
     assert type(error) is Unsupported
     assert error.message == "lxc:web is the root cgroup, which has no CPU limit and no weight"
@@ -78,7 +59,7 @@ def test_the_root_cgroup(tmp_path: Path, version: int) -> None:
     ],
 )
 def test_a_kernel_without_bandwidth(tmp_path: Path, version: int, missing: Files, message: str) -> None:
-    _, cgroups = host(tmp_path, version, {"web": missing})
+    _, cgroups = with_groups(tmp_path, version, {"web": missing})
     require(cgroups, "/web", cgroups.read("/web"), frozenset({"shares", "weight", "idle"}), "lxc:web")
     for key in ("quota", "period", "burst"):
         error = refused(cgroups, "/web", key)
@@ -97,7 +78,7 @@ def test_a_kernel_without_bandwidth(tmp_path: Path, version: int, missing: Files
     ],
 )
 def test_an_older_kernel(tmp_path: Path, version: int, key: str, file: str, since: str) -> None:
-    _, cgroups = host(tmp_path, version, {"web": {file: None}})
+    _, cgroups = with_groups(tmp_path, version, {"web": {file: None}})
     require(cgroups, "/web", cgroups.read("/web"), frozenset({"quota", "shares"}), "lxc:web")
     error = refused(cgroups, "/web", key)
     assert type(error) is Unsupported
@@ -109,7 +90,7 @@ BARE: Files = {"cpu.max": None, "cpu.weight": None, "cpu.max.burst": None, "cpu.
 
 
 def test_a_controller_that_is_not_enabled_above(tmp_path: Path) -> None:
-    scratch, cgroups = host(tmp_path, 2, {"a": {"cgroup.subtree_control": ""}, "a/b": BARE})
+    scratch, cgroups = with_groups(tmp_path, 2, {"a": {"cgroup.subtree_control": ""}, "a/b": BARE})
     error = refused(cgroups, "/a/b", "quota")
     assert type(error) is Unsupported
     assert error.message == "the cpu controller is not enabled for /a/b"
@@ -118,7 +99,7 @@ def test_a_controller_that_is_not_enabled_above(tmp_path: Path) -> None:
 
 def test_every_level_is_named_from_the_top_down(tmp_path: Path) -> None:
     none: Files = {**BARE, "cgroup.subtree_control": "memory"}
-    scratch, cgroups = host(tmp_path, 2, {"a": {"cgroup.subtree_control": ""}, "a/b": none, "a/b/c": none})
+    scratch, cgroups = with_groups(tmp_path, 2, {"a": {"cgroup.subtree_control": ""}, "a/b": none, "a/b/c": none})
     mount = f"{scratch.directory}/sys/fs/cgroup"
     assert disabled_above(cgroups, "/a/b/c") == ["/a", "/a/b"]
     assert refused(cgroups, "/a/b/c", "weight").hint == (
@@ -127,7 +108,7 @@ def test_every_level_is_named_from_the_top_down(tmp_path: Path) -> None:
 
 
 def test_real_time_tasks_that_stand_in_the_way_are_named(tmp_path: Path) -> None:
-    scratch, cgroups = host(tmp_path, 2, {"a": {"cgroup.subtree_control": ""}, "a/b": BARE})
+    scratch, cgroups = with_groups(tmp_path, 2, {"a": {"cgroup.subtree_control": ""}, "a/b": BARE})
     for pid, comm, policy, cgroup in (
         (7, "rtkit (x) y", 1, "/system.slice"),
         (8, "fifo-at-root", 1, "/"),
@@ -146,7 +127,9 @@ def test_real_time_tasks_that_stand_in_the_way_are_named(tmp_path: Path) -> None
 
 
 def test_a_unit_without_the_controller_gets_it_from_systemd(tmp_path: Path) -> None:
-    _, cgroups = host(tmp_path, 2, {"system.slice": {"cgroup.subtree_control": ""}, "system.slice/x.service": BARE})
+    _, cgroups = with_groups(
+        tmp_path, 2, {"system.slice": {"cgroup.subtree_control": ""}, "system.slice/x.service": BARE}
+    )
     error = refused(cgroups, "/system.slice/x.service", "quota")
     assert type(error) is Unsupported
     assert error.message == "the cpu controller is not enabled for /system.slice/x.service"
@@ -155,7 +138,7 @@ def test_a_unit_without_the_controller_gets_it_from_systemd(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_group_that_went_away(tmp_path: Path, version: int) -> None:
-    _, cgroups = host(tmp_path, version)
+    _, cgroups = with_groups(tmp_path, version)
     error = refused(cgroups, "/gone", "quota")
     assert type(error) is WrongState
     assert (error.message, error.hint) == ("cgroup /gone went away", "list what runs: cputune status")
@@ -163,7 +146,7 @@ def test_a_group_that_went_away(tmp_path: Path, version: int) -> None:
 
 def test_a_version_1_directory_without_the_files(tmp_path: Path) -> None:
     names = ("cpu.shares", "cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.cfs_burst_us", "cpu.idle")
-    _, cgroups = host(tmp_path, 1, {"odd": dict.fromkeys(names)})
+    _, cgroups = with_groups(tmp_path, 1, {"odd": dict.fromkeys(names)})
     error = refused(cgroups, "/odd", "shares")
     assert type(error) is Unsupported
     assert (error.message, error.hint) == ("/sys/fs/cgroup/odd has no cpu.shares", "ls /sys/fs/cgroup/odd")

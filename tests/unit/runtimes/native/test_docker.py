@@ -16,10 +16,9 @@ from cputune.core.model import Change, Domain
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.system import Completed
 from cputune.transaction.native import at_start
-from tests.conftest import CommandLine
-from tests.contract.conftest import FAKES
-from tests.support.fakekernel import FakeKernel, fail
-from tests.support.lab import add_lxc, snapshot
+from tests.support.commandline import CommandLine
+from tests.support.containers import add_lxc, snapshot
+from tests.support.fakekernel import FAKES, FakeKernel, fail
 
 IDS = ("a" * 64, "b" * 64)
 CPUS = {"NanoCpus": 500000000}
