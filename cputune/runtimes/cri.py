@@ -36,6 +36,8 @@ class Container(NamedTuple):
     id: str
     spec: dict[str, Any]
     """Its OCI configuration."""
+    bundle: str = ""
+    """The directory that containerd made for it; empty where there is none."""
 
     def annotation(self, name: str) -> str:
         """One of those by which containerd says what Kubernetes calls it."""
@@ -64,13 +66,6 @@ class Container(NamedTuple):
         return name in (self.name, self.id) or (self.name.count("/") == 2 and self.name.endswith(f"/{name}"))
 
 
-class Bundle(NamedTuple):
-    """The directory that containerd made for a task, and its container."""
-
-    folder: str
-    container: Container
-
-
 def find(cgroups: Cgroups, name: str) -> list[Domain]:
     """The containers of that name or whole id."""
     return _newest(_domains(cgroups, lambda container: container.is_called(name), name.rpartition("/")[2]))
@@ -91,12 +86,12 @@ def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
     own = oci_container.own_cgroup(cgroup)
     id_ = oci_container.id_in(cgroup) or own.rpartition("/")[2]
     for folder in _task_folders(cgroups) if is_component(id_) else ():
-        bundle = _bundle(cgroups, folder, id_)
-        if bundle is None or bundle.container.is_sandbox:
+        container = _container(cgroups, folder, id_)
+        if container is None or container.is_sandbox:
             continue
-        path = bundle.container.cgroups_path
+        path = container.cgroups_path
         if "/" not in path or own.endswith(path):
-            return _domain(cgroups, bundle, cgroup)
+            return _domain(cgroups, container, cgroup)
     return None
 
 
@@ -112,7 +107,7 @@ def ask(cgroups: Cgroups, name: str) -> list[Domain]:
     found = [container for container in known if container.is_called(name)]
     if not found:
         found = [one for one in known if one.namespace == _KUBERNETES and one.id.startswith(name)]
-    return _newest(_domain_of(cgroups, container, OciContainer("runc")) for container in found)
+    return _newest(_domain(cgroups, container) for container in found)
 
 
 def _stopped(cgroups: Cgroups, socket: str, name: str) -> Iterator[Container]:
@@ -154,9 +149,9 @@ def _domains(cgroups: Cgroups, is_wanted: Callable[[Container], bool], word: str
             config = f"{folder}/{id_}/config.json"
             if word not in id_ and word not in (cgroups.host.read_regular_or_none(config) or ""):
                 continue
-            bundle = _bundle(cgroups, folder, id_)
-            if bundle and is_wanted(bundle.container):
-                yield _domain(cgroups, bundle)
+            container = _container(cgroups, folder, id_)
+            if container and is_wanted(container):
+                yield _domain(cgroups, container)
 
 
 def _task_folders(cgroups: Cgroups) -> Iterator[str]:
@@ -167,29 +162,29 @@ def _task_folders(cgroups: Cgroups) -> Iterator[str]:
                 yield f"{state}/{_TASKS}/{namespace}"
 
 
-def _bundle(cgroups: Cgroups, folder: str, id_: str) -> Bundle | None:
-    """The bundle of a container; None where it has no configuration that can be read."""
+def _container(cgroups: Cgroups, folder: str, id_: str) -> Container | None:
+    """The container with a bundle there; None where that has no configuration that can be read."""
+    bundle = f"{folder}/{id_}"
     try:
-        spec = load_object(cgroups, f"{folder}/{id_}/config.json")
+        spec = load_object(cgroups, f"{bundle}/config.json")
     except Unreadable:
         return None
-    return None if spec is None else Bundle(f"{folder}/{id_}", Container(folder.rpartition("/")[2], id_, spec))
+    return None if spec is None else Container(folder.rpartition("/")[2], id_, spec, bundle)
 
 
-def _domain(cgroups: Cgroups, bundle: Bundle, new_cgroup: str | None = None) -> Domain:
+def _domain(cgroups: Cgroups, container: Container, new_cgroup: str | None = None) -> Domain:
     """The domain of a container; with `new_cgroup` of one that is being started."""
-    folder, container = bundle
-    options = cgroups.host.read_regular_or_none(f"{folder}/options.json") or ""
-    pid = parse_integer((cgroups.host.read_regular_or_none(f"{folder}/init.pid") or "").strip()) or 0
-    found = OciContainer(
-        program="crun" if "crun" in options else "runc",
-        pid=pid,
-        cgroup_names=(oci_container.cgroup_name(container.cgroups_path or container.id),),
-        pid_is_sure=False,  # the file outlives the process
-    )
-    return _domain_of(cgroups, container, found, new_cgroup)
-
-
-def _domain_of(cgroups: Cgroups, container: Container, found: OciContainer, new_cgroup: str | None = None) -> Domain:
     details = Details(id=container.id, namespace=container.namespace)
+    found = _task(cgroups, container) if container.bundle else OciContainer("runc")
     return oci_container.domain_of(cgroups, "cri", container.name, found, details, new_cgroup=new_cgroup)
+
+
+def _task(cgroups: Cgroups, container: Container) -> OciContainer:
+    """What the bundle tells; its init.pid outlives the process."""
+    options = cgroups.host.read_regular_or_none(f"{container.bundle}/options.json") or ""
+    return OciContainer(
+        program="crun" if "crun" in options else "runc",
+        pid=parse_integer((cgroups.host.read_regular_or_none(f"{container.bundle}/init.pid") or "").strip()) or 0,
+        cgroup_names=(oci_container.cgroup_name(container.cgroups_path or container.id),),
+        pid_is_sure=False,
+    )

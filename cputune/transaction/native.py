@@ -27,8 +27,8 @@ from cputune.core.model import Change, CpuTune, Domain, Request
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.files import write_atomically
 from cputune.host.systemd import Properties, Unreachable, differs, unit_of, wanted
-from cputune.runtimes.native.command import default_shares
 from cputune.runtimes.native.memory import Edit, Orders, Remembered, Run, Step, Wanted, agree, require
+from cputune.runtimes.native.update import default_shares
 from cputune.transaction.context import Context
 from cputune.transaction.signals import deferred
 from cputune.transaction.tasks import CgroupTask, Tell

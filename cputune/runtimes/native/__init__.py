@@ -1,1 +1,1 @@
-"""What a runtime itself remembers of a domain's limits, and how it is told otherwise."""
+"""What a runtime itself remembers of a domain's limits, and how it is made to remember others."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 
 from cputune.core.errors import WrongState, from_os_error
 from cputune.core.knobs import UNLIMITED
@@ -14,12 +15,9 @@ from cputune.runtimes.native.memory import Orders, Remembered, Run, Wanted, refu
 
 _KEY = "limits.cpu.allowance"
 _LIMIT = re.compile(r"([0-9]{1,10})ms/([0-9]{1,10})ms")
-_COMMAND = {"incus": "incus", "lxd": "lxc"}
 
 
 def _instances(domain: Domain) -> Instances:
-    from importlib import import_module
-
     found: Instances = import_module(f"cputune.runtimes.{domain.runtime}").INSTANCES
     return found
 
@@ -29,9 +27,10 @@ def read(cgroups: Cgroups, domain: Domain) -> Remembered:
 
     Raises WrongState, NoPermission where that cannot be read.
     """
-    path = _instances(domain).backup(cgroups, domain.name)
+    instances = _instances(domain)
+    path = instances.backup(cgroups, domain.name)
     if path is None:
-        raise WrongState(f"{domain.qualified} has no backup.yaml", f"{_COMMAND[domain.runtime]} list --all-projects")
+        raise WrongState(f"{domain.qualified} has no backup.yaml", f"{instances.command} list --all-projects")
     try:
         allowance = allowance_in(cgroups.host.read_regular(path, MAX_BYTES))
     except OSError as error:
@@ -42,7 +41,7 @@ def read(cgroups: Cgroups, domain: Domain) -> Remembered:
 
 
 def allowance_in(text: str) -> str | None:
-    """The allowance in the text of a backup.yaml: the one under `expanded_config`, which has the profiles' too."""
+    """The allowance in the text of a backup.yaml: from `expanded_config`, which has those of profiles, too. Pure."""
     expanded = text.partition("\n  expanded_config:\n")[2]
     for line in expanded.splitlines():
         if not line.startswith("    "):
@@ -54,7 +53,7 @@ def allowance_in(text: str) -> str | None:
 
 
 def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
-    """The `config set` (or unset) that makes it remember `wanted`. Raises Unsupported."""
+    """The `config set` (or unset) that makes the daemon remember `wanted`. Raises Unsupported, and as `read`."""
     refuse_elsewhere(cgroups, domain)
     change = wanted.change
     if change.shares is not None or change.weight is not None:
@@ -67,10 +66,11 @@ def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
         raise refuse(domain, "quota", f"{_KEY} is {allowance}, a weight, which a limit would replace")
     if change.quota is None:
         return Orders((), (), before.change)
-    return Orders((_command(domain, _words(domain, change)),), (_command(domain, allowance),), change)
+    return Orders((_command(domain, _allowance(domain, change)),), (_command(domain, allowance),), change)
 
 
-def _words(domain: Domain, change: Change) -> str | None:
+def _allowance(domain: Domain, change: Change) -> str | None:
+    """QUOTA/PERIOD in milliseconds; None for no limit. Raises Unsupported for a fraction of a millisecond."""
     quota, period = change.quota, change.period
     if quota is UNLIMITED or quota is None or period is None:
         return None
@@ -83,7 +83,9 @@ def _words(domain: Domain, change: Change) -> str | None:
 
 
 def _command(domain: Domain, allowance: object) -> Run:
+    """The command that sets the allowance; None unsets it."""
     project, name = split(domain.name)
-    program = _COMMAND[domain.runtime]
     verb = ("unset", f"local:{name}", _KEY) if allowance is None else ("set", f"local:{name}", f"{_KEY}={allowance}")
-    return Run((program, "config", *verb, "--project", project), mend=f"systemctl start {domain.runtime}")
+    return Run(
+        (_instances(domain).command, "config", *verb, "--project", project), mend=f"systemctl start {domain.runtime}"
+    )

@@ -1,6 +1,6 @@
-"""libvirt remembers <cputune> in the domain's XML; it is changed by `virsh define`.
+"""libvirt remembers limits in <cputune> of the domain's XML; `virsh define` changes it.
 
-Not by `virsh schedinfo --config`, by which libvirtd 11.3 crashes where the domain does not run.
+`virsh schedinfo --config` would do, but libvirtd 11.3 crashes by it where the domain does not run.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from cputune.core.model import Change, Domain
 from cputune.core.units import parse_integer
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes.libvirt import CONFIG
-from cputune.runtimes.native.command import shares_in
 from cputune.runtimes.native.memory import Orders, Remembered, Run, Wanted, refuse_all_but, refuse_elsewhere
+from cputune.runtimes.native.update import shares_for
 
 _ELEMENTS = ("shares", "period", "quota")
 
@@ -27,7 +27,7 @@ def read(cgroups: Cgroups, domain: Domain) -> Remembered:
 
 
 def change_in(text: str) -> Change:
-    """The limits in a definition's text."""
+    """The limits in the text of a definition. Pure."""
     inside = re.search(r"<cputune>(.*?)</cputune>", text, re.DOTALL)
     found: dict[str, int] = {}
     for name in _ELEMENTS:
@@ -49,7 +49,7 @@ def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
         raise WrongState(f"{cgroups.host.real(CONFIG)}/{domain.name}.xml cannot be read", "virsh -c lxc:/// list --all")
     change = wanted.change
     values: dict[str, str | None] = {}
-    shares = shares_in(cgroups, domain, change)
+    shares = shares_for(cgroups, domain, change)
     if shares is not None:
         values["shares"] = str(shares)
     if change.quota is not None:

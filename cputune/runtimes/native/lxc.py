@@ -1,4 +1,4 @@
-"""LXC remembers what its configuration file says: lxc.cgroup2.* (v2) and lxc.cgroup.* (v1), written at the start."""
+"""LXC remembers limits in the container's configuration: lxc.cgroup2.* (v2) and lxc.cgroup.* (v1), set at its start."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _IDLE = "cpu.idle"
 
 
 def read(cgroups: Cgroups, domain: Domain) -> Remembered:
-    """The limits in the file itself; files that it includes are the distribution's."""
+    """The limits in the configuration file itself; the files that it includes are the distribution's."""
     text = cgroups.host.read_regular_or_none(_path(domain)) or ""
-    ours = {_prefix(cgroups.hierarchy.version) + name: None for name in (*_V1.values(), *_V2.values(), _IDLE)}
-    return Remembered(change_in(text, cgroups.hierarchy.version), text, edited(text, dict(ours)))
+    knobs = {_prefix(cgroups.hierarchy.version) + name: None for name in (*_V1.values(), *_V2.values(), _IDLE)}
+    return Remembered(change_in(text, cgroups.hierarchy.version), text, edited(text, dict(knobs)))
 
 
 def _path(domain: Domain) -> str:
@@ -50,12 +50,12 @@ def change_in(text: str, version: int) -> Change:
 
 
 def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
-    """The new text of the file, and the old one. Raises WrongState, Unsupported for another user's."""
+    """The new text of the file, and the old one. Raises WrongState; Unsupported for another user's container."""
     path = _path(domain)
     folder = path.removesuffix(f"/{domain.name}/config")
     if cgroups.host.owner(folder) not in (0, cgroups.host.uid):
         raise Unsupported(
-            f"--native: {cgroups.host.real(folder)} is another user's, who could make any file of it",
+            f"--native: {cgroups.host.real(folder)} belongs to another user, who could have linked it to any file",
             "run cputune as that user",
         )
     text = cgroups.host.read_regular_or_none(path)
@@ -67,7 +67,7 @@ def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
 
 
 def settings(change: Change, goal: CpuTune, version: int) -> dict[str, str | None]:
-    """The keys to set; None to remove. Quota, period and burst all together, since LXC sets all of them anew. Pure."""
+    """The keys to set; None removes one. Quota, period and burst go together, since a new cgroup has none. Pure."""
     found: dict[str, str | None] = {}
     if change.shares is not None or change.weight is not None or change.idle is not None:
         shares, weight = change.shares, change.weight
@@ -91,5 +91,5 @@ def settings(change: Change, goal: CpuTune, version: int) -> dict[str, str | Non
 
 def edited(text: str, values: dict[str, str | None]) -> str:
     """A file's text without its lines for these keys, and with the new ones at its end. Pure."""
-    kept = [line for line in text.splitlines() if line.partition("=")[0].strip() not in values]
-    return "\n".join([*kept, *(f"{key} = {value}" for key, value in values.items() if value is not None)]) + "\n"
+    others = [line for line in text.splitlines() if line.partition("=")[0].strip() not in values]
+    return "\n".join([*others, *(f"{key} = {value}" for key, value in values.items() if value is not None)]) + "\n"

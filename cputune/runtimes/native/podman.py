@@ -1,4 +1,4 @@
-"""podman remembers limits in its database, and in the OCI configuration of what runs; `podman update` changes them."""
+"""podman remembers limits in its database, and in the OCI configuration of what runs; `podman update` changes both."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import os
 from typing import Any
 
 from cputune.core.errors import Gone, Unsupported
-from cputune.core.knobs import DEFAULT_PERIOD, MAX_QUOTA, UNLIMITED, Quota
+from cputune.core.knobs import MAX_QUOTA, UNLIMITED, Quota
 from cputune.core.model import Change, Domain
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import podman
 from cputune.runtimes.json_files import integer_at, load_object, value_at
-from cputune.runtimes.native.command import band_words, changed, default_shares, shares_in, shares_words
 from cputune.runtimes.native.memory import Orders, Remembered, Run, Wanted, refuse_all_but, refuse_elsewhere
+from cputune.runtimes.native.update import bandwidth_options, orders_of
 
 # podman update ignores --cpu-quota -1 (5.4.2, with exit status 0): the kernel's largest is as good as no limit.
 _NO_LIMIT = str(MAX_QUOTA)
@@ -28,7 +28,10 @@ def read(cgroups: Cgroups, domain: Domain) -> Remembered:
 
 
 def _cpu(cgroups: Cgroups, domain: Domain) -> dict[str, Any]:
-    """An update of a stopped container is in the database alone; the OCI configuration is written at its start."""
+    """linux.resources.cpu of the container's specification.
+
+    An update of a stopped container is in the database alone; the OCI configuration is written at the next start.
+    """
     stored = None if domain.running else _stored(cgroups, domain)
     spec = load_object(cgroups, f"{domain.details.records}/config.json") if stored is None else stored
     found = value_at(spec, "linux", "resources", "cpu")
@@ -36,6 +39,7 @@ def _cpu(cgroups: Cgroups, domain: Domain) -> dict[str, Any]:
 
 
 def _stored(cgroups: Cgroups, domain: Domain) -> dict[str, Any] | None:
+    """The specification in podman's database; None where that is another user's, or cannot be read."""
     entry = podman.of_domain(cgroups, domain)
     if entry is None or not _is_ours(cgroups, entry):
         return None
@@ -57,12 +61,12 @@ def _stored(cgroups: Cgroups, domain: Domain) -> dict[str, Any] | None:
 
 
 def _is_ours(cgroups: Cgroups, entry: podman.Entry) -> bool:
-    """Whether the database is the caller's: another user's is not for root to open."""
+    """Whether the database is root's or the caller's: root must not open another user's."""
     return entry.storage.user is None or entry.storage.user.uid == cgroups.host.uid
 
 
 def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
-    """The `podman update` that makes it remember `wanted`. Raises Unsupported."""
+    """The `podman update` that makes podman remember `wanted`. Raises Unsupported, Unreadable, Gone."""
     refuse_elsewhere(cgroups, domain)
     refuse_all_but(domain, wanted.change, "shares", "weight", "period", "quota")
     entry = podman.of_domain(cgroups, domain)
@@ -70,18 +74,15 @@ def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
         raise Gone(f"podman has no container {domain.qualified} any more", "list what runs: cputune status")
     if not domain.running and not _is_ours(cgroups, entry):
         raise Unsupported(
-            f"--native: what podman remembers of {domain.qualified} while it is stopped is in its user's database",
+            f"--native: {domain.qualified} is stopped, and what podman remembers of it is in its user's database",
             "start it first, or run cputune as that user",
         )
-    before = read(cgroups, domain).change or Change()
-    shares = shares_in(cgroups, domain, wanted.change)
-    forward = [*band_words(wanted.change, _NO_LIMIT), *shares_words(shares)]
-    old = shares if shares is None else before.shares or default_shares(cgroups, domain)
-    restored = before.replace(quota=before.quota or UNLIMITED, period=before.period or DEFAULT_PERIOD)
-    back = [*(band_words(restored, _NO_LIMIT) if wanted.change.quota else []), *shares_words(old)]
     user = entry.storage.user.uid if entry.storage.user else None
-
-    def command(words: list[str]) -> tuple[Run, ...]:
-        return (Run(("podman", "update", *words, entry.id), user),) if words else ()
-
-    return Orders(command(forward), command(back), changed(before, wanted.change, shares))
+    return orders_of(
+        cgroups,
+        domain,
+        read(cgroups, domain).change or Change(),
+        wanted.change,
+        lambda change: bandwidth_options(change, _NO_LIMIT),
+        lambda words: Run(("podman", "update", *words, entry.id), user),
+    )

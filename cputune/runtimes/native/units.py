@@ -11,6 +11,7 @@ from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.systemd import Properties, Systemd, Unit, enables
 from cputune.host.systemd import wanted as wanted_properties
 from cputune.runtimes.native.memory import Edit, Orders, Remembered, Run, Step, Wanted, refuse, refuse_all_but
+from cputune.runtimes.systemd import unit_called
 from cputune.runtimes.users import home_of
 
 _FILES = {
@@ -22,7 +23,7 @@ _FILES = {
 
 
 def read(cgroups: Cgroups, domain: Domain) -> Remembered:
-    """The drop-ins; what they mean is systemd's affair, and `status DOMAIN` asks it."""
+    """The texts of the drop-ins as `raw`; what limits they mean, systemd itself tells `status DOMAIN`."""
     unit = _unit(domain)
     folder = _folder(cgroups, unit) if unit else None
     texts = {name: cgroups.host.read_regular_or_none(f"{folder}/{name}") for name in _FILES.values()} if folder else {}
@@ -64,14 +65,15 @@ def hiding(cgroups: Cgroups, unit: Unit, properties: Properties) -> list[str]:
 
 
 def _unit(domain: Domain) -> Unit | None:
+    """The unit of a domain of systemd's, or of a machine; None for a machine in a scope, which ends with it."""
     if domain.runtime == "systemd":
-        owner, slash, name = domain.name.rpartition("/")
-        return Unit(name, int(owner) if slash else None)
+        return unit_called(domain.name)
     name = domain.details.unit or f"systemd-nspawn@{domain.name}.service"
     return Unit(name) if name.endswith(".service") else None
 
 
 def _folder(cgroups: Cgroups, unit: Unit) -> str | None:
+    """Where the drop-ins of a unit are; None where its user's home is not known."""
     if unit.uid is None:
         return f"/etc/systemd/system.control/{unit.name}.d"
     home = home_of(cgroups, unit.uid)
