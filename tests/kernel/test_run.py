@@ -311,7 +311,7 @@ def test_a_configuration_cannot_be_saved_for_it(program: Program) -> None:
 def test_a_name_that_is_taken_is_refused(program: Program) -> None:
     process = program.start("run", "--name", program.name, "--", "sh", "-c", STEADY)
     assert line(process) == "ready"
-    error = f"cputune: error: run:{program.name} is there already (cgroup {program.cgroup()})\n"
+    error = f"cputune: error: run:{program.name} already exists (cgroup {program.cgroup()})\n"
     hint = "hint: give another name: cputune run --name ...\n"
     assert program.run("--", "echo", "started") == (6, "", error + hint)
     assert process.poll() is None
@@ -325,7 +325,9 @@ def test_processes_that_stay_behind_keep_their_limits_and_are_named(program: Pro
     try:
         cgroup = program.cgroup()
         directory = program.lab.cgroups.directory(cgroup)
-        said = f"cputune: run:{program.name}: processes of it still run in {directory}, which stays, with its limits: "
+        said = (
+            f"cputune: run:{program.name}: processes are still running in {directory}, which is kept with its limits: "
+        )
         assert (status, err.splitlines()[1]) == (0, f"{said}{pid}")
         assert program.lab.cgroups.read(cgroup).quota == 50000
         assert program("set", program.name, "--cpus", "0.25")[0] == 0
@@ -398,7 +400,7 @@ def test_a_name_that_is_no_file_name_finds_its_place(program: Program) -> None:
 
 @pytest.mark.parametrize("name", ["a/b", "..", "/"])
 def test_a_name_that_would_lead_elsewhere_is_refused(program: Program, name: str) -> None:
-    error = f"cputune: error: --name: {name} cannot be a name: it has a slash, or is too long\n"
+    error = f"cputune: error: --name: {name} is not a valid name: it contains a slash or is too long\n"
     assert program("run", "--name", name, "--", "true") == (2, "", error)
 
 

@@ -60,7 +60,7 @@ def test_a_refused_limit_starts_nothing_and_leaves_nothing(vm: Vm) -> None:
 def test_processes_left_behind_keep_the_scope_and_are_named(vm: Vm) -> None:
     done = vm.run("cputune run --name left -- sh -c 'sleep 1000 >/dev/null 2>&1 & echo $!'")
     pid = done.stdout.strip()
-    assert f"processes of it still run in cputune-left.scope, which stays, with its limits: {pid}\n" in done.stderr
+    assert f"processes are still running in cputune-left.scope, which is kept with its limits: {pid}\n" in done.stderr
     assert vm.run("cputune run --name left -- true").returncode == 6
     vm.check(f"kill {pid}; sleep 1")
     assert vm.run("cputune run --name left -- true").returncode == 0

@@ -291,7 +291,11 @@ EXCLUSIVE = "are mutually exclusive"
         ),
         (("set", "", "--cpus", "1"), "the name of the domain is empty", STATUS),
         (("set", "/web", "--cpus", "1"), "/web is a path, not the name of a domain", "cputune status cgroup:/web"),
-        (("run", "--name", "a/b", "--", "true"), "--name: a/b cannot be a name: it has a slash, or is too long", None),
+        (
+            ("run", "--name", "a/b", "--", "true"),
+            "--name: a/b is not a valid name: it contains a slash or is too long",
+            None,
+        ),
     ],
 )
 def test_usage(v2: FakeKernel, cputune: CommandLine, words: tuple[str, ...], message: str, hint: str | None) -> None:

@@ -82,6 +82,7 @@ OWN = {
     "runtimes/oci_scale.py",
     "runtimes/oci_state.py",
     # The command `run`, and what it starts.
+    "app/command_cgroup.py",
     "app/launcher.py",
     "cli/commands/run.py",
     # Each hook is one runtime's.
