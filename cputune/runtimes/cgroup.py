@@ -11,7 +11,7 @@ from cputune.host.cgroup.cgroups import Cgroups
 
 
 def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
-    """The cgroup at `name`: as in /proc/PID/cgroup, or pasted with the mount point before it.
+    """Yield the cgroup at `name`: a path as in /proc/PID/cgroup, or pasted with the mount point before it.
 
     Raises UsageError for what is not an absolute path, or has "." or ".." in it.
     """
@@ -30,7 +30,7 @@ def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
 
 
 def _leaves(cgroups: Cgroups, path: str) -> bool:
-    """Whether a symbolic link on the way leads out of the hierarchy (below --root there can be one)."""
+    """Whether a symbolic link in the path leads out of the hierarchy, as one below --root can."""
     import os
 
     top = os.path.realpath(cgroups.host.real(cgroups.hierarchy.mount))
@@ -39,5 +39,5 @@ def _leaves(cgroups: Cgroups, path: str) -> bool:
 
 
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
-    """None: every directory would be one."""
+    """Yield nothing: every directory would be a domain."""
     return iter(())

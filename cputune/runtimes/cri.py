@@ -40,49 +40,49 @@ class Container(NamedTuple):
     """The directory that containerd made for it; empty where there is none."""
 
     def annotation(self, name: str) -> str:
-        """One of those by which containerd says what Kubernetes calls it."""
+        """An annotation in which containerd says what Kubernetes calls the container; empty if it has none."""
         return string_at(self.spec, "annotations", _ANNOTATION + name)
 
     @property
     def is_sandbox(self) -> bool:
-        """Whether it is what holds a pod's namespaces, and no container of anybody's."""
+        """Whether it only holds the namespaces of a pod."""
         return self.annotation("container-type") == "sandbox"
 
     @property
     def cgroups_path(self) -> str:
-        """The `cgroupsPath` that it is to have; empty where none was asked for."""
+        """The `cgroupsPath` of its configuration; empty if there is none."""
         return str(value_at(self.spec, "linux", "cgroupsPath") or "")
 
     @property
     def name(self) -> str:
-        """As the domain is called."""
+        """The name of its domain."""
         container = self.annotation("container-name")
         if container:
             return f"{self.annotation('sandbox-namespace')}/{self.annotation('sandbox-name')}/{container}"
         return self.id if self.namespace == _DEFAULT else f"{self.namespace}/{self.id}"
 
     def is_called(self, name: str) -> bool:
-        """Whether that is its name, with or without the namespace of its pod, or its whole id."""
+        """Whether `name` is its whole id or its name, with or without the namespace of its pod."""
         return name in (self.name, self.id) or (self.name.count("/") == 2 and self.name.endswith(f"/{name}"))
 
 
 def find(cgroups: Cgroups, name: str) -> list[Domain]:
-    """The containers of that name or whole id."""
+    """Return the containers with that name or whole id."""
     return _newest(_domains(cgroups, lambda container: container.is_called(name), name.rpartition("/")[2]))
 
 
 def by_prefix(cgroups: Cgroups, prefix: str) -> list[Domain]:
-    """The containers whose id begins so."""
+    """Return the containers whose id begins with `prefix`."""
     return _newest(_domains(cgroups, lambda container: container.id.startswith(prefix)))
 
 
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
-    """All that have a bundle, but for the pods' own sandboxes."""
+    """Yield all containers that have a bundle, except the sandboxes of pods."""
     yield from _newest(_domains(cgroups, lambda container: not container.is_sandbox))
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
-    """The container whose cgroup this is, from the moment at which it is made: no record says yet that it runs."""
+    """Return the container with that cgroup, even if it is only being started, and no record says that it runs."""
     own = oci_container.own_cgroup(cgroup)
     id_ = oci_container.id_in(cgroup) or own.rpartition("/")[2]
     for folder in _task_folders(cgroups) if is_component(id_) else ():
@@ -96,7 +96,7 @@ def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
 
 
 def ask(cgroups: Cgroups, name: str) -> list[Domain]:
-    """The containers of that name whose bundle is gone, as containerd itself knows them; none where it is not there.
+    """Ask containerd for the containers of that name whose bundle is gone; returns none if containerd is not there.
 
     Where none has the name, those of Kubernetes whose id begins so.
     """
@@ -111,7 +111,7 @@ def ask(cgroups: Cgroups, name: str) -> list[Domain]:
 
 
 def _stopped(cgroups: Cgroups, socket: str, name: str) -> Iterator[Container]:
-    """The containers without a bundle that a name may mean."""
+    """Yield the containers without a bundle that the name may mean."""
     folder = f"{socket.rpartition('/')[0]}/{_TASKS}"
     for namespace in _ctr(cgroups, socket, "namespaces", "ls", "-q").split():
         if namespace in _OF_DOCKER:
@@ -127,7 +127,7 @@ def _stopped(cgroups: Cgroups, socket: str, name: str) -> Iterator[Container]:
 
 
 def _ctr(cgroups: Cgroups, socket: str, *arguments: str) -> str:
-    """What ctr prints; nothing where there is no ctr, no right to ask, or nothing by that name."""
+    """Return what ctr prints; nothing if there is no ctr, no permission to ask, or nothing of that name."""
     try:
         return cgroups.host.run(["ctr", "--address", socket, *arguments]).stdout
     except OSError:
@@ -135,7 +135,7 @@ def _ctr(cgroups: Cgroups, socket: str, *arguments: str) -> str:
 
 
 def _newest(found: Iterable[Domain]) -> list[Domain]:
-    """Of one container's several attempts those that run; where none does, any one of them."""
+    """Return, of the attempts to run one container, those that run; if none does, any one of them."""
     tries: dict[str, list[Domain]] = {}
     for domain in found:
         tries.setdefault(domain.name, []).append(domain)
@@ -143,7 +143,7 @@ def _newest(found: Iterable[Domain]) -> list[Domain]:
 
 
 def _domains(cgroups: Cgroups, is_wanted: Callable[[Container], bool], word: str = "") -> Iterator[Domain]:
-    """The wanted ones of the containers that have `word` in their id or configuration: the others are not parsed."""
+    """Yield the wanted containers among those with `word` in their id or configuration; the rest is not parsed."""
     for folder in _task_folders(cgroups):
         for id_ in cgroups.host.children(folder):
             config = f"{folder}/{id_}/config.json"
@@ -155,7 +155,7 @@ def _domains(cgroups: Cgroups, is_wanted: Callable[[Container], bool], word: str
 
 
 def _task_folders(cgroups: Cgroups) -> Iterator[str]:
-    """The directories of bundles, one a containerd namespace, without docker's."""
+    """Yield the directories that have bundles, one per containerd namespace, without docker's namespaces."""
     for state in _STATES:
         for namespace in cgroups.host.children(f"{state}/{_TASKS}"):
             if namespace not in _OF_DOCKER:
@@ -163,7 +163,7 @@ def _task_folders(cgroups: Cgroups) -> Iterator[str]:
 
 
 def _container(cgroups: Cgroups, folder: str, id_: str) -> Container | None:
-    """The container with a bundle there; None where that has no configuration that can be read."""
+    """Return the container whose bundle is there; None if its configuration cannot be read."""
     bundle = f"{folder}/{id_}"
     try:
         spec = load_object(cgroups, f"{bundle}/config.json")
@@ -173,14 +173,14 @@ def _container(cgroups: Cgroups, folder: str, id_: str) -> Container | None:
 
 
 def _domain(cgroups: Cgroups, container: Container, new_cgroup: str | None = None) -> Domain:
-    """The domain of a container; with `new_cgroup` of one that is being started."""
+    """Return the domain of a container; with `new_cgroup`, of one that is being started in that cgroup."""
     details = Details(id=container.id, namespace=container.namespace)
     found = _task(cgroups, container) if container.bundle else OciContainer("runc")
     return oci_container.domain_of(cgroups, "cri", container.name, found, details, new_cgroup=new_cgroup)
 
 
 def _task(cgroups: Cgroups, container: Container) -> OciContainer:
-    """What the bundle tells; its init.pid outlives the process."""
+    """Return what the bundle tells of the process. Its init.pid outlives the process."""
     options = cgroups.host.read_regular_or_none(f"{container.bundle}/options.json") or ""
     return OciContainer(
         program="crun" if "crun" in options else "runc",

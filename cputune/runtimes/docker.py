@@ -43,26 +43,26 @@ class Container(NamedTuple):
 
     @property
     def folder(self) -> str:
-        """Where its records are."""
+        """The directory of its records."""
         return f"{self.daemon.data_root}/containers/{self.id}"
 
     def hostconfig(self, cgroups: Cgroups) -> dict[str, Any]:
-        """What was asked for it: limits, AutoRemove, ... Raises Unreadable."""
+        """Return what was asked for: limits, AutoRemove, ... Raises Unreadable."""
         return load_object(cgroups, f"{self.folder}/hostconfig.json") or {}
 
 
 def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
-    """The container of that name, or of that whole id. Raises Unreadable for one of root's."""
+    """Yield the containers with that name or whole id. Raises Unreadable if a record of root's is damaged."""
     return _domains(cgroups, name, lambda container, word: word == container.id or _is_named(cgroups, container, word))
 
 
 def by_prefix(cgroups: Cgroups, prefix: str) -> Iterator[Domain]:
-    """The containers whose id begins so. Raises Unreadable for one of root's."""
+    """Yield the containers whose id begins with `prefix`. Raises Unreadable if a record of root's is damaged."""
     return _domains(cgroups, prefix, lambda container, word: bool(word) and container.id.startswith(word))
 
 
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
-    """All containers, running or not, of all daemons; without those whose records cannot be read."""
+    """Yield all containers of all daemons, running or not, except those whose records are damaged."""
     for container in containers(cgroups):
         try:
             if domain := _domain(cgroups, container):
@@ -72,7 +72,7 @@ def domains(cgroups: Cgroups) -> Iterator[Domain]:
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
-    """The container whose cgroup this is, from the moment at which it is made: no record says yet that it runs."""
+    """Return the container with that cgroup, even if it is only being started, and no record says that it runs."""
     id_ = oci_container.id_in(cgroup)
     own = oci_container.own_cgroup(cgroup)
     for daemon in _daemons(cgroups) if id_ else ():
@@ -83,7 +83,7 @@ def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
 
 
 def containers(cgroups: Cgroups) -> Iterator[Container]:
-    """Every container's directory; of a user no more than a limited number."""
+    """Yield all containers of all daemons, of a user at most MAX_CONTAINERS_OF_A_USER."""
     for daemon in daemons(cgroups):
         ids = filter(_ID.fullmatch, cgroups.host.names(f"{daemon.data_root}/containers"))
         for id_ in islice(ids, MAX_CONTAINERS_OF_A_USER if daemon.user else None):
@@ -91,18 +91,18 @@ def containers(cgroups: Cgroups) -> Iterator[Container]:
 
 
 def of_domain(cgroups: Cgroups, domain: Domain) -> Container | None:
-    """The container of a domain that was found here: by the directory of its records, since ids can be copied."""
+    """Return the container of a domain, by the directory of its records, since users can copy ids."""
     records = domain.details.records
     return next((container for container in containers(cgroups) if container.folder == records), None)
 
 
 def daemons(cgroups: Cgroups) -> list[Daemon]:
-    """Root's daemon, those of root that run with a data root of their own, and those of the users."""
+    """Return root's daemon, further daemons of root with another data root, and those of users."""
     return list(_daemons(cgroups))
 
 
 def _daemons(cgroups: Cgroups) -> Iterator[Daemon]:
-    """The same, root's own first, since it takes less to find."""
+    """Yield the daemons, root's own first, since it is found fastest."""
     root = _data_root_in(cgroups, "/etc/docker/daemon.json") or DATA_ROOT
     found = {root: Daemon(root, "", "/run/docker.sock")}
     yield found[root]
@@ -121,7 +121,7 @@ def _daemons(cgroups: Cgroups) -> Iterator[Daemon]:
 
 
 def _domains(cgroups: Cgroups, name: str, is_wanted: Callable[[Container, str], bool]) -> Iterator[Domain]:
-    """The containers that a name means, by the name without the part that says whose it is."""
+    """Yield the containers that a name means; `is_wanted` gets the name without the part that says whose it is."""
     for container in containers(cgroups):
         word = local_name(cgroups, name, container.daemon.prefix, container.daemon.user)
         if word is not None and is_wanted(container, word) and (domain := _domain_of_anybody(cgroups, container)):
@@ -129,7 +129,7 @@ def _domains(cgroups: Cgroups, name: str, is_wanted: Callable[[Container, str], 
 
 
 def _domain_of_anybody(cgroups: Cgroups, container: Container) -> Domain | None:
-    """The domain; None for a user's broken record, which must not stand in the way of other people's containers."""
+    """Return the domain; None if a user's record is damaged, since that must not hide other containers."""
     try:
         return _domain(cgroups, container)
     except Unreadable:
@@ -150,7 +150,9 @@ def _is_named(cgroups: Cgroups, container: Container, name: str) -> bool:
 
 
 def _domain(cgroups: Cgroups, container: Container, new_cgroup: str | None = None) -> Domain | None:
-    """The domain of a container; with `new_cgroup` of one that is being started. Raises Unreadable."""
+    """Return the domain of a container; with `new_cgroup`, of one that is being started in that cgroup.
+
+    Raises Unreadable."""
     daemon, id_ = container.daemon, container.id
     record = load_object(cgroups, f"{container.folder}/config.v2.json")
     name = string_at(record, "Name").removeprefix("/")
@@ -176,7 +178,7 @@ def _domain(cgroups: Cgroups, container: Container, new_cgroup: str | None = Non
 
 
 def _data_root_in(cgroups: Cgroups, path: str | None) -> str | None:
-    """The data root that a daemon.json sets; None where it sets none, or is broken, which is the daemon's affair."""
+    """Return the data root that a daemon.json sets; None if it sets none, or is damaged."""
     try:
         return string_at(load_object(cgroups, path), "data-root").rstrip("/") or None if path else None
     except Unreadable:
@@ -184,7 +186,7 @@ def _data_root_in(cgroups: Cgroups, path: str | None) -> str | None:
 
 
 def _running_daemons(cgroups: Cgroups) -> Iterator[list[str]]:
-    """The command lines of root's dockerd processes; where docker is not installed, /proc is not searched."""
+    """Yield the command lines of root's dockerd processes; /proc is searched only if docker is installed."""
     if not any(map(cgroups.host.exists, _PROGRAMS)):
         return
     for pid in filter(str.isdigit, cgroups.host.names("/proc")):
@@ -196,7 +198,7 @@ def _running_daemons(cgroups: Cgroups) -> Iterator[list[str]]:
 
 
 def _option(words: list[str], *names: str) -> str | None:
-    """The value of an option on a command line, as --name=value or as two words, without a slash at its end."""
+    """Return the value of an option, given as --name=value or as two words, without a slash at its end."""
     for index, word in enumerate(words):
         name, equals, value = word.partition("=")
         if name in names:

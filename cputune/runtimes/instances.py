@@ -30,34 +30,34 @@ class Instances(NamedTuple):
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """Where it keeps its containers: of Debian's package, of the snap."""
+        """The directories of its containers: one for the package, one for the snap."""
         return RUNTIMES[self.runtime].listed_in
 
     def find(self, cgroups: Cgroups, name: str) -> Iterator[Domain]:
-        """The container NAME or PROJECT/NAME, running or not."""
+        """Yield the container NAME or PROJECT/NAME, running or not."""
         if domain := self._found(cgroups, _internal(name), self._lxcpaths(cgroups)):
             yield domain
 
     def domains(self, cgroups: Cgroups) -> Iterator[Domain]:
-        """The running containers, and the stopped ones."""
+        """Yield all containers, running or not."""
         lxcpaths = self._lxcpaths(cgroups)
         known = {name for folder in self.folders for name in cgroups.host.names(folder)}
         return liblxc.visible(sorted({*lxcpaths, *known}), lambda name: self._found(cgroups, name, lxcpaths))
 
     def of_cgroup(self, cgroups: Cgroups, cgroup: str) -> Domain | None:
-        """The container whose payload cgroup this is, once its init is there."""
+        """Return the container with that payload cgroup, once its init is there."""
         names = liblxc.possible_names(cgroup)
         lxcpaths = self._lxcpaths(cgroups) if names else {}
         found = liblxc.visible(names, lambda name: self._found(cgroups, name, lxcpaths))
         return next((domain for domain in found if domain.limit == cgroup), None)
 
     def backup(self, cgroups: Cgroups, name: str) -> str | None:
-        """The path of the backup.yaml of the container NAME or PROJECT/NAME; None where there is none."""
+        """Return the path of the backup.yaml of the container NAME or PROJECT/NAME; None if there is none."""
         paths = (f"{folder}/{_internal(name)}/backup.yaml" for folder in self.folders)
         return next(filter(cgroups.host.exists, paths), None)
 
     def _lxcpaths(self, cgroups: Cgroups) -> dict[str, str]:
-        """The LXCPATH of every running container by its name at liblxc."""
+        """Return the LXCPATH of every running container, by what liblxc calls it."""
         return {name: lxcpath for lxcpath, name in liblxc.running(cgroups) if lxcpath in self.folders}
 
     def _found(self, cgroups: Cgroups, internal: str, lxcpaths: dict[str, str]) -> Domain | None:
@@ -82,12 +82,12 @@ def split(name: str) -> tuple[str, str]:
 
 
 def _internal(name: str) -> str:
-    """NAME or PROJECT/NAME -> what liblxc calls it."""
+    """Convert NAME or PROJECT/NAME to what liblxc calls the container."""
     project, own = split(name)
     return own if project == DEFAULT_PROJECT else f"{project}_{own}"
 
 
 def _external(internal: str) -> str:
-    """What liblxc calls it -> NAME or PROJECT/NAME."""
+    """Convert what liblxc calls the container to NAME or PROJECT/NAME."""
     project, underscore, own = internal.rpartition("_")
     return f"{project}/{own}" if underscore else internal

@@ -15,7 +15,7 @@ class Unreadable(WrongState):
 
 
 def load_object(cgroups: Cgroups, path: str) -> dict[str, Any] | None:
-    """The object in a file; None where there is no file, or we have no right to read it. Raises Unreadable."""
+    """Return the object in a file; None if there is no file, or no permission to read it. Raises Unreadable."""
     found = _load(cgroups, path)
     if found is None or isinstance(found, dict):
         return found
@@ -23,7 +23,7 @@ def load_object(cgroups: Cgroups, path: str) -> dict[str, Any] | None:
 
 
 def load_objects(cgroups: Cgroups, path: str, max_bytes: int = MAX_BYTES) -> list[dict[str, Any]]:
-    """The objects in the list in a file; none where there is no file, or we have no right to read it.
+    """Return the objects in the list in a file; none if there is no file, or no permission to read it.
 
     Raises Unreadable, also for a larger file.
     """
@@ -58,7 +58,7 @@ def _unreadable(cgroups: Cgroups, path: str, what: str) -> Unreadable:
 
 
 def parse_object(text: str) -> dict[str, Any] | None:
-    """The object that a program printed; None where it printed something else."""
+    """Return the object that a program printed; None if it printed something else."""
     import json
 
     try:
@@ -69,7 +69,7 @@ def parse_object(text: str) -> dict[str, Any] | None:
 
 
 def value_at(record: dict[str, Any] | None, *keys: str) -> Any:
-    """The value at the end of a path of keys; None where any of them is missing."""
+    """Return the value at the end of a path of keys; None if a key is missing."""
     value: Any = record
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
@@ -77,12 +77,12 @@ def value_at(record: dict[str, Any] | None, *keys: str) -> Any:
 
 
 def string_at(record: dict[str, Any] | None, *keys: str) -> str:
-    """The string at the end of a path of keys; empty where there is none."""
+    """Return the string at the end of a path of keys; an empty one if there is none."""
     value = value_at(record, *keys)
     return value if isinstance(value, str) else ""
 
 
 def integer_at(record: dict[str, Any] | None, *keys: str) -> int:
-    """The integer at the end of a path of keys; 0 where there is none."""
+    """Return the integer at the end of a path of keys; 0 if there is none."""
     value = value_at(record, *keys)
     return value if isinstance(value, int) and not isinstance(value, bool) else 0

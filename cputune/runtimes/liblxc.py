@@ -22,7 +22,7 @@ _SOCKET = re.compile(r" @(/.*)/([^/]+)/command$")
 
 
 def visible(names: Iterable[str], find: Callable[[str], Domain | None]) -> Iterator[Domain]:
-    """The domains that `find` finds by these names, without those whose cgroup is outside our mount."""
+    """Yield the domains that `find` finds by these names, except those whose cgroup is outside our mount."""
     for name in names:
         with suppress(Unsupported):
             if domain := find(name):
@@ -30,12 +30,12 @@ def visible(names: Iterable[str], find: Callable[[str], Domain | None]) -> Itera
 
 
 def is_settled(domain: Domain) -> bool:
-    """Whether a running container is in its payload cgroup: before, it is where its starter's unit is."""
+    """Whether a running container is in its payload cgroup; before that, it is in a cgroup of its starter's unit."""
     return unit_of(domain.limit or "") is None
 
 
 def running(cgroups: Cgroups) -> Iterator[tuple[str, str]]:
-    """LXCPATH and name of every running container, whoever started it."""
+    """Yield LXCPATH and name of every running container, whoever started it."""
     # The sockets are in the network namespace of the host's init, which is not ours where we run in a container. A
     # sandboxed service has a network namespace of its own, and may not look into init's: then ours has to do.
     text = cgroups.host.read_or_none("/proc/1/net/unix") or cgroups.host.read_or_none("/proc/net/unix") or ""
@@ -45,13 +45,13 @@ def running(cgroups: Cgroups) -> Iterator[tuple[str, str]]:
 
 
 def possible_names(cgroup: str) -> list[str]:
-    """What a container may be called whose payload cgroup this is: a number at the end may be part of its name."""
+    """Return the names that the container with that payload cgroup may have: its name may end with -NUMBER, too."""
     match = _PAYLOAD.fullmatch(cgroup)
     return [name for name in (match[1], match[2]) if name] if match else []
 
 
 def init_and_payload(cgroups: Cgroups, lxcpath: str, name: str) -> tuple[int, str] | None:
-    """The pid of a container's init, and its payload cgroup; None where it does not run.
+    """Return the pid of a container's init and its payload cgroup; None if it does not run.
 
     A user's container is believed to be in that user's cgroups only. Raises Unsupported for one outside our mount.
     """
@@ -66,14 +66,14 @@ def _may_be_in(cgroups: Cgroups, cgroup: str, lxcpath: str) -> bool:
 
 
 def _owner(cgroups: Cgroups, path: str) -> int:
-    """The uid that a directory belongs to; for one that is not there, of whoever could make it."""
+    """Return the uid that owns a directory; if it does not exist, of whoever could create it."""
     while (owner := cgroups.host.owner(path)) is None and path not in ("", "/"):
         path = path.rpartition("/")[0] or "/"
     return owner or 0
 
 
 def _init(cgroups: Cgroups, lxcpath: str, name: str) -> int | None:
-    """The pid of the container's init: the child of its monitor."""
+    """Return the pid of the container's init, which is the child of its monitor."""
     monitor = next((pid for pid in _likely_monitors(cgroups, name) if _is_monitor(cgroups, pid, lxcpath, name)), None)
     if monitor is None:
         return None
@@ -86,7 +86,7 @@ def _init(cgroups: Cgroups, lxcpath: str, name: str) -> int | None:
 
 
 def _likely_monitors(cgroups: Cgroups, name: str) -> Iterator[str]:
-    """The pids in cgroups named as LXC names its monitors', then all pids."""
+    """Yield the pids in cgroups with names of monitors, then all pids."""
     for folder in ("/", "/lxc.monitor", "/lxc"):
         for child in cgroups.children(folder):
             if child.startswith((name, f"lxc.monitor.{name}")):
@@ -109,7 +109,7 @@ def _parent(cgroups: Cgroups, pid: str) -> str:
 
 
 def _payload(cgroups: Cgroups, init: int, name: str, lxcpath: str) -> str | None:
-    """The container's own cgroup, which init is in or below: one such as systemd has moved itself further down."""
+    """Return the payload cgroup, which init is in or below: an init such as systemd moves itself further down."""
     try:
         path = cgroups.of_pid(init)
     except NoSuchDomain:

@@ -26,7 +26,7 @@ _UUID = re.compile(r"<uuid>\s*([0-9a-fA-F-]{32,36})\s*</uuid>")
 
 
 def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
-    """The domain of that name; else the running one with that id, else the one with that UUID."""
+    """Yield the domain with that name; else the running one with that id, else the one with that UUID."""
     if found := _found(cgroups, name):
         yield found
 
@@ -43,7 +43,7 @@ def _found(cgroups: Cgroups, name: str) -> Domain | None:
 
 
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
-    """The defined and the running domains, without those whose cgroup is outside our mount."""
+    """Yield the defined and the running domains, except those whose cgroup is outside our mount."""
     for name in sorted({*_names_in(cgroups, CONFIG), *_names_in(cgroups, RUN)}):
         with suppress(Unsupported):
             if domain := _named(cgroups, name):
@@ -51,7 +51,7 @@ def domains(cgroups: Cgroups) -> Iterator[Domain]:
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
-    """The domain whose cgroup this is, once its controller has moved there."""
+    """Return the domain with that cgroup, once libvirt_lxc has moved there."""
     for part in cgroup.split("/"):
         if match := _OWN.fullmatch(part):
             name = unescape(match[1] or match[2])
@@ -61,14 +61,14 @@ def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
 
 
 def is_settled(domain: Domain) -> bool:
-    """Whether a running domain has all its cgroups: a scope without the child inside is still being set up."""
+    """Whether a running domain has all its cgroups: a scope without the child `libvirt` is still being set up."""
     limit = domain.limit or ""
     lacks_child = limit == domain.weight and limit.endswith(".scope")
     return not lacks_child and any(map(_OWN.fullmatch, limit.split("/")))
 
 
 def find_by_pid(cgroups: Cgroups, number: str) -> Domain | None:
-    """The running domain whose id (the pid of its libvirt_lxc) or whose init this is."""
+    """Return the running domain whose id (the pid of its libvirt_lxc) or init is this number."""
     for name in sorted(_names_in(cgroups, RUN)):
         text = cgroups.host.read_or_none(f"{RUN}/{name}.xml") or ""
         if number and re.search(rf"<(init|domstatus)\b[^>]* pid='{re.escape(number)}'", text):
@@ -81,7 +81,7 @@ def _names_in(cgroups: Cgroups, folder: str) -> list[str]:
 
 
 def _named(cgroups: Cgroups, name: str) -> Domain | None:
-    """The domain of that name. Raises Unsupported where its cgroup is outside our mount."""
+    """Return the domain of that name. Raises Unsupported if its cgroup is outside our mount."""
     persistent = cgroups.host.exists(f"{CONFIG}/{name}.xml")
     scale = RUNTIMES["libvirt"].scale_on(cgroups.hierarchy.version)
     pid = _controller(cgroups, name)
@@ -101,7 +101,7 @@ def _of_pid(cgroups: Cgroups, pid: int) -> str | None:
 
 
 def _controller(cgroups: Cgroups, name: str) -> int | None:
-    """The pid of the domain's libvirt_lxc, if that is alive; the file outlives a crash."""
+    """Return the pid of the domain's libvirt_lxc if that is alive: the pid file outlives a crash."""
     pid = parse_integer((cgroups.host.read_or_none(f"{RUN}/{name}.pid") or "").strip())
     if pid and (cgroups.host.read_or_none(f"/proc/{pid}/comm") or "").startswith("libvirt_lxc"):
         return pid
@@ -109,7 +109,7 @@ def _controller(cgroups: Cgroups, name: str) -> int | None:
 
 
 def _uuid(cgroups: Cgroups, name: str) -> str | None:
-    """A domain's UUID as 32 hexadecimal digits; None where no file tells it."""
+    """Return the domain's UUID as 32 hexadecimal digits; None if no file tells it."""
     for folder in (RUN, CONFIG):
         match = _UUID.search(cgroups.host.read_or_none(f"{folder}/{name}.xml") or "")
         if match:

@@ -25,19 +25,19 @@ _SHORTEST_BARE_ID = 12
 
 
 def split(name: str) -> tuple[str | None, str]:
-    """RUNTIME:NAME -> its parts; (None, name) for a bare name, also for one with a colon of its own."""
+    """Split RUNTIME:NAME into its parts; (None, name) for a bare name, which may contain a colon, too."""
     runtime, colon, rest = name.partition(":")
     return (runtime, rest) if colon and runtime in RUNTIMES else (None, name)
 
 
 def completed(runtime: str, name: str) -> str:
-    """A name with the suffix that it is understood to have: `systemd:ssh` means ssh.service, as in systemctl."""
+    """Add the suffix that a name is understood to have: `systemd:ssh` means ssh.service, as for systemctl."""
     suffix = RUNTIMES[runtime].suffix
     return name + suffix if suffix and not is_unit_name(name) else name
 
 
 def find(cgroups: Cgroups, name: str) -> Domain:
-    """The one domain of that name, bare or RUNTIME:NAME.
+    """Return the one domain with that name, bare or RUNTIME:NAME.
 
     Raises UsageError for what can be no name, NoSuchDomain, Ambiguous, NoPermission where it cannot be looked for.
     """
@@ -64,7 +64,7 @@ def find(cgroups: Cgroups, name: str) -> Domain:
 
 
 def _candidates(cgroups: Cgroups, name: str, asked: list[Runtime], *, bare: bool) -> tuple[list[Domain], str]:
-    """The domains of these runtimes that a name can mean, and what they have in common; names come before ids."""
+    """Return the domains that a name can mean, and what they have in common. Names come before ids."""
     found = [domain for row in asked for domain in row.module().find(cgroups, name)]
     if not found and (found := _by_prefix(cgroups, name, asked, bare=bare)):
         return found, "begins the id of more than one container"
@@ -74,7 +74,7 @@ def _candidates(cgroups: Cgroups, name: str, asked: list[Runtime], *, bare: bool
 
 
 def _by_prefix(cgroups: Cgroups, prefix: str, asked: list[Runtime], *, bare: bool) -> list[Domain]:
-    """The domains whose id begins with `prefix`, which may have UID/ or the like before it."""
+    """Return the domains whose id begins with `prefix`, which can have UID/ or the like before the digits."""
     if not _ID.fullmatch(prefix.rpartition("/")[2]) or (bare and len(prefix) < _SHORTEST_BARE_ID):
         return []
     return [domain for row in asked if row.ids for domain in row.module().by_prefix(cgroups, prefix)]
@@ -96,7 +96,7 @@ def _not_found(cgroups: Cgroups, name: str, asked: list[Runtime]) -> CpuTuneErro
 
 
 def unreadable(cgroups: Cgroups) -> list[str]:
-    """The directories in which runtimes list root's domains, and which we may not list."""
+    """Return the directories with lists of root's domains that the caller has no permission to read."""
     return _unreadable(cgroups, RUNTIMES.values())
 
 
@@ -117,7 +117,7 @@ def refuse_impossible(runtime: str, name: str) -> None:
 
 
 def _pattern(cgroups: Cgroups, runtime: str | None, name: str) -> Domain:
-    """What stands for all domains of a runtime that match a pattern: something can be saved for it, and no more."""
+    """Return the Domain that stands for all that match a pattern: things can be saved for it, and no more."""
     if runtime is None:
         raise UsageError(
             f"{printable(name)}: a pattern needs the runtime whose domains it means", f"say: docker:{printable(name)}"
@@ -127,7 +127,7 @@ def _pattern(cgroups: Cgroups, runtime: str | None, name: str) -> Domain:
 
 
 def _scale(cgroups: Cgroups, row: Runtime) -> Scale:
-    """How a runtime converts shares; where an OCI runtime does, the one that it comes with."""
+    """Return how a runtime converts shares; for one that runs OCI runtimes, how the one that it comes with does."""
     if row.oci:
         from cputune.runtimes.oci_scale import scale_of
 
@@ -136,7 +136,7 @@ def _scale(cgroups: Cgroups, row: Runtime) -> Scale:
 
 
 def domains(cgroups: Cgroups, runtimes: Iterable[str] = RUNTIMES) -> Iterator[Domain]:
-    """All domains of these runtimes.
+    """Yield all domains of these runtimes.
 
     A unit in which another runtime's domain lives is listed once, as that domain; so is a container of docker's that
     is also one of a containerd namespace of its own.
@@ -151,7 +151,7 @@ def domains(cgroups: Cgroups, runtimes: Iterable[str] = RUNTIMES) -> Iterator[Do
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str, runtimes: Iterable[str]) -> Iterator[Domain]:
-    """The running domains of some of PERSISTENT whose own cgroup this is, as early as that can be told.
+    """Yield the running domains with that cgroup, of these runtimes, which are some of PERSISTENT.
 
     Where somebody chose the cgroup's name, it says nothing, and only the runtime's list of domains tells.
     """
@@ -165,7 +165,7 @@ def of_cgroup(cgroups: Cgroups, cgroup: str, runtimes: Iterable[str]) -> Iterato
 
 
 def warm_up(cgroups: Cgroups, runtimes: Iterable[str]) -> None:
-    """Import and find out now what the first call of `of_cgroup` would need time for."""
+    """Import the modules, and run the programs, that the first call of `of_cgroup` would need time for."""
     for row in (RUNTIMES[name] for name in runtimes):
         row.module()
         if row.oci:
@@ -175,7 +175,7 @@ def warm_up(cgroups: Cgroups, runtimes: Iterable[str]) -> None:
 
 
 def is_settled(domain: Domain) -> bool:
-    """Whether a domain runs in a cgroup of its own: at first, its processes may be where whoever starts them is."""
+    """Whether a domain runs in a cgroup of its own; at first, its processes may be where its starter is."""
     if not domain.running or domain.limit is None:
         return False
     row = RUNTIMES[domain.runtime]

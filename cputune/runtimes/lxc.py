@@ -17,20 +17,20 @@ is_settled = liblxc.is_settled
 
 
 def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
-    """The container `name`, running or not."""
+    """Yield the container of that name, running or not."""
     if domain := _found(cgroups, name, _lxcpaths(cgroups)):
         yield domain
 
 
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
-    """The running containers, and those that are defined in root's own directory."""
+    """Yield the running containers, and those that are defined in root's own directory."""
     lxcpaths = _lxcpaths(cgroups)
     defined = [name for name in cgroups.host.names(LXCPATH) if _is_defined(cgroups, LXCPATH, name)]
     return liblxc.visible(sorted({*lxcpaths, *defined}), lambda name: _found(cgroups, name, lxcpaths))
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
-    """The container whose payload cgroup this is, once its init is there."""
+    """Return the container with that payload cgroup, once its init is there."""
     names = liblxc.possible_names(cgroup)
     lxcpaths = _lxcpaths(cgroups) if names else {}
     found = liblxc.visible(names, lambda name: _found(cgroups, name, lxcpaths))
@@ -38,7 +38,7 @@ def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
 
 
 def _lxcpaths(cgroups: Cgroups) -> dict[str, str]:
-    """The LXCPATH of every running container by its name; of two of the same name, root's own directory wins."""
+    """Return the LXCPATH of every running container by its name; of two, root's own directory wins."""
     found: dict[str, str] = {}
     for lxcpath, name in liblxc.running(cgroups):
         if not f"{lxcpath}/".startswith(_OF_OTHER_RUNTIMES) and (name not in found or lxcpath == LXCPATH):

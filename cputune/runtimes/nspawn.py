@@ -24,7 +24,7 @@ _LIBVIRT = "libvirt-lxc"
 
 
 def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
-    """The machine `name`, running or (with an image or a settings file) not; libvirt's own as libvirt's domain."""
+    """Yield the machine of that name: running, or with an image or a settings file. libvirt's is libvirt's domain."""
     if domain := _found(cgroups, name):
         yield domain
 
@@ -51,7 +51,7 @@ def _found(cgroups: Cgroups, name: str) -> Domain | None:
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
-    """The machine whose unit's cgroup this is, once it is registered."""
+    """Return the machine whose unit has that cgroup, once it is registered."""
     unit = unit_of(cgroup)
     if unit is None or unit.uid is not None or unit.name.endswith(".slice"):
         return None
@@ -62,7 +62,7 @@ def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
 
 
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
-    """The running machines without libvirt's, then the images that are not running.
+    """Yield the running machines except libvirt's, then the images that do not run.
 
     Without those whose cgroup is outside our mount.
     """
@@ -77,7 +77,7 @@ def domains(cgroups: Cgroups) -> Iterator[Domain]:
 
 
 def _fields(cgroups: Cgroups, name: str) -> dict[str, str]:
-    """What machined has written about a machine: NAME, SCOPE (its unit), SERVICE, LEADER (a pid), ..."""
+    """Return what machined has written about a machine: NAME, SCOPE (its unit), SERVICE, LEADER (a pid), ..."""
     text = cgroups.host.read_or_none(f"{MACHINES}/{name}") or ""
     found = dict(line.split("=", 1) for line in text.split("\n") if "=" in line)
     # machined escapes the value as in C: "machine-lxc\\x2d438" stands for machine-lxc\x2d438.
@@ -85,7 +85,7 @@ def _fields(cgroups: Cgroups, name: str) -> dict[str, str]:
 
 
 def _cgroup(cgroups: Cgroups, fields: dict[str, str]) -> str | None:
-    """The cgroup of the machine's unit: its leader is in it or below it; on v1 it may not be there yet."""
+    """Return the cgroup of the machine's unit, which its leader is in or below; on v1 it may not exist yet."""
     pid = parse_integer(fields.get("LEADER", ""))
     if not pid:
         return None
@@ -101,7 +101,7 @@ def _cgroup(cgroups: Cgroups, fields: dict[str, str]) -> str | None:
 
 
 def _is_persistent(cgroups: Cgroups, name: str, fields: dict[str, str]) -> bool:
-    """Whether the machine can be started again: a service's, or one with an image or a settings file."""
+    """Whether the machine can be started again: it is a service, or has an image or a settings file."""
     if fields.get("SCOPE", "").endswith(".service"):
         return True
     return any(

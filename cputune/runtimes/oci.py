@@ -34,16 +34,16 @@ class _Root(NamedTuple):
 
     @property
     def prefix(self) -> str:
-        """What stands before the containers' ids."""
+        """What stands before the ids in the names of its containers."""
         return f"{self.user.prefix if self.user else ''}{self.program}/"
 
     def has_record(self, cgroups: Cgroups, id_: str) -> bool:
-        """Whether the program has written down a container's state."""
+        """Whether the program has written down the state of a container."""
         return cgroups.host.exists(f"{self.folder}/{id_}/{_RECORDS[self.program]}")
 
 
 def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
-    """The containers of that id, of both programs; with a prefix, the one."""
+    """Yield the containers with that id, of both programs, or with a prefix of one."""
     for root in _roots(cgroups):
         id_ = local_name(cgroups, name, root.prefix, root.user)
         if id_ is not None and is_component(id_) and not id_.startswith("."):
@@ -51,7 +51,7 @@ def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
 
 
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
-    """All that have a state directory; of a user no more than a limited number."""
+    """Yield all containers with a state directory, of a user at most MAX_CONTAINERS_OF_A_USER."""
     for root in _roots(cgroups):
         for id_ in cgroups.host.children(root.folder)[: MAX_CONTAINERS_OF_A_USER if root.user else None]:
             if not id_.startswith("."):
@@ -59,7 +59,7 @@ def domains(cgroups: Cgroups) -> Iterator[Domain]:
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
-    """The container whose cgroup this is, if it is called as the container is, with or without a prefix and a dash."""
+    """Return the container with that cgroup, if the cgroup's name is its id, or ends with a dash and its id."""
     words = oci_container.own_cgroup(cgroup).rpartition("/")[2].removesuffix(".scope").split("-")
     ids = ["-".join(words[start:]) for start in range(len(words))]
     for root in _roots(cgroups):
@@ -71,7 +71,7 @@ def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
 
 
 def starting(cgroups: Cgroups, program: str, id_: str, pid: int, cgroup: str) -> Domain | None:
-    """Root's container whose init `pid`, in this cgroup, waits to be let go; its record may not be there so far."""
+    """Return root's container whose init waits in this cgroup to be let go; it may have no record yet."""
     container = OciContainer(program, pid, cgroup=oci_container.own_cgroup(cgroup))
     domain = oci_container.domain_of(cgroups, "oci", f"{program}/{id_}", container, Details())
     return domain if domain.limit else None
@@ -85,7 +85,7 @@ def _roots(cgroups: Cgroups) -> list[_Root]:
 
 
 def _domain(cgroups: Cgroups, root: _Root, id_: str) -> Iterator[Domain]:
-    """The container of that id, unless there is none, or it is one of podman's."""
+    """Yield the container of that id; nothing if there is none, or it is podman's."""
     if not root.has_record(cgroups, id_):
         return
     state = read_state(cgroups, root.program, f"{root.folder}/{id_}")
@@ -99,7 +99,7 @@ def _domain(cgroups: Cgroups, root: _Root, id_: str) -> Iterator[Domain]:
 
 
 def _being_made(cgroups: Cgroups, root: _Root, id_: str, cgroup: str) -> Iterator[Domain]:
-    """The container that has its directory, and this cgroup, and no record of its own yet; not one of podman's."""
+    """Yield the container that has a directory and this cgroup, but no record yet; nothing if it may be podman's."""
     is_new = cgroups.host.is_dir(f"{root.folder}/{id_}") and not root.has_record(cgroups, id_)
     if is_new and not _HEX_ID.fullmatch(id_):
         names = (oci_container.own_cgroup(cgroup).rpartition("/")[2],)

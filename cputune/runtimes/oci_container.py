@@ -57,7 +57,7 @@ def domain_of(
     persistent: bool = True,
     paused: bool | None = None,
 ) -> Domain:
-    """The domain of a container; with `new_cgroup` of one that is being started, if that cgroup is its own.
+    """Return the domain of a container; with `new_cgroup`, of one that is being started, if that cgroup is its own.
 
     `paused` is what the records say; None where its cgroup tells.
     """
@@ -75,7 +75,7 @@ def domain_of(
 
 
 def _placement(cgroups: Cgroups, container: OciContainer) -> OciPlacement | None:
-    """Where a container is; None where it does not run."""
+    """Return where a container is; None if it does not run."""
     path = _of_pid(cgroups, container.pid) if container.pid > 0 else None
     if path is None:
         return None
@@ -84,7 +84,7 @@ def _placement(cgroups: Cgroups, container: OciContainer) -> OciPlacement | None
 
 
 def _on_path(cgroups: Cgroups, path: str, container: OciContainer) -> OciPlacement:
-    """Where a container is whose init is in the cgroup `path`.
+    """Return where a container is whose init is in the cgroup `path`.
 
     What a user's records say is believed only as far as the cgroup is that user's: otherwise they could name anybody's.
     """
@@ -101,7 +101,7 @@ def _on_path(cgroups: Cgroups, path: str, container: OciContainer) -> OciPlaceme
 
 
 def _new_placement(cgroups: Cgroups, container: OciContainer, cgroup: str) -> OciPlacement | None:
-    """Where a container is whose own cgroup has just been made: no process need be in it yet.
+    """Return where a container is whose own cgroup has just been made, and may be empty.
 
     None for another's cgroup, and where crun has still to make the inner one.
     """
@@ -126,33 +126,33 @@ def _of_pid(cgroups: Cgroups, pid: int) -> str | None:
 
 
 def _named_part(path: str, names: tuple[str, ...]) -> str:
-    """The outermost cgroup on a path that has one of these names; empty for none."""
+    """Return the outermost cgroup on a path that has one of these names; an empty string if there is none."""
     parts = path.split("/")
     depth = next((depth for depth, part in enumerate(parts, 1) if part in names), 0)
     return "/".join(parts[:depth])
 
 
 def own_cgroup(cgroup: str) -> str:
-    """A container's own cgroup, from that one or from the inner one that crun makes."""
+    """Return a container's own cgroup, given that one or the inner one that crun makes."""
     above, _, name = cgroup.rpartition("/")
     return above if name == _INNER and above.endswith(".scope") else cgroup
 
 
 def id_in(cgroup: str) -> str:
-    """The id in the name of a container's own cgroup: ID, PREFIX-ID or PREFIX-ID.scope; empty where there is none."""
+    """Return the id in the name of a container's cgroup: ID, PREFIX-ID or PREFIX-ID.scope; empty if it has none."""
     match = _HEX_ID.fullmatch(own_cgroup(cgroup).rpartition("/")[2])
     return match[1] if match else ""
 
 
 def may_be_of(cgroups: Cgroups, cgroup: str, user: User | None) -> bool:
-    """Whether only the container's owner (None: root) can have made a cgroup: anybody can give one any name."""
+    """Whether only this user (None: root) can have made a cgroup: others could make one of the same name."""
     if user:
         return owns_cgroup(cgroups, user.uid, cgroup)
     return cgroups.host.owner(cgroups.directory(cgroup)) in (0, cgroups.host.uid)
 
 
 def cgroup_name(cgroups_path: str) -> str:
-    """What the cgroup is called that a `cgroupsPath` of an OCI configuration asks for: SLICE:PREFIX:NAME, or a path."""
+    """Return the name of the cgroup for a `cgroupsPath` of an OCI configuration: SLICE:PREFIX:NAME, or a path."""
     _, colon, unit = cgroups_path.partition(":")
     if not colon:
         return cgroups_path.rpartition("/")[2]

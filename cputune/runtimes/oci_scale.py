@@ -19,7 +19,7 @@ UNKNOWN_VERSION = "as since runc 1.3.2 and crun 1.23: which version runs here ca
 
 
 def scale_of(cgroups: Cgroups, program: str) -> tuple[Scale, str | None]:
-    """How "runc" or "crun" converts shares; with words for that where the version is unknown, and it is a guess."""
+    """Return how "runc" or "crun" converts shares, and a text that says so if it is a guess."""
     if cgroups.hierarchy.version == 1:
         return Scale.KERNEL, None
     version = _version(cgroups, program)
@@ -29,13 +29,13 @@ def scale_of(cgroups: Cgroups, program: str) -> tuple[Scale, str | None]:
 
 
 def warm_up(cgroups: Cgroups) -> None:
-    """Ask both programs ahead, so that no container has to wait for the answer."""
+    """Ask both programs for their version now, so that no container has to wait for the answer."""
     for program in _SINCE:
         scale_of(cgroups, program)
 
 
 def parse_version(text: str) -> tuple[int, ...] | None:
-    """The first line of `runc --version` or `crun --version`: "runc version 1.1.15+ds1" -> (1, 1, 15)."""
+    """Return the version in the output of `runc --version`: "runc version 1.1.15+ds1" -> (1, 1, 15)."""
     match = re.search(r"version v?([0-9]+)\.([0-9]+)(?:\.([0-9]+))?", text.partition("\n")[0])
     return tuple(int(part or 0) for part in match.groups()) if match else None
 

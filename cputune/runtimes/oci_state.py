@@ -21,7 +21,7 @@ class State(NamedTuple):
 
 
 def read_state(cgroups: Cgroups, program: str, directory: str) -> State | None:
-    """The state of a running container of "runc" or "crun" in its directory.
+    """Return the state of a running container of "runc" or "crun", which is in its directory.
 
     None where there is none, its process is gone, or it is being written right now.
     """
@@ -33,7 +33,7 @@ def read_state(cgroups: Cgroups, program: str, directory: str) -> State | None:
 
 
 def _is_alive(cgroups: Cgroups, state: State) -> bool:
-    """Whether the process is there, and still the same one: numbers of processes are used again."""
+    """Whether the process exists, and is the same one: pids are used again."""
     fields = (cgroups.host.read_or_none(f"/proc/{state.pid}/stat") or "").rpartition(")")[2].split()
     return len(fields) > 19 and (not state.started or fields[19] == str(state.started))
 

@@ -12,7 +12,7 @@ from cputune.host.cgroup.cgroups import Cgroups
 
 
 def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
-    """The cgroup of the process with that number. Raises UsageError for what is no number."""
+    """Yield the cgroup of the process with that number. Raises UsageError for what is no number."""
     pid = parse_integer(name)
     if pid is None or pid < 1:
         raise UsageError(f"pid:{printable(name)}: not the number of a process", "ps -e")
@@ -28,11 +28,11 @@ def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
 
 
 def _cgroups_of_threads(cgroups: Cgroups, pid: int) -> set[str]:
-    """cpu is a threaded controller: threads may be in other cgroups than their process (cgroup-v2.rst, Threads)."""
+    """Return the cgroups of all threads: cpu is a threaded controller (cgroup-v2.rst, Threads)."""
     tasks = cgroups.host.names(f"/proc/{pid}/task")
     return {found for task in tasks if (found := cgroups.of_task(f"/proc/{pid}/task/{task}"))}
 
 
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
-    """None: every process would be one."""
+    """Yield nothing: every process would be a domain."""
     return iter(())

@@ -41,7 +41,7 @@ class Storage(NamedTuple):
 
     @property
     def prefix(self) -> str:
-        """What stands before the containers' names."""
+        """What stands before the names of its containers."""
         return self.user.prefix if self.user else ""
 
 
@@ -58,22 +58,22 @@ class Entry(NamedTuple):
 
     @property
     def records(self) -> str:
-        """Where its OCI configuration is, written at every start and update."""
+        """The directory of its OCI configuration, which podman writes at every start and update."""
         return f"{self.storage.graph_root}/{self.driver}/{self.id}/userdata"
 
 
 def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
-    """The container of that name, or of that whole id. Raises Unreadable for a list of root's."""
+    """Yield the containers with that name or whole id. Raises Unreadable if a list of root's is damaged."""
     return _domains(cgroups, name, lambda entry, word: word == entry.id or word in entry.names)
 
 
 def by_prefix(cgroups: Cgroups, prefix: str) -> Iterator[Domain]:
-    """The containers whose id begins so. Raises Unreadable for a list of root's."""
+    """Yield the containers whose id begins with `prefix`. Raises Unreadable if a list of root's is damaged."""
     return _domains(cgroups, prefix, lambda entry, word: bool(word) and entry.id.startswith(word))
 
 
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
-    """All containers, running or not; without those of a storage whose records cannot be read."""
+    """Yield all containers, running or not, except those of a storage whose lists are damaged."""
     for storage in storages(cgroups):
         try:
             entries = list(_entries(cgroups, storage))
@@ -84,7 +84,7 @@ def domains(cgroups: Cgroups) -> Iterator[Domain]:
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
-    """The container whose cgroup this is, from the moment at which it is made: no record says yet that it runs."""
+    """Return the container with that cgroup, even if it is only being started, and no record says that it runs."""
     id_ = oci_container.id_in(cgroup)
     own = oci_container.own_cgroup(cgroup)
     for storage in storages(cgroups) if id_ else ():
@@ -100,13 +100,13 @@ def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
 
 
 def of_domain(cgroups: Cgroups, domain: Domain) -> Entry | None:
-    """The container of a domain that was found here: by the directory of its records, since ids can be copied."""
+    """Return the container of a domain, by the directory of its records, since users can copy ids."""
     entries = (entry for storage in storages(cgroups) for entry in _entries(cgroups, storage))
     return next((entry for entry in entries if entry.records == domain.details.records), None)
 
 
 def storages(cgroups: Cgroups) -> list[Storage]:
-    """Root's storage, and those of the users."""
+    """Return root's storage, and those of users."""
     graph, run = _configured(cgroups, "/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
     found = [Storage(graph or "/var/lib/containers/storage", run or "/run/containers/storage", "/run")]
     for user in logged_in(cgroups):
@@ -118,7 +118,7 @@ def storages(cgroups: Cgroups) -> list[Storage]:
 
 
 def _configured(cgroups: Cgroups, *paths: str) -> tuple[str | None, str | None]:
-    """graphroot and runroot of the first storage.conf that is there (containers-storage.conf(5))."""
+    """Return graphroot and runroot of the first storage.conf that exists (containers-storage.conf(5))."""
     content = next(filter(None, map(cgroups.host.read_regular_or_none, paths)), "")
     settings = (re.search(_SETTING.format(name), content, re.MULTILINE) for name in ("graphroot", "runroot"))
     graph, run = (match[1].rstrip("/") if match and "$" not in match[1] else None for match in settings)
@@ -126,7 +126,7 @@ def _configured(cgroups: Cgroups, *paths: str) -> tuple[str | None, str | None]:
 
 
 def _entries(cgroups: Cgroups, storage: Storage) -> Iterator[Entry]:
-    """The containers of a storage; of a user's no more than a limited number, and none of a broken list.
+    """Yield the containers of a storage, of a user at most MAX_CONTAINERS_OF_A_USER, and none of a damaged list.
 
     Raises Unreadable for a broken list of root's.
     """
@@ -148,13 +148,13 @@ def _entries(cgroups: Cgroups, storage: Storage) -> Iterator[Entry]:
 
 
 def _is_podmans(item: dict[str, Any]) -> bool:
-    """Whether podman made the container, by the metadata: buildah writes none, CRI-O the pod's name."""
+    """Whether podman made the container, told by the metadata: buildah writes none, CRI-O the pod's name."""
     metadata = string_at(item, "metadata")
     return '"created-at"' in metadata and '"pod-name"' not in metadata
 
 
 def _domains(cgroups: Cgroups, name: str, is_wanted: Callable[[Entry, str], bool]) -> Iterator[Domain]:
-    """The containers that a name means, by the name without the part that says whose it is."""
+    """Yield the containers that a name means; `is_wanted` gets the name without the part that says whose it is."""
     for storage in storages(cgroups):
         word = local_name(cgroups, name, storage.prefix, storage.user)
         if word is not None:
@@ -162,7 +162,7 @@ def _domains(cgroups: Cgroups, name: str, is_wanted: Callable[[Entry, str], bool
 
 
 def _domain(cgroups: Cgroups, entry: Entry, new_cgroup: str | None = None) -> Domain:
-    """The domain of a container; with `new_cgroup` of one that is being started."""
+    """Return the domain of a container; with `new_cgroup`, of one that is being started in that cgroup."""
     domain = oci_container.domain_of(
         cgroups,
         "podman",
@@ -177,7 +177,7 @@ def _domain(cgroups: Cgroups, entry: Entry, new_cgroup: str | None = None) -> Do
 
 
 def _container(cgroups: Cgroups, entry: Entry) -> OciContainer:
-    """What the OCI runtime's own state tells of a container; else the pidfile, which outlives the process."""
+    """Return what the state of the OCI runtime tells; without one, the pidfile, which outlives the process."""
     storage, id_ = entry.storage, entry.id
     # The last but one is that of a container with --cgroups=split, as quadlets are run.
     names = (f"libpod-{id_}.scope", f"libpod-{id_}", f"libpod-payload-{id_}", id_)

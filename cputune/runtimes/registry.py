@@ -21,19 +21,19 @@ if TYPE_CHECKING:
         """The module of a runtime. All have the first two functions, and the others where their row says so."""
 
         def find(self, cgroups: Cgroups, name: str) -> Iterable[Domain]:
-            """Every domain of exactly that name: more than one where several users or daemons have one."""
+            """Return all domains with exactly that name: several users or daemons may have one."""
 
         def domains(self, cgroups: Cgroups) -> Iterator[Domain]:
-            """All domains."""
+            """Yield all domains."""
 
         def of_cgroup(self, cgroups: Cgroups, cgroup: str) -> Domain | None:
-            """The running domain whose own cgroup this is, as early as that can be told."""
+            """Return the running domain with that cgroup of its own, as early as that can be told."""
 
         def by_prefix(self, cgroups: Cgroups, prefix: str) -> Iterable[Domain]:
-            """The domains whose id begins with these digits."""
+            """Return the domains whose id begins with these digits."""
 
         def ask(self, cgroups: Cgroups, name: str) -> Iterable[Domain]:
-            """The domains of that name that only the runtime's daemon knows of."""
+            """Return the domains with that name that only the runtime's daemon knows of."""
 
         def is_settled(self, domain: Domain) -> bool:
             """Whether a running domain is in a cgroup of its own by now."""
@@ -76,12 +76,12 @@ class Runtime(NamedTuple):
     """What a name ends with where it does not say what kind of unit it means."""
 
     def module(self) -> RuntimeModule:
-        """The module that knows the domains, imported now."""
+        """Import the module that knows the domains."""
         found: RuntimeModule = import_module(f"cputune.runtimes.{self.name}")
         return found
 
     def scale_on(self, version: int) -> Scale:
-        """`scale` on a host whose cpu controller is of that cgroup version; v1 has shares of its own."""
+        """Return `scale` for a host with that cgroup version: on v1 shares are not converted."""
         return self.scale if version == 2 else Scale.KERNEL
 
 

@@ -26,37 +26,37 @@ class Record(NamedTuple):
 
 
 def directory(host: Host) -> str:
-    """Where the records are written."""
+    """Return the directory in which records are written."""
     return os.path.join(host.state_dir, "run")
 
 
 def _directories(host: Host) -> list[str]:
-    """Where they are looked for: a user sees root's commands too."""
+    """Return the directories in which records are looked for: users see root's commands, too."""
     return list(dict.fromkeys((directory(host), os.path.join(host.real(STATE_DIR), "run"))))
 
 
 def write(host: Host, record: Record) -> None:
-    """Leave a record. Raises OSError."""
+    """Write a record. Raises OSError."""
     path = os.path.join(directory(host), file_name(record.name))
     write_atomically(path, f"{record.pid}\n{record.cgroup}\n{record.name}\n{record.starter}\n", sync=False)
 
 
 def remove(host: Host, name: str) -> None:
-    """Take the record away, if it is there."""
+    """Remove a record, if there is one."""
     path = os.path.join(directory(host), file_name(name))
     if os.path.lexists(path):
         os.unlink(path)
 
 
 def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
-    """The command of that name, while anything is in its cgroup."""
+    """Yield the command of that name, while anything is in its cgroup."""
     paths = (os.path.join(folder, file_name(name)) for folder in _directories(cgroups.host))
     if found := next(filter(None, (_domain(cgroups, path) for path in paths)), None):
         yield found
 
 
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
-    """All that run."""
+    """Yield all commands that run."""
     for folder in _directories(cgroups.host):
         try:
             names = sorted(os.listdir(folder))
@@ -67,12 +67,12 @@ def domains(cgroups: Cgroups) -> Iterator[Domain]:
 
 
 def ended(name: str) -> Domain:
-    """The command of that name when nothing of it runs any more."""
+    """Return the domain of a command of which nothing runs any more."""
     return Domain("run", name, running=False, persistent=False)
 
 
 def dead(cgroups: Cgroups) -> Iterator[Record]:
-    """Our records of commands of which nothing runs any more: the last process ended after `cputune run` itself did."""
+    """Yield our records of commands of which nothing runs any more, and whose `cputune run` has ended."""
     for file in cgroups.host.names(directory(cgroups.host)) if not cgroups.host.root else ():
         record = _read(os.path.join(directory(cgroups.host), file))
         if record and not _alive(cgroups, record) and not cgroups.host.is_dir(f"/proc/{record.starter}"):

@@ -28,7 +28,7 @@ _PERPETUAL = ("init.scope", "-.slice")
 
 
 def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
-    """The unit `name`, with its suffix; UID/NAME for a user's."""
+    """Yield the unit of that name, which has its suffix, and UID/ before it if it is a user's."""
     unit = unit_called(name)
     if unit is None or not is_component(unit.name) or not cgroups.host.is_dir("/run/systemd/system"):
         return
@@ -39,7 +39,7 @@ def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
 
 
 def unit_called(name: str) -> Unit | None:
-    """The unit UNIT or UID/UNIT; None for what names no unit."""
+    """Return the unit that UNIT or UID/UNIT names; None if that can be no unit's name."""
     owner, slash, unit = name.rpartition("/")
     if not is_unit_name(unit) or (slash and not (owner.isascii() and owner.isdigit())):
         return None
@@ -47,13 +47,13 @@ def unit_called(name: str) -> Unit | None:
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
-    """The unit whose cgroup this is."""
+    """Return the unit with that cgroup."""
     unit = unit_of(cgroup) if cgroups.host.is_dir("/run/systemd/system") else None
     return _domain(unit, cgroup, _Files(cgroups)) if unit else None
 
 
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
-    """Every unit that has a cgroup now, of the system's manager and of the users' managers."""
+    """Yield every unit that has a cgroup now, of the system manager and of the users' managers."""
     if cgroups.host.is_dir("/run/systemd/system"):
         files = _Files(cgroups)
         for cgroup, unit in _units(cgroups):
@@ -65,7 +65,7 @@ def _domain(unit: Unit, cgroup: str | None, files: _Files) -> Domain:
 
 
 def search(cgroups: Cgroups, unit: Unit) -> str | None:
-    """The cgroup of a unit: of a slice where its name says, of others in system.slice, else wherever it is found."""
+    """Return the cgroup of a unit: a slice's by its name, others' in system.slice, else by searching all slices."""
     if unit.uid is None:
         likely = slice_path(unit.name) if unit.name.endswith(".slice") else f"/system.slice/{unit.name}"
         if cgroups.unit_exists(likely):
@@ -74,7 +74,7 @@ def search(cgroups: Cgroups, unit: Unit) -> str | None:
 
 
 def slice_path(name: str) -> str:
-    """The cgroup of a slice by its name: a-b.slice is in a.slice (systemd.slice(5))."""
+    """Return the cgroup of a slice by its name: a-b.slice is in a.slice (systemd.slice(5))."""
     stem = name.removesuffix(".slice")
     if stem == "-":
         return "/"
@@ -83,7 +83,7 @@ def slice_path(name: str) -> str:
 
 
 def _units(cgroups: Cgroups) -> Iterator[tuple[str, Unit]]:
-    """The units in the cgroup tree, in its order; only slices and users' managers have units inside."""
+    """Yield the units in the cgroup tree, in its order. Only slices and users' managers have units inside."""
     pending = [f"/{name}" for name in reversed(cgroups.unit_children("/"))]
     while pending:
         cgroup = pending.pop()
@@ -103,7 +103,7 @@ class _Files:
         self._names: dict[str, frozenset[str]] = {}
 
     def __contains__(self, unit: Unit) -> bool:
-        """Whether systemd would know the unit after it stopped: a unit file, or a slice that its name alone makes."""
+        """Whether systemd knows the unit after it stopped: it has a unit file, or is a slice, which needs none."""
         if unit.name in _PERPETUAL:
             return True
         runtime = "/run" if unit.uid is None else f"/run/user/{unit.uid}"

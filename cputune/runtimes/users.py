@@ -25,7 +25,7 @@ class User(NamedTuple):
 
 
 def logged_in(cgroups: Cgroups) -> list[User]:
-    """The users other than root who have a runtime directory: without one, they run no containers."""
+    """Return the users other than root who have a runtime directory: without one, they run no containers."""
     uids = [int(name) for name in cgroups.host.names("/run/user") if name.isascii() and name.isdigit()]
     return [User(uid, home, f"/run/user/{uid}") for uid in uids if uid and (home := home_of(cgroups, uid))]
 
@@ -41,11 +41,10 @@ def owns_cgroup(cgroups: Cgroups, uid: int, cgroup: str) -> bool:
 
 
 def local_name(cgroups: Cgroups, name: str, prefix: str, user: User | None) -> str | None:
-    """A name without `prefix`, which those of this owner's containers are listed with (None: root's); None if it means
-    nobody there.
+    """Return what a name means among the containers of one owner (None: root): the name without the owner's prefix.
 
-    Without a prefix, a name means a container of root's or of the caller's own. For root it never means another
-    user's: users can give their containers any name.
+    None if it means none of them. Without a prefix, a name means a container of root's or of the caller's own; for
+    root it never means another user's, since users can give their containers any name.
     """
     if prefix and name.startswith(prefix):
         return name.removeprefix(prefix)
@@ -53,7 +52,7 @@ def local_name(cgroups: Cgroups, name: str, prefix: str, user: User | None) -> s
 
 
 def home_of(cgroups: Cgroups, uid: int) -> str | None:
-    """A user's home directory: by the host's /etc/passwd, else by our own directory service; None if unknown."""
+    """Return a user's home directory, by the host's /etc/passwd or our own directory service; None if unknown."""
     for line in (cgroups.host.read_or_none("/etc/passwd") or "").splitlines():
         fields = line.split(":")
         if len(fields) > 5 and fields[2] == str(uid):

@@ -18,7 +18,7 @@ _KEYS = ("CpuShares", "CpuPeriod", "CpuQuota", "NanoCpus")
 
 
 def read(cgroups: Cgroups, domain: Domain) -> Remembered:
-    """The limits in hostconfig.json; 0 stands for none. Raises Unreadable."""
+    """Return the limits in hostconfig.json, where 0 stands for none. Raises Unreadable."""
     found = load_object(cgroups, f"{domain.details.records}/hostconfig.json") or {}
     return Remembered(_change_in(found), tuple(integer_at(found, key) for key in _KEYS))
 
@@ -32,7 +32,7 @@ def _change_in(hostconfig: dict[str, Any]) -> Change:
 
 
 def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
-    """The `docker update` that makes docker remember `wanted`. Raises Unsupported, Unreadable."""
+    """Return the `docker update` that makes docker remember `wanted`. Raises Unsupported, Unreadable."""
     refuse_all_but(domain, wanted.change, "shares", "weight", "period", "quota")
     container = docker.of_domain(cgroups, domain)
     socket = container.daemon.socket if container else None
@@ -59,7 +59,7 @@ def _options(domain: Domain, change: Change) -> list[str]:
 
 
 def _options_of_cpus(domain: Domain, change: Change) -> list[str]:
-    """The options for a container that was made with --cpus: docker refuses period and quota for it from then on."""
+    """Return the options for a container made with --cpus: docker refuses period and quota for it."""
     if change.quota is None:
         return []
     if change.quota is UNLIMITED:

@@ -23,7 +23,7 @@ def _instances(domain: Domain) -> Instances:
 
 
 def read(cgroups: Cgroups, domain: Domain) -> Remembered:
-    """The allowance in force, its own or a profile's, from backup.yaml; a percentage is in `raw` alone.
+    """Return the allowance in force, its own or a profile's, from backup.yaml; a percentage only as `raw`.
 
     Raises WrongState, NoPermission where that cannot be read.
     """
@@ -41,7 +41,7 @@ def read(cgroups: Cgroups, domain: Domain) -> Remembered:
 
 
 def allowance_in(text: str) -> str | None:
-    """The allowance in the text of a backup.yaml: from `expanded_config`, which has those of profiles, too. Pure."""
+    """Return the allowance in a backup.yaml, from `expanded_config`, which has those of profiles, too. Pure."""
     expanded = text.partition("\n  expanded_config:\n")[2]
     for line in expanded.splitlines():
         if not line.startswith("    "):
@@ -53,7 +53,7 @@ def allowance_in(text: str) -> str | None:
 
 
 def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
-    """The `config set` (or unset) that makes the daemon remember `wanted`. Raises Unsupported, and as `read`."""
+    """Return the `config set` or `unset` that makes the daemon remember `wanted`. Raises Unsupported, and as `read`."""
     refuse_elsewhere(cgroups, domain)
     change = wanted.change
     if change.shares is not None or change.weight is not None:
@@ -70,7 +70,7 @@ def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
 
 
 def _allowance(domain: Domain, change: Change) -> str | None:
-    """QUOTA/PERIOD in milliseconds; None for no limit. Raises Unsupported for a fraction of a millisecond."""
+    """Return QUOTA/PERIOD in milliseconds; None for no limit. Raises Unsupported for fractions of a millisecond."""
     quota, period = change.quota, change.period
     if quota is UNLIMITED or quota is None or period is None:
         return None
@@ -83,7 +83,7 @@ def _allowance(domain: Domain, change: Change) -> str | None:
 
 
 def _command(domain: Domain, allowance: object) -> Run:
-    """The command that sets the allowance; None unsets it."""
+    """Return the command that sets the allowance, or unsets it for None."""
     project, name = split(domain.name)
     verb = ("unset", f"local:{name}", _KEY) if allowance is None else ("set", f"local:{name}", f"{_KEY}={allowance}")
     return Run(

@@ -20,14 +20,14 @@ _ELEMENTS = ("shares", "period", "quota")
 
 
 def read(cgroups: Cgroups, domain: Domain) -> Remembered:
-    """The elements of <cputune> in the saved definition."""
+    """Return the elements of <cputune> in the saved definition."""
     text = cgroups.host.read_regular_or_none(f"{CONFIG}/{domain.name}.xml") or ""
     other = "".join(re.sub(r"<cputune>.*?</cputune>|<cputune/>", "", text, flags=re.DOTALL).split())
     return Remembered(change_in(text), text, other)
 
 
 def change_in(text: str) -> Change:
-    """The limits in the text of a definition. Pure."""
+    """Return the limits in the text of a definition. Pure."""
     inside = re.search(r"<cputune>(.*?)</cputune>", text, re.DOTALL)
     found: dict[str, int] = {}
     for name in _ELEMENTS:
@@ -41,7 +41,7 @@ def change_in(text: str) -> Change:
 
 
 def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
-    """The `virsh define` with the new <cputune>, and with the old one. Raises Unsupported, WrongState."""
+    """Return the `virsh define` with the new <cputune>, and with the old one. Raises Unsupported, WrongState."""
     refuse_elsewhere(cgroups, domain)
     refuse_all_but(domain, wanted.change, "shares", "weight", "period", "quota")
     text = cgroups.host.read_regular_or_none(f"{CONFIG}/{domain.name}.xml")
@@ -64,7 +64,7 @@ def _define(text: str) -> Run:
 
 
 def edited(text: str, values: dict[str, str | None]) -> str:
-    """A definition with other elements in its <cputune>; None removes one. Pure."""
+    """Return a definition with other elements in its <cputune>; None removes one. Pure."""
     from xml.etree import ElementTree
 
     root = ElementTree.fromstring(text)

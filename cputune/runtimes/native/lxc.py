@@ -17,7 +17,7 @@ _IDLE = "cpu.idle"
 
 
 def read(cgroups: Cgroups, domain: Domain) -> Remembered:
-    """The limits in the configuration file itself; the files that it includes are the distribution's."""
+    """Return the limits in the configuration file itself, without those in files that it includes."""
     text = cgroups.host.read_regular_or_none(_path(domain)) or ""
     knobs = {_prefix(cgroups.hierarchy.version) + name: None for name in (*_V1.values(), *_V2.values(), _IDLE)}
     return Remembered(change_in(text, cgroups.hierarchy.version), text, edited(text, dict(knobs)))
@@ -32,7 +32,7 @@ def _prefix(version: int) -> str:
 
 
 def change_in(text: str, version: int) -> Change:
-    """The limits in a file's text; of two lines with one key the last counts. Pure."""
+    """Return the limits in a file's text; of two lines with one key, the last one counts. Pure."""
     found: dict[str, str] = {}
     for line in text.splitlines():
         key, equals, value = line.partition("=")
@@ -50,7 +50,7 @@ def change_in(text: str, version: int) -> Change:
 
 
 def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
-    """The new text of the file, and the old one. Raises WrongState; Unsupported for another user's container."""
+    """Return the new text of the file, and the old one. Raises WrongState; Unsupported for another user's container."""
     path = _path(domain)
     folder = path.removesuffix(f"/{domain.name}/config")
     if cgroups.host.owner(folder) not in (0, cgroups.host.uid):
@@ -67,7 +67,10 @@ def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
 
 
 def settings(change: Change, goal: CpuTune, version: int) -> dict[str, str | None]:
-    """The keys to set; None removes one. Quota, period and burst go together, since a new cgroup has none. Pure."""
+    """Return the keys to set; None removes one. Pure.
+
+    Those of quota, period and burst go together, since a container's new cgroup has none of them.
+    """
     found: dict[str, str | None] = {}
     if change.shares is not None or change.weight is not None or change.idle is not None:
         shares, weight = change.shares, change.weight
@@ -90,6 +93,6 @@ def settings(change: Change, goal: CpuTune, version: int) -> dict[str, str | Non
 
 
 def edited(text: str, values: dict[str, str | None]) -> str:
-    """A file's text without its lines for these keys, and with the new ones at its end. Pure."""
+    """Return a file's text without its lines for these keys, and with the new lines at its end. Pure."""
     others = [line for line in text.splitlines() if line.partition("=")[0].strip() not in values]
     return "\n".join([*others, *(f"{key} = {value}" for key, value in values.items() if value is not None)]) + "\n"

@@ -19,7 +19,7 @@ _NO_LIMIT = str(MAX_QUOTA)
 
 
 def read(cgroups: Cgroups, domain: Domain) -> Remembered:
-    """The limits of the container. Raises Unreadable."""
+    """Return the limits of the container. Raises Unreadable."""
     cpu = _cpu(cgroups, domain)
     found = integer_at(cpu, "quota")
     quota: Quota | None = UNLIMITED if found < 0 or found >= MAX_QUOTA else found or None
@@ -28,7 +28,7 @@ def read(cgroups: Cgroups, domain: Domain) -> Remembered:
 
 
 def _cpu(cgroups: Cgroups, domain: Domain) -> dict[str, Any]:
-    """linux.resources.cpu of the container's specification.
+    """Return linux.resources.cpu of the container's specification.
 
     An update of a stopped container is in the database alone; the OCI configuration is written at the next start.
     """
@@ -39,7 +39,7 @@ def _cpu(cgroups: Cgroups, domain: Domain) -> dict[str, Any]:
 
 
 def _stored(cgroups: Cgroups, domain: Domain) -> dict[str, Any] | None:
-    """The specification in podman's database; None where that is another user's, or cannot be read."""
+    """Return the specification in podman's database; None if that is another user's, or cannot be read."""
     entry = podman.of_domain(cgroups, domain)
     if entry is None or not _is_ours(cgroups, entry):
         return None
@@ -66,7 +66,7 @@ def _is_ours(cgroups: Cgroups, entry: podman.Entry) -> bool:
 
 
 def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
-    """The `podman update` that makes podman remember `wanted`. Raises Unsupported, Unreadable, Gone."""
+    """Return the `podman update` that makes podman remember `wanted`. Raises Unsupported, Unreadable, Gone."""
     refuse_elsewhere(cgroups, domain)
     refuse_all_but(domain, wanted.change, "shares", "weight", "period", "quota")
     entry = podman.of_domain(cgroups, domain)

@@ -23,7 +23,7 @@ _FILES = {
 
 
 def read(cgroups: Cgroups, domain: Domain) -> Remembered:
-    """The texts of the drop-ins as `raw`; what limits they mean, systemd itself tells `status DOMAIN`."""
+    """Return the texts of the drop-ins as `raw`; what limits they mean, only systemd itself can tell."""
     unit = _unit(domain)
     folder = _folder(cgroups, unit) if unit else None
     texts = {name: cgroups.host.read_regular_or_none(f"{folder}/{name}") for name in _FILES.values()} if folder else {}
@@ -31,7 +31,7 @@ def read(cgroups: Cgroups, domain: Domain) -> Remembered:
 
 
 def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
-    """The call that has systemd write its drop-ins, and the files as they were, with a reload. Raises Unsupported."""
+    """Return the call that makes systemd write drop-ins, and the old drop-ins with a reload. Raises Unsupported."""
     version, unit = cgroups.hierarchy.version, _unit(domain)
     idle = ("idle",) if version == 2 else ()
     refuse_all_but(domain, wanted.change, "shares", "weight", "period", "quota", *idle)
@@ -51,21 +51,21 @@ def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
 
 
 def _back(cgroups: Cgroups, unit: Unit, path: str, text: str | None) -> Step:
-    """A drop-in as it was; a user's is written as that user, who may have made its folder a link to anywhere."""
+    """Return how to restore a drop-in. A user's is written as that user, who could link its folder to anywhere."""
     if unit.uid is None:
         return Edit(cgroups.host.real(path), text)
     return Run(("rm", "-f", "--", path), unit.uid) if text is None else Run(("tee", "--", path), unit.uid, text)
 
 
 def hiding(cgroups: Cgroups, unit: Unit, properties: Properties) -> list[str]:
-    """The drop-ins that will hide a runtime change of these properties at systemd's next reload."""
+    """Return the drop-ins that will hide a runtime change of these properties at systemd's next reload."""
     folder = _folder(cgroups, unit)
     paths = (f"{folder}/{_FILES[name]}" for name in properties) if folder else ()
     return [path for path in paths if cgroups.host.exists(path)]
 
 
 def _unit(domain: Domain) -> Unit | None:
-    """The unit of a domain of systemd's, or of a machine; None for a machine in a scope, which ends with it."""
+    """Return the unit of a domain; None for a machine in a scope, which ends with the machine."""
     if domain.runtime == "systemd":
         return unit_called(domain.name)
     name = domain.details.unit or f"systemd-nspawn@{domain.name}.service"
@@ -73,7 +73,7 @@ def _unit(domain: Domain) -> Unit | None:
 
 
 def _folder(cgroups: Cgroups, unit: Unit) -> str | None:
-    """Where the drop-ins of a unit are; None where its user's home is not known."""
+    """Return the directory for the drop-ins of a unit; None if its user's home directory is unknown."""
     if unit.uid is None:
         return f"/etc/systemd/system.control/{unit.name}.d"
     home = home_of(cgroups, unit.uid)

@@ -12,14 +12,14 @@ from cputune.runtimes.native.memory import Orders, Run
 
 
 def shares_for(cgroups: Cgroups, domain: Domain, change: Change) -> int | None:
-    """The shares that the runtime has to be given for a change; None where it names neither shares nor weight."""
+    """Return the shares to give to the runtime for a change; None if it names neither shares nor weight."""
     if change.weight is None:
         return change.shares
     return shares_of_weight(change.weight, _scale(cgroups, domain))
 
 
 def default_shares(cgroups: Cgroups, domain: Domain) -> int:
-    """The shares that stand for the weight of a new container."""
+    """Return the shares that stand for the weight of a new container."""
     return DEFAULT_SHARES if cgroups.hierarchy.version == 1 else shares_of_weight(DEFAULT_WEIGHT, domain.scale)
 
 
@@ -35,7 +35,7 @@ def orders_of(
     bandwidth: Callable[[Change], list[str]],
     command: Callable[[list[str]], Run],
 ) -> Orders:
-    """The update with the options for a change, and the one that goes back to what was remembered before.
+    """Return the update with the options for a change, and the one that restores what was remembered before.
 
     `bandwidth` makes the options for quota and period, `command` the program of all options. 0 means "no change" to
     both programs, so that what was not remembered comes back as its default.
@@ -58,7 +58,7 @@ def _commands(command: Callable[[list[str]], Run], options: list[str]) -> tuple[
 
 
 def bandwidth_options(change: Change, no_limit: str) -> list[str]:
-    """The options for quota and period; `no_limit` is the number that stands for none."""
+    """Return the options for quota and period; `no_limit` is the number that means no quota."""
     if change.quota is None:
         return []
     quota = no_limit if change.quota is UNLIMITED else str(change.quota)
