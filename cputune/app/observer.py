@@ -12,7 +12,7 @@ from cputune.core.errors import CpuTuneError, NoSuchDomain, Unsupported
 from cputune.core.model import Change, CpuTune, Domain, Stats
 from cputune.core.names import fits, is_pattern
 from cputune.drift.compare import Difference, Facts, differences, explain, text
-from cputune.drift.evidence import facts_of, held_otherwise
+from cputune.drift.evidence import differing_properties, gather_facts
 from cputune.drift.records import AppliedIndex
 from cputune.host.cgroup.bandwidth import Limit
 from cputune.host.cgroup.cgroups import Cgroups
@@ -193,7 +193,7 @@ class Observer:
             if runtime in QUALIFIED_ONLY and (not wanted or runtime in wanted):
                 with suppress(CpuTuneError):
                     domain = self.tuner.find(f"{runtime}:{name}")
-                    if domain.limit and self.in_force.here(domain):
+                    if domain.limit and self.in_force.current(domain):
                         found.setdefault(domain.limit, domain)
         listed = {seat.cgroup for domain in domains for seat in domain.seats()} if found else set()
         return [domain for cgroup, domain in found.items() if cgroup not in listed]
@@ -216,7 +216,7 @@ class Observer:
         except CpuTuneError as error:
             return Row(domain, None, saved=saved, problem=error.message)
         remembered = self.tuner.remembered(domain)
-        facts = facts_of(self.tuner.context, domain, state, saved, remembered, self.in_force)
+        facts = gather_facts(self.tuner.context, domain, state, saved, remembered, self.in_force)
         above = self._tightest(domain.limit)
         own = state.limit_cpus
         bound = above if above and (own is None or above.cpus < own) else None
@@ -234,7 +234,7 @@ class Observer:
 
     def _held_elsewhere(self, facts: Facts) -> list[str]:
         found = differences(facts.domain.runtime, facts.remembered, facts.live, facts.domain, facts.version)
-        return found + (held_otherwise(self.tuner.context, facts.domain) if self.closely else [])
+        return found + (differing_properties(self.tuner.context, facts.domain) if self.closely else [])
 
     def _tightest(self, cgroup: str) -> Limit | None:
         limits = [limit for ancestor in self.cgroups.ancestors(cgroup) if (limit := self._limit(ancestor))]

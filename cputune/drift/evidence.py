@@ -1,4 +1,4 @@
-"""What is known of a running domain that tells who changed it: cputune's record, the runtime's memory, systemd."""
+"""Gathers the facts that tell who has changed a running domain: records, the runtime's memory, systemd's properties."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ if TYPE_CHECKING:
     from cputune.transaction.context import Context
 
 
-def facts_of(
-    context: Context, domain: Domain, state: CpuTune, saved: Change, remembered: Change, in_force: AppliedIndex
+def gather_facts(
+    context: Context, domain: Domain, state: CpuTune, saved: Change, remembered: Change, index: AppliedIndex
 ) -> Facts:
-    """All that can be known of a domain; systemd is asked only where that could explain something."""
-    last, here = in_force.last(domain), in_force.here(domain)
-    restarted = last is not None and last.inode != context.cgroups.inode(domain.limit or "")
+    """Return all that is known of a domain. systemd is asked only if it may have caused a difference: that is slow."""
+    latest, applied = index.latest(domain), index.current(domain)
+    restarted = latest is not None and latest.inode != context.cgroups.inode(domain.limit or "")
     facts = Facts(
         domain,
         context.cgroups.hierarchy.version,
         state,
         saved,
-        here,
+        applied,
         restarted,
-        given_back=last is not None and not restarted and here is None,
+        given_back=latest is not None and not restarted and applied is None,
         remembered=remembered,
-        elsewhere=tuple(in_force.elsewhere(domain)),
+        elsewhere=tuple(index.under_other_names(domain)),
     )
-    asked = any(difference.drift and difference.applied is not None for difference in explain(facts))
-    return facts._replace(held=tuple(_held(context, domain))) if asked else facts
+    unexplained = any(difference.drift and difference.applied is not None for difference in explain(facts))
+    return facts._replace(held=tuple(_held(context, domain))) if unexplained else facts
 
 
 def _held(context: Context, domain: Domain) -> list[Held]:
-    """What systemd holds for the units that a domain's cgroups are; nothing where it cannot be asked."""
+    """Return what systemd holds for the units of a domain's cgroups, without those that it cannot be asked about."""
     found = []
-    for seat in domain.seats():
-        unit, properties, held = _properties(context, seat)
+    for carrier in domain.seats():
+        unit, properties, held = _properties(context, carrier)
         if unit and held:
             try:
                 grain = context.systemd.grain(unit)
@@ -50,11 +50,11 @@ def _held(context: Context, domain: Domain) -> list[Held]:
     return found
 
 
-def held_otherwise(context: Context, domain: Domain) -> list[str]:
-    """Where systemd holds something else for the unit of a cgroup: it will write that at its next reload."""
+def differing_properties(context: Context, domain: Domain) -> list[str]:
+    """Describe, a line each, what systemd holds other than it is in force: it writes that at its next reload."""
     lines = []
-    for seat in domain.seats():
-        unit, properties, held = _properties(context, seat)
+    for carrier in domain.seats():
+        unit, properties, held = _properties(context, carrier)
         names = [name for name in properties if held and differs({name: held[name]}, {name: properties[name]})]
         for name in names:
             label = unit.label if unit else ""
@@ -62,14 +62,15 @@ def held_otherwise(context: Context, domain: Domain) -> list[str]:
     return lines
 
 
-def _properties(context: Context, seat: KnobCgroup) -> tuple[Unit | None, Properties, Properties]:
-    """The unit that a cgroup is, the properties that would say what is in force, and what systemd holds."""
+def _properties(context: Context, carrier: KnobCgroup) -> tuple[Unit | None, Properties, Properties]:
+    """Return the unit of a cgroup, the properties that stand for what is in force, and those that systemd holds."""
     systemd, cgroups = context.systemd, context.cgroups
-    unit = unit_of(seat.cgroup) if systemd.booted() else None
+    unit = unit_of(carrier.cgroup) if systemd.booted() else None
     if unit is None:
         return None, {}, {}
     try:
-        properties = wanted(cgroups.hierarchy.version, cgroups.read_if_used(seat.cgroup), frozenset(seat.carries))
-        return unit, properties, systemd.get(unit, properties, seat.cgroup) if properties else {}
+        state = cgroups.read_if_used(carrier.cgroup)
+        properties = wanted(cgroups.hierarchy.version, state, frozenset(carrier.carries))
+        return unit, properties, systemd.get(unit, properties, carrier.cgroup) if properties else {}
     except CpuTuneError:
         return unit, {}, {}

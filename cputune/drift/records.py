@@ -1,4 +1,4 @@
-"""What cputune has put into force, by all the names of a cgroup: `docker:web` may be `cgroup:/docker/ID` as well."""
+"""What cputune has put into force in each cgroup, by any of its names: `docker:web` may be `cgroup:/docker/ID` too."""
 
 from __future__ import annotations
 
@@ -13,46 +13,48 @@ if TYPE_CHECKING:
 
 
 class OtherName(NamedTuple):
-    """What was put into force under another name."""
+    """Another name under which a cgroup was changed, RUNTIME:NAME, and that change."""
 
     name: str
     change: Change
 
 
 class AppliedIndex:
-    """All records of a host, each read once."""
+    """All applied records of a host, read once."""
 
     def __init__(self, context: Context) -> None:
         self._cgroups = context.cgroups
-        self._files: dict[tuple[str, str], AppliedRecord] = {}
-        self._of_cgroup: dict[int, list[tuple[str, str]]] = {}
-        """Which records are of a cgroup, by the number of its directory."""
-        for runtime, file in context.state.recorded():
-            _, applied = context.state.newest_in(runtime, file) or (0, None)
-            if applied:
-                self._files[runtime, file] = applied
-                if applied.inode is not None:
-                    self._of_cgroup.setdefault(applied.inode, []).append((runtime, file))
+        self._records: dict[tuple[str, str], AppliedRecord] = {}
+        """By runtime and file name."""
+        self._by_inode: dict[int, list[tuple[str, str]]] = {}
+        """The keys of the records about a cgroup, by its inode number: a cgroup that is made again has another one."""
+        for key in context.state.recorded():
+            _, record = context.state.newest_in(*key) or (0, None)
+            if record:
+                self._records[key] = record
+                if record.inode is not None:
+                    self._by_inode.setdefault(record.inode, []).append(key)
 
     def names(self) -> list[tuple[str, str]]:
-        """Runtime and name of every domain that there is a record of, but for those that are too long for a file."""
-        return [(runtime, name) for runtime, file in self._files if (name := name_of(file)) is not None]
+        """Return runtime and name of each recorded domain. Names that are too long for a file name are missing."""
+        return [(runtime, name) for runtime, file in self._records if (name := name_of(file)) is not None]
 
-    def last(self, domain: Domain) -> AppliedRecord | None:
-        """What was put into force under this name, perhaps in a cgroup that is gone."""
-        return self._files.get((domain.runtime, file_name(domain.name)))
+    def latest(self, domain: Domain) -> AppliedRecord | None:
+        """Return the record under the domain's own name. It may be about a cgroup that the domain has no longer."""
+        return self._records.get((domain.runtime, file_name(domain.name)))
 
-    def here(self, domain: Domain) -> Change | None:
-        """The same, where it was in the very cgroup that the domain has now, and anything at all."""
-        applied = self.last(domain)
-        there = applied is not None and domain.limit is not None and applied.inode == self._cgroups.inode(domain.limit)
-        return applied.change if applied and there and applied.change.named() else None
+    def current(self, domain: Domain) -> Change | None:
+        """Return what was put into force under the domain's own name in its present cgroup; None for nothing."""
+        record = self.latest(domain)
+        if record is None or domain.limit is None or record.inode != self._cgroups.inode(domain.limit):
+            return None
+        return record.change if record.change.named() else None
 
-    def elsewhere(self, domain: Domain) -> list[OtherName]:
-        """What was put into force in any of its cgroups under other names."""
-        if not self._of_cgroup:  # as on most hosts: of thousands of cgroups none has to be looked at
+    def under_other_names(self, domain: Domain) -> list[OtherName]:
+        """Return what was put into force in the domain's cgroups under other names."""
+        if not self._by_inode:  # on most hosts, which saves a stat() of thousands of cgroups
             return []
         own = (domain.runtime, file_name(domain.name))
-        inodes = {self._cgroups.inode(seat.cgroup) for seat in domain.seats()}
-        keys = [key for inode in inodes if inode is not None for key in self._of_cgroup.get(inode, ()) if key != own]
-        return [OtherName(f"{key[0]}:{name_of(key[1]) or key[1]}", self._files[key].change) for key in keys]
+        inodes = {self._cgroups.inode(carrier.cgroup) for carrier in domain.seats()}
+        keys = [key for inode in inodes if inode is not None for key in self._by_inode.get(inode, ()) if key != own]
+        return [OtherName(f"{key[0]}:{name_of(key[1]) or key[1]}", self._records[key].change) for key in keys]

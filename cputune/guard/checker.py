@@ -9,7 +9,7 @@ from cputune.core.errors import CpuTuneError
 from cputune.core.model import Change, Domain, Request
 from cputune.core.units import words
 from cputune.drift.compare import SOMEBODY, Facts, explain, text
-from cputune.drift.evidence import facts_of
+from cputune.drift.evidence import gather_facts
 from cputune.drift.records import AppliedIndex
 from cputune.guard import service
 from cputune.guard.registry import FINAL_CHECK
@@ -105,7 +105,7 @@ class DriftChecker:
         if not any(difference.drift for difference in explain(facts)):
             return [], applied.change
         context = self.tuner.context
-        facts = facts_of(context, domain, state, Change(), self.tuner.remembered(domain), AppliedIndex(context))
+        facts = gather_facts(context, domain, state, Change(), self.tuner.remembered(domain), AppliedIndex(context))
         return [difference for difference in explain(facts) if difference.drift], applied.change
 
     def _handle(self, domain: Domain, change: Change, drift: list[Difference]) -> None:
