@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 from cputune.host.system import Host
 from tests.support.commandline import CommandLine, Ended
 from tests.support.lab import Lab, RealHost, Unavailable, opened
-from tests.support.machine import give_up, leave_out, real_version
+from tests.support.machine import MEMORY, give_up, leave_out, memory_is_large, real_version
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if memory_is_large():
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)  # pytest makes its temporary folders there
     config.addinivalue_line("markers", "cgroup(version): only for kernels with this cgroup version")
     # A shell lets what it starts in the background ignore these, and so would all that the tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)

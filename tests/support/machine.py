@@ -16,6 +16,17 @@ from cputune.host.system import Host
 LAB = "CPUTUNE_LAB"
 """Set where the lab is complete: what would be skipped there is a failure."""
 
+MEMORY = "/dev/shm"
+ENOUGH = 1 << 30
+
+
+def memory_is_large() -> bool:
+    """Whether the temporary files of all tests fit into memory: cputune syncs each of its own, and disks are slow."""
+    if not os.path.ismount(MEMORY):
+        return False
+    found = os.statvfs(MEMORY)
+    return found.f_bavail * found.f_frsize >= ENOUGH and not found.f_flag & os.ST_NOEXEC
+
 
 @cache
 def real_version() -> int | None:
