@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+STATUS = "list the names: cputune status"
+"""The hint behind a domain that is not there."""
+ESCAPE = "\x1b"
+
 
 class Ended(NamedTuple):
     """How a command line ended."""
