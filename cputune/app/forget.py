@@ -1,4 +1,4 @@
-"""Having nothing to do with a domain any more: what is saved goes, and what cputune put into force."""
+"""Forgetting a domain: what is saved for it goes, and with --live what cputune put into force."""
 
 from __future__ import annotations
 
@@ -36,6 +36,6 @@ def without_us(found: Change, remembered: Change) -> Change:
     """What a domain would have without cputune: what was found there, or what its runtime has set since. Pure."""
     keys = set(found.named())
     weighed = remembered.shares is not None or remembered.weight is not None
-    theirs = remembered.only(keys | ({"shares", "weight"} if keys & {"shares", "weight"} else set()))
     rest = found.replace(shares=None, weight=None) if weighed else found
-    return rest.replace(**theirs.named())
+    set_by_runtime = remembered.only(keys | ({"shares", "weight"} if keys & {"shares", "weight"} else set()))
+    return rest.replace(**set_by_runtime.named())

@@ -29,8 +29,7 @@ def planned(store: Store, domains: list[Domain], wanted: list[tuple[str, str, Ch
         if before.text and before.change != change:
             others.append(name)
         saves = () if before.change == change else (Save(name, before.path, text, before.text or None),)
-        keys = before.change.differing(change)
-        moved = tuple(Moved("config", key, before.change[key], change[key]) for key in keys)
+        moved = tuple(Moved("config", key, before.change[key], change[key]) for key in before.change.differing(change))
         notes = () if saves else (f"{name}: nothing to do: this is saved already",)
         outcomes.append(Outcome(domain, moved, saves, notes))
     if others and not replace:

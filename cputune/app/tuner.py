@@ -1,8 +1,7 @@
-"""The core: what a domain has, and changing it. Returns data; neither prints nor exits.
+"""What the commands call: finding domains, reading what they have, and changing it.
 
-A change goes: find the domains, lock them, put back what a killed cputune left in them, resolve live / config /
-current, read every cgroup, compute its goal (`goal`), plan the tasks (`planner`), and carry them out as one
-(`transaction`).
+A change goes: find the domains, lock them, put back what a killed cputune left in them, plan (`planning`), and carry
+the plan out as one (`transaction`).
 """
 
 from __future__ import annotations
@@ -10,13 +9,11 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from cputune.core.errors import Ambiguous, CpuTuneError, NoSuchDomain, WrongState
-from cputune.core.goals import Where, saved_tune, source_of
-from cputune.core.knobs import DEFAULT_SHARES, DEFAULT_WEIGHT, WEIGHT
-from cputune.core.model import OCI_SCALES, Change, CpuTune, Domain, Request, Source
-from cputune.core.units import nearest_weight, shares_of_weight
+from cputune.core.errors import CpuTuneError, WrongState
+from cputune.core.knobs import WEIGHT
+from cputune.core.model import Change, CpuTune, Domain, Request
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.cgroup.support import require, support
 from cputune.host.system import Host
@@ -26,21 +23,12 @@ from cputune.transaction.locks import LOCK_SECONDS, Busy, Keys, keys_of
 from cputune.transaction.perform import perform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from cputune.config.store import Store
     from cputune.planning.plan import Job, Plan
     from cputune.transaction.applied import AppliedRecord
     from cputune.transaction.history import Past
-
-
-class SchedInfo(NamedTuple):
-    """What `schedinfo` shows. `tune` has both shares and weight: the one in force, and what it stands for."""
-
-    domain: Domain
-    source: Source
-    bandwidth: bool
-    tune: CpuTune
 
 
 class Tuner:
@@ -62,27 +50,6 @@ class Tuner:
         from cputune.config.store import Store
 
         return Store(self.host)
-
-    def schedinfo(self, name: str, where: Where = "current") -> SchedInfo:
-        """What a domain has in force (live) or saved (config). Raises WrongState for live where it does not run."""
-        domain = self.find(name)
-        source = source_of(where, domain)
-        if source == "config":
-            return SchedInfo(domain, source, True, saved_tune(self.store().effective(domain).change, domain.scale))
-        state = self.read(domain)
-        return SchedInfo(domain, source, support(state).bandwidth, self.shown(domain, state))
-
-    def shown(self, domain: Domain, state: CpuTune, remembered: Change | None = None) -> CpuTune:
-        """A state with both shares and weight, in the numbers that whoever set them gave.
-
-        `remembered` is what the runtime remembers, where that has been read already.
-        """
-        given = self.context.state.applied(domain)
-        shares = [given.change.shares] if given else []
-        if domain.scale in OCI_SCALES:
-            remembered = self.remembered(domain) if remembered is None else remembered
-            shares += [remembered.shares, DEFAULT_SHARES if state.weight == DEFAULT_WEIGHT else None]
-        return shown(domain, state, shares)
 
     def remembered(self, domain: Domain) -> Change:
         """What the domain's runtime remembers, as far as files tell; nothing where they cannot be read."""
@@ -110,12 +77,12 @@ class Tuner:
         without `tell`, systemd is not told: until it is, it may write its own values at any time.
         Raises CpuTuneError with nothing changed.
         """
-        from cputune.planning.planner import Planner
+        from cputune.planning.planner import plan_jobs
 
         jobs = list({job.domain.qualified: job for job in jobs}.values())
         if dry_run:
-            self._mention_pending()
-            return self.announced(Planner(self.context, native=native).plan(jobs))
+            self.mention_pending()
+            return self.announced(plan_jobs(self.context, jobs, native=native))
 
         def keys(again: bool) -> Keys:
             if again:  # another cputune may have changed what there is
@@ -123,7 +90,7 @@ class Tuner:
             return keys_of(self.cgroups, [job.domain for job in jobs])
 
         with self.serialised(keys):
-            plan = self.announced(Planner(self.context, native=native, tell=tell).plan(jobs))
+            plan = self.announced(plan_jobs(self.context, jobs, native=native, tell=tell))
             self.perform(plan, enter=enter)
         return plan
 
@@ -167,7 +134,7 @@ class Tuner:
                 raise Busy("another cputune is still putting back what was cut off in these domains", "cputune recover")
             stuck |= recover(self.context, seconds=1)
 
-    def _mention_pending(self) -> None:
+    def mention_pending(self) -> None:
         """Say that what is there is not what a change will start from."""
         from cputune.transaction.recovery import seems_cut_off
 
@@ -186,63 +153,11 @@ class Tuner:
         elif seems_cut_off(self.context):
             self.context.say("a change was cut off, and waits to be put back: sudo cputune recover")
 
-    def undo(self, name: str | None, *, force: bool = False, dry_run: bool = False) -> Plan:
-        """Take back the last transaction, or the last one of a domain in that domain; with `force` whatever came since.
-
-        Raises WrongState where somebody else has changed it since, or nothing is there; as `change`.
-        """
-        from cputune.app.undo import Undoing, latest, tasks_of
-        from cputune.transaction.history import History
-        from cputune.transaction.recovery import keys_of_tasks
-
-        name = None if name is None else self.name_in_history(name)
-        moot: set[str] = set()
-        gone: list[str] = []
-        if dry_run:
-            self._mention_pending()
-        while True:  # what went away by itself is behind us
-            try:
-                past = latest(self.context, name, frozenset(moot))
-            except WrongState as error:
-                if not gone:
-                    raise
-                raise WrongState("; ".join(gone), error.hint) from error
-            tasks = tasks_of(past, name)
-            undoing = Undoing(self.context, past, force=force)
-            if dry_run:
-                plan = undoing.plan(tasks)
-            else:
-                with self.serialised(lambda _, tasks=tasks: keys_of_tasks(self.context, tasks)):  # type: ignore[misc]
-                    if latest(self.context, name, frozenset(moot)) != past:
-                        continue  # another cputune was there before us
-                    plan = undoing.plan(tasks)
-                    self.perform(plan, undoes=past.entry.id)
-                    History(self.context).give_up(past.entry.id, [*undoing.moot])
-            gone += undoing.moot.values()
-            if plan.tasks:
-                for text in gone:
-                    self.context.say(text)
-                return plan
-            moot.add(past.entry.id)
-
     def history(self) -> list[Past]:
         """All changes that are known, oldest first. Raises NoPermission."""
         from cputune.transaction.history import History
 
         return History(self.context).past()
-
-    def name_in_history(self, name: str) -> str:
-        """RUNTIME:NAME of a domain that may be gone by now. Raises NoSuchDomain, UsageError."""
-        try:
-            return self.find(name).qualified
-        except Ambiguous:
-            raise
-        except NoSuchDomain:
-            known = {domain for past in self.history() for domain in past.entry.domains}
-            fitting = [domain for domain in known if name in (domain, domain.partition(":")[2])]
-            if len(fitting) != 1:
-                raise
-            return fitting[0]
 
     def put(self, domain: Domain) -> AppliedRecord | None:
         """What cputune has put into force in the very cgroup that the domain has now."""
@@ -264,23 +179,3 @@ class Tuner:
                 f"nothing is saved for {domain.qualified}", f"cputune set {domain.qualified} --cpus 1 --config"
             )
         return Job(domain, Request(saved.change), "live")
-
-
-def shown(domain: Domain, state: CpuTune, given: Iterable[int | None]) -> CpuTune:
-    """A state with shares and weight both: the one that is not in force as it was given, else converted. Pure.
-
-    Of the shares in `given`, the first counts that the weight in force can stand for; of an unset weight, the default.
-    """
-    if state.shares is not None:
-        return state.replace(weight=nearest_weight(state.shares))
-    if state.weight is None:
-        return state
-    unset = domain.scale in OCI_SCALES and state.weight == DEFAULT_WEIGHT
-    fitting = (
-        number
-        for number in given
-        if number is not None
-        and not state.idle
-        and (nearest_weight(number, domain.scale) == state.weight or (unset and number == DEFAULT_SHARES))
-    )
-    return state.replace(shares=next(fitting, None) or shares_of_weight(state.weight, domain.scale))

@@ -10,11 +10,11 @@ from cputune.core.names import printable
 from cputune.core.units import nearest_weight, shares_of_weight, words
 
 if TYPE_CHECKING:
-    from cputune.app.tuner import SchedInfo
+    from cputune.app.schedinfo import SchedInfo
     from cputune.drift.compare import Difference
     from cputune.planning.plan import Moved, Outcome
     from cputune.transaction.history import Past
-    from cputune.transaction.tasks import Task, Tell
+    from cputune.transaction.tasks import Step, Task
 
 
 def to_json(data: object) -> str:
@@ -94,45 +94,19 @@ def cpus_of(tune: CpuTune) -> str:
     return "-" if tune.limit_cpus is None else f"{tune.limit_cpus:g}"
 
 
-def step(task: Task) -> list[str]:
-    """What a task will do, a line a write, in order."""
-    return [
-        f"{kind} {where}: {before} -> {after}" if before else f"{kind} {where}"
-        for kind, where, before, after in _steps(task)
-    ]
+def step_lines(task: Task) -> list[str]:
+    """What a task will do, a line a step, in order."""
+    return [_step_line(step) for step in task.steps()]
 
 
-def _steps(task: Task) -> list[tuple[str, str, str, str]]:
-    from cputune.runtimes.native.memory import Run
-    from cputune.transaction.native import Native
-    from cputune.transaction.tasks import CgroupTask, Save
-
-    match task:
-        case CgroupTask(plan=plan, tell=tell):
-            return [
-                *(_told(tell) if tell else []),
-                *(("write", write.path, write.before, write.value) for write in plan),
-            ]
-        case Save(path=path, text=text, before=before):
-            return [
-                ("save", path, "no file" if before is None else "changed", "removed" if text is None else "written")
-            ]
-        case Native(orders=orders):
-            return [
-                ("run", " ".join(step.argv), "", "") if isinstance(step, Run) else ("edit", step.path, "", "")
-                for step in orders.forward
-            ]
-        case _:
-            return []
+def _step_line(step: Step) -> str:
+    if step.do == "hold":
+        return f"hold {step.where} at {step.after}"
+    return f"{step.do} {step.where}: {step.before} -> {step.after}" if step.before else f"{step.do} {step.where}"
 
 
-def _told(tell: Tell) -> list[tuple[str, str, str, str]]:
-    from cputune.host.systemd import word
-
-    return [
-        ("set-property", f"{tell.unit.label} {name}", word(tell.held.get(name)), word(value))
-        for name, value in tell.properties.items()
-    ]
+def _step_data(step: Step) -> dict[str, str]:
+    return {"do": step.do, "where": step.where, "from": step.before, "to": step.after}
 
 
 def outcome_data(outcome: Outcome) -> dict[str, Any]:
@@ -149,11 +123,7 @@ def outcome_data(outcome: Outcome) -> dict[str, Any]:
             }
             for change in outcome.moved
         ],
-        "steps": [
-            dict(zip(("do", "where", "from", "to"), words_, strict=True))
-            for task in outcome.tasks
-            for words_ in _steps(task)
-        ],
+        "steps": [_step_data(step) for task in outcome.tasks for step in task.steps()],
         "notes": list(outcome.notes),
     }
 

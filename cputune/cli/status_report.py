@@ -9,7 +9,9 @@ from cputune.core.knobs import KNOB
 from cputune.core.units import words
 
 if TYPE_CHECKING:
-    from cputune.app.observer import HostInfo, Row, SavedRow
+    from cputune.app.hostinfo import HostInfo
+    from cputune.app.observer import Row
+    from cputune.app.saved import SavedRow
     from cputune.core.model import Change, Domain
 
 

@@ -9,7 +9,7 @@ from cputune.core.goals import goal_of
 from cputune.core.knobs import MAX_QUOTA, UNLIMITED, Value
 from cputune.core.model import Change, CpuTune, Domain, Request, Scale
 from cputune.core.units import nearest_weight
-from cputune.host.systemd import INFINITY, Properties, kept
+from cputune.host.systemd import kept
 
 if TYPE_CHECKING:
     from cputune.drift.records import OtherName
@@ -137,23 +137,6 @@ def wish(change: Change, live: CpuTune, domain: Domain, version: int) -> tuple[C
         return CpuTune(idle=change.idle), error.message
     named = set(change.named()) | ({"shares", "weight"} if change.shares or change.weight else set())
     return goal.replace(idle=change.idle).only(named), None
-
-
-def held_state(properties: Properties) -> CpuTune:
-    """What systemd would write for these properties of a unit."""
-    values: dict[str, Value] = {}
-    if "CPUQuotaPerSecUSec" in properties:
-        period = properties.get("CPUQuotaPeriodUSec", INFINITY)
-        values["period"] = period = 100_000 if period == INFINITY else period
-        per_second = properties["CPUQuotaPerSecUSec"]
-        values["quota"] = UNLIMITED if per_second == INFINITY else per_second * period // 1_000_000
-    weight = properties.get("CPUWeight", INFINITY)
-    if "CPUShares" in properties:
-        values["shares"] = 1024 if properties["CPUShares"] == INFINITY else properties["CPUShares"]
-    elif "CPUWeight" in properties:
-        values["weight"] = 100 if weight == INFINITY else weight or None
-        values["idle"] = weight == 0
-    return CpuTune(**values)
 
 
 def text(difference: Difference) -> str:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from cputune.core.errors import CpuTuneError
 from cputune.core.model import Change, CpuTune, Domain, KnobCgroup
-from cputune.drift.compare import Facts, Held, explain, held_state
+from cputune.drift.compare import Facts, Held, explain
+from cputune.host.held import held_state
 from cputune.host.systemd import differs, unit_of, wanted, word
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def _held(context: Context, domain: Domain) -> list[Held]:
                 grain = context.systemd.grain(unit)
             except CpuTuneError:
                 continue
-            found.append(Held(unit.label, held_state({name: held[name] for name in properties}), grain))
+            state = held_state(context.cgroups.hierarchy.version, {name: held[name] for name in properties})
+            found.append(Held(unit.label, state, grain))
     return found
 
 

@@ -142,7 +142,7 @@ class DriftChecker:
         if any(difference.key == "idle" and difference.applied is False for difference in drift):
             change = change.replace(idle=False)  # which also restores the weight
         try:
-            self.tuner.change([Job(domain, Request(change), "live", theirs=set_by_runtime)], enter=False)
+            self.tuner.change([Job(domain, Request(change), "live", set_by_runtime=set_by_runtime)], enter=False)
         except Busy:
             self.registry.checks[domain.qualified] = time.monotonic() + _BUSY_SECONDS
             return

@@ -106,8 +106,9 @@ def dump(task: Task) -> list[Any]:
 
 def load(name: str, value: object) -> Task:
     """The task again. Raises Undecodable."""
+    from cputune.transaction.cgroup_task import CgroupTask
     from cputune.transaction.native import Native
-    from cputune.transaction.tasks import CgroupTask, Record, Save
+    from cputune.transaction.tasks import Record, Save
 
     kinds = {kind.__name__: kind for kind in (CgroupTask, Save, Record, Native)}
     if name not in kinds:

@@ -1,13 +1,12 @@
 """Having a domain's own runtime remember a change: `set --native`, the last part of a transaction.
 
-The orders come from `cputune.memory`; here they are carried out, seen to have worked, and taken back.
+The orders come from `cputune.runtimes.native`; here they are carried out, checked, and taken back.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -16,29 +15,27 @@ from cputune.core.errors import (
     CpuTuneError,
     Gone,
     NoPermission,
-    NoSuchDomain,
     Refused,
     Unsupported,
     WrongState,
     from_os_error,
 )
-from cputune.core.goals import goal_of, touched
-from cputune.core.model import Change, CpuTune, Domain, Request
-from cputune.host.cgroup.cgroups import Cgroups
+from cputune.core.model import Change, CpuTune, Domain
 from cputune.host.files import write_atomically
-from cputune.host.systemd import Properties, Unreachable, differs, unit_of, wanted
-from cputune.runtimes.native.memory import Edit, Orders, Remembered, Run, Step, Wanted, agree, require
-from cputune.runtimes.native.update import default_shares
+from cputune.host.systemd import Properties, differs, word
+from cputune.runtimes.native import memory
+from cputune.runtimes.native.memory import Edit, Orders, Remembered, Run, agree, require
+from cputune.transaction.cgroup_task import CgroupTask
 from cputune.transaction.context import Context
 from cputune.transaction.signals import deferred
-from cputune.transaction.tasks import CgroupTask, Tell
+from cputune.transaction.tasks import Step
 from cputune.transaction.writer import settle, value_text
 
 _COMMAND_SECONDS = 120.0
 
 
 class Native(NamedTuple):
-    """Have the domain's runtime remember other limits; what it does to the cgroups meanwhile is undone at once."""
+    """Have the domain's runtime remember other limits; what its command does to the cgroups is undone at once."""
 
     of: Domain
     orders: Orders
@@ -50,8 +47,11 @@ class Native(NamedTuple):
     """Stands for what else was in them."""
     default_shares: int
     """What stands for nothing remembered."""
-    seats: tuple[CgroupTask, ...]
-    """What the domain's cgroups are to have then, all knobs, and systemd is to hold; and the same from before."""
+    holds: tuple[CgroupTask, ...]
+    """All that the domain's cgroups are to have, and their units to hold, behind the command; and what was before.
+
+    Written only where the command has changed it.
+    """
     records_after: str = ""
     """Stands for the records that it had then, for the history."""
 
@@ -65,19 +65,26 @@ class Native(NamedTuple):
         """A runtime's memory is for the next boot as well."""
         return True
 
+    def steps(self) -> list[Step]:
+        """The runtime's commands and files, and what the cgroups are then held to."""
+        return [*map(_step, self.orders.forward), *(step for hold in self.holds for step in _hold_steps(hold))]
+
     def do(self, context: Context) -> None:
-        """Run the runtime's command, see that it took, and hold the cgroups to what they had. Raises CpuTuneError."""
+        """Run the runtime's command, check what it remembers, and hold the cgroups to what they had.
+
+        Raises CpuTuneError.
+        """
         with deferred():  # an interrupted command may still do its work
-            for step in self.orders.forward:
-                carry_out(context, step)
+            for order in self.orders.forward:
+                carry_out(context, order)
         found = self._now(context).change
         if not agree(found, self.orders.after, self.default_shares):
             raise Refused(
                 f"{self.of.runtime} took the command but not the value for {self.domain}: "
                 f"it remembers {_named(found)}, not {_named(self.orders.after)}"
             )
-        for seat in self.seats:
-            _hold(context, seat, seat.goal, seat.tell.properties if seat.tell else {})
+        for hold in self.holds:
+            _hold(context, hold, hold.goal, hold.unit_change.properties if hold.unit_change else {})
 
     def done(self, context: Context) -> Native:
         """The task as the history has it: by what is there now it tells whether somebody else comes after it."""
@@ -90,11 +97,11 @@ class Native(NamedTuple):
             self._remember_again(context)
         except CpuTuneError as error:
             failed.append(error)
-        for seat in reversed(self.seats):
+        for hold in reversed(self.holds):
             try:
-                _hold(context, seat, seat.now, seat.tell.held if seat.tell else {})
+                _hold(context, hold, hold.now, hold.unit_change.held if hold.unit_change else {})
             except Gone:
-                continue  # with what it had
+                continue  # the cgroup is gone, and its limits with it
             except CpuTuneError as error:
                 failed.append(error)
         if failed:
@@ -106,18 +113,18 @@ class Native(NamedTuple):
             return
         if stands_for(now.other) != self.others:
             raise ChangedMeanwhile(f"what {self.of.runtime} has of {self.domain} was changed by somebody else since")
-        for step in self.orders.back:
-            carry_out(context, step)
+        for order in self.orders.back:
+            carry_out(context, order)
         if self._is_other(self._now(context)):
             raise Refused(f"{self.of.runtime} does not take back what it remembers")
 
     def left(self, context: Context) -> list[str]:
         """What the runtime remembers now, where that is not as before, and what its cgroups have."""
         found = []
-        for seat in self.seats:
+        for hold in self.holds:
             with suppress(Gone):
-                seat.refuse_another(context)
-                found += seat.left(context)
+                hold.refuse_another(context)
+                found += hold.left(context)
         now = self._now(context)
         if self._is_other(now):
             what = "something else" if now.change is None else _named(now.change)
@@ -146,37 +153,49 @@ def _named(change: Change | None) -> str:
     return ", ".join(words) or "nothing"
 
 
-def _hold(context: Context, seat: CgroupTask, goal: CpuTune, properties: Properties) -> None:
+def _step(order: memory.Step) -> Step:
+    return Step("run", " ".join(order.argv)) if isinstance(order, Run) else Step("edit", order.path)
+
+
+def _hold_steps(hold: CgroupTask) -> list[Step]:
+    change = hold.unit_change
+    properties = change.properties.items() if change else ()
+    found = [Step("hold", f"{change.unit.label} {name}", after=word(value)) for name, value in properties if change]
+    return found + [Step("hold", write.path, after=write.value) for write in hold.writes]
+
+
+def _hold(context: Context, hold: CgroupTask, goal: CpuTune, properties: Properties) -> None:
     """Give a cgroup, and the unit that owns it, what they have lost meanwhile."""
-    seat.refuse_another(context)
-    if seat.tell and properties and differs(context.systemd.get(seat.tell.unit, properties), properties):
-        context.systemd.set(seat.tell.unit, properties)
-    settle(context.cgroups, seat.cgroup, goal)
+    hold.refuse_another(context)
+    unit = hold.unit_change.unit if hold.unit_change else None
+    if unit and properties and differs(context.systemd.get(unit, properties), properties):
+        context.systemd.set(unit, properties)
+    settle(context.cgroups, hold.cgroup, goal)
 
 
-def carry_out(context: Context, step: Step) -> None:
+def carry_out(context: Context, order: memory.Step) -> None:
     """Run a runtime's program, or write its file. Raises CpuTuneError."""
-    if isinstance(step, Edit):
-        _edit(step)
+    if isinstance(order, Edit):
+        _edit(order)
         return
-    command = " ".join(step.argv)
-    user = None if step.user == context.cgroups.host.uid else step.user
+    command = " ".join(order.argv)
+    user = None if order.user == context.cgroups.host.uid else order.user
     try:
-        done = context.cgroups.host.run(list(step.argv), user, _COMMAND_SECONDS, step.input)
+        done = context.cgroups.host.run(list(order.argv), user, _COMMAND_SECONDS, order.input)
     except FileNotFoundError as error:
-        raise Unsupported(f"cannot run {command}: there is no {step.argv[0]} here") from error
+        raise Unsupported(f"cannot run {command}: there is no {order.argv[0]} here") from error
     except OSError as error:
-        raise Refused(f"cannot run {command}: {error.strerror or error}", step.mend) from error
+        raise Refused(f"cannot run {command}: {error.strerror or error}", order.mend) from error
     if done.status != 0:
-        raise _explained(step, command, " ".join(done.stderr.split()) or f"exit status {done.status}")
+        raise _explained(order, command, " ".join(done.stderr.split()) or f"exit status {done.status}")
 
 
-def _explained(step: Run, command: str, said: str) -> CpuTuneError:
+def _explained(order: Run, command: str, said: str) -> CpuTuneError:
     message = f"{command}: {said}"
     if re.search(r"permission denied|access denied|interactive authentication required", said, re.IGNORECASE):
         return NoPermission(message, "run it as root: sudo cputune ...")
     if re.search(r"cannot connect|connection refused|failed to connect|no such file or directory", said, re.IGNORECASE):
-        return WrongState(message, step.mend)
+        return WrongState(message, order.mend)
     if re.search(r"no such container|no container with|not found|failed to get domain", said, re.IGNORECASE):
         return Gone(message, "it disappeared in the meantime; list what is running: cputune status")
     return Refused(message)
@@ -195,60 +214,3 @@ def _edit(edit: Edit) -> None:
         write_atomically(edit.path, edit.text, sync=True, like=known)
     except OSError as error:
         raise from_os_error(error, f"write {edit.path}") from error
-
-
-def planned(
-    context: Context,
-    request: Request,
-    domain: Domain,
-    before: Mapping[str, CpuTune],
-    after: Mapping[str, CpuTune],
-    saved: Change,
-) -> Native | None:
-    """What has to be done so that the runtime remembers a request; None where it does already.
-
-    `before` and `after` are the states of the domain's cgroups, `saved` its configuration afterwards. Raises
-    Unsupported where the runtime cannot be made to remember it.
-    """
-    memory = require(domain)
-    remembered = memory.read(context.cgroups, domain)
-    goal = domain.state(after) if domain.running else at_start(context.cgroups, domain, saved, remembered.change)
-    change = request.change
-    if touched(request) & {"quota", "period"}:
-        change = change.replace(quota=goal.quota, period=goal.period)
-    if not change.named():
-        return None
-    orders = memory.orders(context.cgroups, domain, Wanted(change, goal))
-    default = default_shares(context.cgroups, domain)
-    if orders.after is not None and agree(remembered.change, orders.after, default):
-        return None
-    seats = [_seat(context, request, domain, cgroup, before[cgroup], after[cgroup]) for cgroup in before]
-    records, others = stands_for(remembered.raw), stands_for(remembered.other)
-    return Native(domain, orders, remembered.change, records, others, default, tuple(seats))
-
-
-def _seat(
-    context: Context, request: Request, domain: Domain, cgroup: str, before: CpuTune, goal: CpuTune
-) -> CgroupTask:
-    """What a cgroup is to have in spite of what the runtime's command does to it: all knobs, named or not."""
-    version = context.cgroups.hierarchy.version
-    seat = CgroupTask(domain.qualified, cgroup, before, goal, inode=context.cgroups.inode(cgroup))
-    unit = unit_of(cgroup) if context.systemd.booted() else None
-    if unit is None:
-        return seat
-    everything = wanted(version, goal, frozenset(Change.KEYS))
-    named = wanted(version, goal, frozenset(touched(request)))
-    try:
-        held = context.systemd.get(unit, everything, cgroup)
-    except (Unreachable, NoSuchDomain):
-        held = {}
-    return seat._replace(tell=Tell(unit, {**held, **named}, held) if held else None)
-
-
-def at_start(cgroups: Cgroups, domain: Domain, saved: Change, remembered: Change | None) -> CpuTune:
-    """What a domain that does not run will have when it starts: what is saved, else what its runtime remembers."""
-    found = (remembered or Change()).replace(**saved.named())
-    if saved.shares is not None or saved.weight is not None:
-        found = found.replace_from(saved, ("shares", "weight"))
-    version = cgroups.hierarchy.version
-    return goal_of(cgroups.default(), Request(found), version, domain.scale, None, Change.KEYS)

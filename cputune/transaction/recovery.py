@@ -87,13 +87,13 @@ def keys_of_tasks(context: Context, tasks: Iterable[Task]) -> Keys:
 
 
 def _cgroups(task: Task) -> Iterator[str]:
+    from cputune.transaction.cgroup_task import CgroupTask
     from cputune.transaction.native import Native
-    from cputune.transaction.tasks import CgroupTask
 
     if isinstance(task, CgroupTask):
         yield task.cgroup
     elif isinstance(task, Native):
-        yield from (seat.cgroup for seat in task.seats)
+        yield from (hold.cgroup for hold in task.holds)
 
 
 def _overlaps(context: Context, journal: Journal, page: Page, keys: Keys) -> bool:
@@ -166,7 +166,7 @@ def shortened(text: str) -> str:
 
 def _is_ours(context: Context, task: Task) -> bool:
     """Whether there is still to be put back what a task may have done, and not what somebody else did since."""
-    from cputune.transaction.tasks import CgroupTask
+    from cputune.transaction.cgroup_task import CgroupTask
 
     if not isinstance(task, CgroupTask):
         return True
@@ -185,7 +185,7 @@ def _outliving(tasks: Iterable[Task]) -> Iterator[Task]:
 
     for task in tasks:
         if isinstance(task, Native):
-            yield task._replace(seats=())
+            yield task._replace(holds=())
         elif task.durable:
             yield task
 

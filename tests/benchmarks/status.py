@@ -22,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from cputune.app.hostinfo import host_info  # noqa: E402
 from cputune.app.observer import Observer  # noqa: E402
 from cputune.app.tuner import Tuner  # noqa: E402
 from cputune.core.errors import CpuTuneError  # noqa: E402
@@ -116,8 +117,9 @@ class Watched(Host):
 def files_read(root: str) -> list[str]:
     """The files that `status` reads there, in its order, as often as it does."""
     host = Watched(root)
-    observer = Observer(Tuner(host))
-    observer.host()
+    tuner = Tuner(host)
+    observer = Observer(tuner)
+    host_info(tuner.context)
     observer.rows((), (), None)
     return host.files
 

@@ -10,7 +10,7 @@ import pytest
 from cputune.core.errors import Refused
 from cputune.core.knobs import KNOB, UNLIMITED
 from cputune.planning.plan import Job
-from cputune.planning.planner import Planner
+from cputune.planning.planner import plan_jobs
 from tests.support.lab import Lab, change_domains, request
 
 V1, V2 = pytest.mark.cgroup(1), pytest.mark.cgroup(2)
@@ -50,7 +50,7 @@ def test_v1_refuses_a_limit_above_the_ancestors(lab: Lab) -> None:
 @V1
 def test_v1_names_the_ancestor_that_was_lowered_after_it_was_planned(lab: Lab) -> None:
     lab.make("child")
-    plan = Planner(lab.tuner.context).plan([Job(lab.tuner.find(lab.name("child")), request(quota=60000), "live")])
+    plan = plan_jobs(lab.tuner.context, [Job(lab.tuner.find(lab.name("child")), request(quota=60000), "live")])
     lab.put(quota=50000)
     with pytest.raises(Refused) as caught:
         lab.tuner.perform(plan)

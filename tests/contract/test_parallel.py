@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cputune.app.schedinfo import schedinfo
 from cputune.app.tuner import Tuner
 from cputune.config.store import Store
 from cputune.host.system import Host
@@ -161,4 +162,4 @@ def test_of_many_that_find_a_dead_ones_journal_all_come_to_their_end(host: FakeK
     assert not list(Path(host.state_dir, "journal").iterdir())
     put_back = [one for one in Tuner(host).history() if one.undone]
     assert [one.entry.domains for one in put_back] == [names]
-    assert {Tuner(host).schedinfo(name).tune.quota for name in names} <= set(range(10000, 10020))
+    assert {schedinfo(Tuner(host), name).tune.quota for name in names} <= set(range(10000, 10020))

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cputune.app.tuner import SchedInfo, Tuner
+from cputune.app.schedinfo import SchedInfo, schedinfo
+from cputune.app.tuner import Tuner
 from cputune.core.errors import CpuTuneError
 from cputune.core.goals import Where
 from cputune.core.model import Change, CpuTune, Domain, Request
@@ -202,7 +203,7 @@ class Lab:
 
     def schedinfo(self, name: str = "") -> SchedInfo:
         """`cputune schedinfo` on a cgroup."""
-        return self.tuner.schedinfo(self.name(name))
+        return schedinfo(self.tuner, self.name(name))
 
     def domain(self, name: str = "") -> Domain:
         """The domain of a cgroup."""

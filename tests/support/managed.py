@@ -60,13 +60,18 @@ class Managed(Host):
         return f"t {self.held[name]}\n"
 
     def _realize(self) -> None:
+        """Write all CPU attributes, as cgroup_context_apply() in systemd's src/core/cgroup.c."""
         if self.vanishing:
             shutil.rmtree(self.real(GROUP), ignore_errors=True)
             return
         period = 100000 if self.held["CPUQuotaPeriodUSec"] == INFINITY else self.held["CPUQuotaPeriodUSec"]
-        quota = self.held["CPUQuotaPerSecUSec"]
-        text = "max" if quota == INFINITY else str(quota * period // 1_000_000)
-        Path(self.real(f"{GROUP}/cpu.max")).write_text(f"{text} {period}\n")
+        quota, weight = self.held["CPUQuotaPerSecUSec"], self.held["CPUWeight"]
+        limit = "max 100000" if quota == INFINITY else f"{quota * period // 1_000_000} {period}"
+        texts = {"cpu.idle": str(int(weight == 0)), "cpu.max": limit}
+        if weight:
+            texts["cpu.weight"] = str(100 if weight == INFINITY else weight)
+        for name, text in texts.items():
+            Path(self.real(f"/sys/fs/cgroup{self.cgroup}/{name}")).write_text(f"{text}\n")
 
     def write(self, path: str, text: str) -> None:
         """Write a file, or say no; note it."""

@@ -34,7 +34,8 @@ def command(ctx: click.Context, domains: tuple[str, ...], as_json: bool) -> None
     more where something could not be compared. What was set through cputune itself, by any name of the cgroup, is
     shown, and is no drift. Cgroups without another name are compared where cputune has limited them.
     """
-    from cputune.app.observer import Observer, not_looked_into
+    from cputune.app.listing import what_is_missing
+    from cputune.app.observer import Observer
     from cputune.cli import report
     from cputune.drift.compare import text
 
@@ -45,7 +46,7 @@ def command(ctx: click.Context, domains: tuple[str, ...], as_json: bool) -> None
     observer = Observer(tuner)
     rows = observer.rows(domains, (), None)
     problems = [*([observer.problem] if observer.problem else [])]
-    if not domains and (hidden := not_looked_into(tuner.cgroups, "diff")):
+    if not domains and (hidden := what_is_missing(tuner.cgroups, "diff")):
         problems.append(hidden)
     problems += [f"{row.domain.qualified}: {row.problem}" for row in rows if row.problem and row.tune != CpuTune()]
     for problem in problems:

@@ -23,12 +23,13 @@ def command(ctx: click.Context, domain: str | None, last: int | None, as_json: b
     Of all domains or of one, that may be gone by now. What was taken back, or put back because its cputune was killed,
     or what is gone, is marked. The history is bounded: what is oldest goes first.
     """
+    from cputune.app.undo import name_in_history
     from cputune.cli import report
 
     tuner = make_tuner(ctx)
     tuner.tidy()
     past = tuner.history()
-    name = None if domain is None else tuner.name_in_history(domain)
+    name = None if domain is None else name_in_history(tuner, domain)
     if name is not None:
         past = [one for one in past if name in one.entry.domains]
     past = past[-last:] if last else past

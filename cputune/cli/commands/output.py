@@ -50,7 +50,7 @@ def show(plans: list[Plan], *, dry_run: bool, as_json: bool) -> None:
         click.echo(report.to_json([report.outcome_data(outcome) for outcome in outcomes]))
         return
     if dry_run:
-        lines = [line for plan in plans for task in plan.tasks for line in report.step(task)]
+        lines = [line for plan in plans for task in plan.tasks for line in report.step_lines(task)]
     else:
         lines = [report.moved(outcome.domain, change) for outcome in outcomes for change in outcome.moved]
     for line in lines:

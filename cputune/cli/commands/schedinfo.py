@@ -50,6 +50,7 @@ def command(
     supported for the domain. With NAME=VALUE (cpu_shares, vcpu_period, vcpu_quota; cpu_weight, vcpu_burst, cpu_idle)
     the parameters are set first, as by `cputune set`.
     """
+    from cputune.app.schedinfo import schedinfo
     from cputune.cli import report
 
     where = where_of(live, config, current)
@@ -62,7 +63,7 @@ def command(
         where = "live" if where == "both" else where
     else:
         tuner.tidy()
-    info = tuner.schedinfo(domain, where)
+    info = schedinfo(tuner, domain, where)
     if as_json:
         click.echo(report.to_json(report.schedinfo_data(info, everything=everything)))
     else:

@@ -14,7 +14,9 @@ from cputune.core.names import printable
 from cputune.runtimes.registry import RUNTIMES
 
 if TYPE_CHECKING:
-    from cputune.app.observer import HostInfo, Row, SavedRow
+    from cputune.app.hostinfo import HostInfo
+    from cputune.app.observer import Row
+    from cputune.app.saved import SavedRow
 
 EPILOG = """\b
 Try: cputune status
@@ -55,18 +57,21 @@ def command(
     one, that one, with the ancestor's name. CONFIG is what is saved for it; DRIFT tells where what is in force is
     something else, or not what cputune last set.
     """
-    from cputune.app.observer import Observer, not_looked_into
+    from cputune.app.hostinfo import host_info
+    from cputune.app.listing import what_is_missing
+    from cputune.app.observer import Observer
+    from cputune.app.saved import saved_rows
     from cputune.cli import status_report as report
 
     tuner = make_tuner(ctx)
     tuner.tidy()
-    observer = Observer(tuner)
     if config:
         if domains or interval is not None:
             raise UsageError("--config lists all that is saved", "cputune status --config --runtime docker")
-        _saved(observer.saved_rows(wanted), as_json=as_json)
+        _saved(saved_rows(tuner, tuner.store(), wanted), as_json=as_json)
         return
-    host, rows = observer.host(), observer.rows(domains, wanted, interval)
+    observer = Observer(tuner)
+    host, rows = host_info(tuner.context), observer.rows(domains, wanted, interval)
     if as_json:
         from cputune.cli.report import to_json
 
@@ -77,7 +82,7 @@ def command(
         _overview(host, rows, sampled=interval is not None)
     if observer.problem:
         say(observer.problem)
-    if not domains and (hidden := not_looked_into(tuner.cgroups, "status")):
+    if not domains and (hidden := what_is_missing(tuner.cgroups, "status")):
         say(hidden)
     for row in rows:
         if row.problem and row.tune != CpuTune():

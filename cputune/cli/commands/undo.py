@@ -26,5 +26,7 @@ def command(ctx: click.Context, domain: str | None, force: bool, dry_run: bool, 
     with exit status 6, where what was changed has another value by now. What was live in a domain that is gone, or was
     started anew, went with it: that is said, and passed over.
     """
-    plan = make_tuner(ctx).undo(domain, force=force, dry_run=dry_run)
+    from cputune.app.undo import undo
+
+    plan = undo(make_tuner(ctx), domain, force=force, dry_run=dry_run)
     show([plan], dry_run=dry_run, as_json=as_json)

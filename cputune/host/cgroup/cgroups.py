@@ -31,22 +31,28 @@ if TYPE_CHECKING:
         BURST_FILE: str
         IDLE_FILE: str
         MOVES: tuple[tuple[str, ...], ...]
+        SYSTEMD_MOVES: tuple[tuple[str, ...], ...]
+        LIMIT_RESETS_BURST: bool
 
         def read(self, host: Host, directory: str) -> CpuTune: ...
         def read_limit(self, host: Host, directory: str) -> tuple[Quota, int] | None: ...
         def band_write(self, directory: str, old: Band, new: Band) -> Write: ...
+        def texts(self, state: CpuTune) -> dict[str, str]: ...
         def parse_stats(self, text: str, usage: str | None) -> Stats: ...
 
 
 class Limits(dict[str, "Limit | None"]):
-    """The limits that cgroups have, each read once, or will have when the turn of another one comes; None: no limit."""
+    """The limits of cgroups, None for no limit: each is read once, unless it is planned, or there is one in `known`."""
 
-    def __init__(self, cgroups: Cgroups, planned: Mapping[str, Limit | None] | None = None) -> None:
+    def __init__(
+        self, cgroups: Cgroups, planned: Mapping[str, Limit | None] | None = None, known: Limits | None = None
+    ) -> None:
         super().__init__(planned or {})
         self._cgroups = cgroups
+        self._known = known
 
     def __missing__(self, cgroup: str) -> Limit | None:
-        found = self[cgroup] = self._cgroups.limit(cgroup)
+        found = self[cgroup] = self._cgroups.limit(cgroup) if self._known is None else self._known[cgroup]
         return found
 
 

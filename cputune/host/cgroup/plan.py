@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from cputune.host.cgroup.cgroups import Backend
 
 
-def writes(backend: Backend, directory: str, now: CpuTune, goal: CpuTune, bounds: Bounds) -> list[Write]:
+def writes(
+    backend: Backend, directory: str, now: CpuTune, goal: CpuTune, bounds: Bounds, *, rewritten: bool = False
+) -> list[Write]:
     """The writes that lead from `now` to `goal`, each acceptable to the kernel when its turn comes.
+
+    A burst is written once more behind the limit, with which some kernels change it; also where systemd has just
+    written the limit (`rewritten`).
 
     Raises Refused where the goal is one that the kernel would not take: nothing has been touched then.
     """
@@ -37,7 +42,7 @@ def writes(backend: Backend, directory: str, now: CpuTune, goal: CpuTune, bounds
     weight, wanted = now[backend.WEIGHT_KEY], goal[backend.WEIGHT_KEY]
     if weight != wanted and not goal.idle:
         plan.append(Write(f"{directory}/{backend.WEIGHT_FILE}", str(wanted), str(weight)))
-    plan += _band_writes(backend, directory, now, goal, bounds)
+    plan += _band_writes(backend, directory, now, goal, bounds, rewritten=rewritten)
     if goal.idle and not now.idle:
         plan.append(Write(idle_file, "1", "0"))
     return plan
@@ -68,14 +73,21 @@ def _unweighed(backend: Backend, state: CpuTune) -> CpuTune:
     return state.replace(**{backend.WEIGHT_KEY: None})
 
 
-def _band_writes(backend: Backend, directory: str, now: CpuTune, goal: CpuTune, bounds: Bounds) -> list[Write]:
+def _band_writes(
+    backend: Backend, directory: str, now: CpuTune, goal: CpuTune, bounds: Bounds, *, rewritten: bool
+) -> list[Write]:
     before, after = band_of(now), band_of(goal)
-    if before is None or after is None or before == after:
+    if before is None or after is None:
         return []
     states = path(before, after, backend.MOVES, bounds)
     if states is None:
         raise refusal(directory, before, after, bounds)
-    return [backend.band_write(directory, old, new) for old, new in zip([before, *states], states, strict=False)]
+    found = [backend.band_write(directory, old, new) for old, new in zip([before, *states], states, strict=False)]
+    files = [write.path.rpartition("/")[2] for write in found]
+    reset = backend.LIMIT_RESETS_BURST and after.burst and (rewritten or backend.LIMIT_FILE in files)
+    if reset and files[-1:] != [backend.BURST_FILE]:
+        found.append(Write(f"{directory}/{backend.BURST_FILE}", str(after.burst), str(after.burst)))
+    return found
 
 
 def refusal(directory: str, before: Band, goal: Band, bounds: Bounds) -> Refused | UsageError:

@@ -33,21 +33,20 @@ class Moving(Protocol):
 M = TypeVar("M", bound=Moving)
 
 
-def in_order(cgroups: Cgroups, moving: Sequence[M]) -> list[M]:
+def in_order(cgroups: Cgroups, moving: Sequence[M], limits: Limits | None = None) -> list[M]:
     """v1 allows no child above its parent at any moment: first what shrinks, from the inside out, then what grows.
 
     Then no group is ever above an ancestor that still has to grow, or below a descendant that still has to shrink; and
-    each on its way keeps between what it had and what it gets, or has no limit of its own for an instant (`order`).
+    each on its way keeps between what it had and what it gets, or has no limit of its own for an instant (`bandwidth`).
+    `limits` are those that cgroups have now.
     """
     places = [move.cgroup for move in moving]
     nested = _nested(places)
     if not nested or cgroups.hierarchy.version == 2:
         return list(moving)
 
-    has_now, reached = (
-        Limits(cgroups),
-        Limits(cgroups, {move.cgroup: limit_of(move.cgroup, move.goal) for move in moving}),
-    )
+    has_now = Limits(cgroups) if limits is None else limits
+    reached = Limits(cgroups, {move.cgroup: limit_of(move.cgroup, move.goal) for move in moving}, has_now)
 
     def turn(move: M) -> tuple[bool, int]:
         has = _ratio(move.now, cgroups.limit_above(move.cgroup, has_now))

@@ -17,6 +17,9 @@ BURST_FILE = "cpu.cfs_burst_us"
 IDLE_FILE = "cpu.idle"
 # Each file is written alone, so the order matters.
 MOVES: tuple[tuple[str, ...], ...] = (("quota",), ("period",), ("burst",))
+SYSTEMD_MOVES: tuple[tuple[str, ...], ...] = (("period",), ("quota",))
+"""The order of cgroup_apply_legacy_cpu_quota() in systemd's src/core/cgroup.c."""
+LIMIT_RESETS_BURST = False
 
 
 def _number(host: Host, directory: str, name: str) -> int | None:
@@ -69,3 +72,13 @@ def parse_stats(text: str, usage: str | None) -> Stats:
         throttled=int(found["nr_throttled"]) if "nr_throttled" in found else None,
         throttled_usec=int(throttled) // 1000 if throttled else None,
     )
+
+
+def texts(state: CpuTune) -> dict[str, str]:
+    """The files of a group with what they say in this state; an idle group's weight is the kernel's affair."""
+    found = {} if state.idle or state.shares is None else {WEIGHT_FILE: str(state.shares)}
+    if state.quota is not None:
+        found |= {LIMIT_FILE: _word(state.quota), PERIOD_FILE: str(state.period)}
+    if state.burst is not None:
+        found[BURST_FILE] = str(state.burst)
+    return found if state.idle is None else {**found, IDLE_FILE: str(int(state.idle))}

@@ -16,6 +16,10 @@ BURST_FILE = "cpu.max.burst"
 IDLE_FILE = "cpu.idle"
 # One write of cpu.max sets both.
 MOVES: tuple[tuple[str, ...], ...] = (("quota", "period"), ("burst",))
+SYSTEMD_MOVES: tuple[tuple[str, ...], ...] = (("quota", "period"),)
+"""The order of cgroup_apply_unified_cpu_quota() in systemd's src/core/cgroup.c."""
+LIMIT_RESETS_BURST = True
+"""Before Linux 6.10 a write of cpu.max divides cpu.max.burst by 1000 (mended by kernel commit 49217ea147df)."""
 
 
 def _text(host: Host, directory: str, name: str) -> str | None:
@@ -71,3 +75,13 @@ def parse_stats(text: str, usage: str | None = None) -> Stats:
     return Stats(
         found.get("usage_usec"), found.get("nr_periods"), found.get("nr_throttled"), found.get("throttled_usec")
     )
+
+
+def texts(state: CpuTune) -> dict[str, str]:
+    """The files of a group with what they say in this state; an idle group's weight is the kernel's affair."""
+    found = {} if state.idle or state.weight is None else {WEIGHT_FILE: str(state.weight)}
+    if state.quota is not None and state.period is not None:
+        found[LIMIT_FILE] = _words(Band(state.quota, state.period, 0))
+    if state.burst is not None:
+        found[BURST_FILE] = str(state.burst)
+    return found if state.idle is None else {**found, IDLE_FILE: str(int(state.idle))}

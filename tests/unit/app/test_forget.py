@@ -222,7 +222,7 @@ def test_nothing_of_a_pattern_can_be_removed_for_one_domain(v2: FakeKernel, cput
     cputune(v2, "set", "lxc:w*", "--quota", "50000", "--config")
     done = cputune(v2, "set", "web", "--quota", "0", "--config")
     assert (done.status, done.out) == (6, "")
-    assert "is lxc:w*'s, and can be removed there alone" in done.err
+    assert "is lxc:w*'s, and can only be removed there" in done.err
 
 
 def test_forget_what_is_not_there_any_more_and_say_where_a_pattern_counts(v2: FakeKernel, cputune: CommandLine) -> None:

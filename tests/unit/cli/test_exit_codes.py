@@ -24,7 +24,7 @@ def test_1_unexpected(host: FakeKernel, cputune: CommandLine, monkeypatch: pytes
     def broken(*_: object) -> None:
         raise KeyError("x")
 
-    monkeypatch.setattr("cputune.app.tuner.Tuner.schedinfo", broken)
+    monkeypatch.setattr("cputune.app.schedinfo.schedinfo", broken)
     assert cputune(host, "schedinfo", "web") == (
         1,
         "",

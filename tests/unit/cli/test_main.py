@@ -62,11 +62,11 @@ def test_an_error_of_a_process(scratch: Scratch) -> None:
 WAITS = """
 import os, sys, time
 from cputune.cli import main
-from cputune.app import tuner
+from cputune.app import schedinfo
 def wait(*_):
     print("waiting", flush=True)
     time.sleep(60)
-tuner.Tuner.schedinfo = wait
+schedinfo.schedinfo = wait
 main.catch_signals()
 sys.exit(main.run(["schedinfo", "lxc:mydom"]))
 """

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 
-from cputune.app.tuner import SchedInfo
+from cputune.app.schedinfo import SchedInfo
 from cputune.cli import report
 from cputune.core.knobs import UNLIMITED
 from cputune.core.model import CpuTune, Domain, Write
 from cputune.host.systemd import INFINITY, Unit
 from cputune.planning.plan import Moved, Outcome
-from cputune.transaction.tasks import CgroupTask, Record, Save, Tell
+from cputune.transaction.cgroup_task import CgroupTask, UnitChange
+from cputune.transaction.tasks import Record, Save
 
 WEB = Domain("lxc", "web", running=True, persistent=True, limit="/web", weight="/web")
 STATE = CpuTune(shares=1024, weight=100, period=100000, quota=UNLIMITED, burst=0, idle=False)
@@ -94,24 +95,32 @@ def test_a_name_with_control_characters() -> None:
 
 
 WRITE = Write("/sys/fs/cgroup/web/cpu.max", "50000 100000", "max 100000")
-TELL = Tell(Unit("a.service", 1000), {"CPUWeight": 50, "CPUQuotaPerSecUSec": INFINITY}, {"CPUWeight": INFINITY})
-TUNE = CgroupTask("systemd:web.service", "/web", STATE, STATE.replace(quota=50000), (WRITE,), TELL)
+UNIT_CHANGE = UnitChange(
+    Unit("a.service", 1000),
+    {"CPUWeight": 50, "CPUQuotaPerSecUSec": INFINITY},
+    {"CPUWeight": INFINITY},
+    (Write("/sys/fs/cgroup/web/cpu.weight", "50", "100"),),
+)
+TASK = CgroupTask("systemd:web.service", "/web", STATE, STATE.replace(quota=50000), writes=(WRITE,))
 
 
 def test_the_steps_of_a_dry_run() -> None:
-    assert report.step(TUNE) == [
+    first = Write("/sys/fs/cgroup/web/cpu.max.burst", "0", "500")
+    assert report.step_lines(TASK._replace(first=(first,), unit_change=UNIT_CHANGE)) == [
+        "write /sys/fs/cgroup/web/cpu.max.burst: 500 -> 0",
         "set-property 1000/a.service CPUWeight: infinity -> 50",
         "set-property 1000/a.service CPUQuotaPerSecUSec: infinity -> infinity",
+        "systemd-writes /sys/fs/cgroup/web/cpu.weight: 100 -> 50",
         "write /sys/fs/cgroup/web/cpu.max: max 100000 -> 50000 100000",
     ]
-    assert report.step(Save("lxc:web", "/etc/f.yaml", "x", None)) == ["save /etc/f.yaml: no file -> written"]
-    assert report.step(Save("lxc:web", "/etc/f.yaml", "x", "y")) == ["save /etc/f.yaml: changed -> written"]
-    assert report.step(Save("lxc:web", "/etc/f.yaml", None, "y")) == ["save /etc/f.yaml: changed -> removed"]
-    assert report.step(Record(WEB, None, None)) == []
+    assert report.step_lines(Save("lxc:web", "/etc/f.yaml", "x", None)) == ["save /etc/f.yaml: no file -> written"]
+    assert report.step_lines(Save("lxc:web", "/etc/f.yaml", "x", "y")) == ["save /etc/f.yaml: changed -> written"]
+    assert report.step_lines(Save("lxc:web", "/etc/f.yaml", None, "y")) == ["save /etc/f.yaml: changed -> removed"]
+    assert report.step_lines(Record(WEB, None, None)) == []
 
 
 def test_a_change_for_programs() -> None:
-    outcome = Outcome(WEB, (Moved("live", "quota", UNLIMITED, 50000),), (TUNE._replace(tell=None),), ("a note",))
+    outcome = Outcome(WEB, (Moved("live", "quota", UNLIMITED, 50000),), (TASK,), ("a note",))
     assert json.loads(report.to_json(report.outcome_data(outcome))) == {
         "domain": "lxc:web",
         "changes": [{"where": "live", "name": "vcpu_quota", "from": -1, "to": 50000}],

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cputune.app.observer import HostInfo, Row, Sample, sample_of, throttled_share
+from cputune.app.hostinfo import HostInfo
+from cputune.app.observer import Row
+from cputune.app.sampling import Sample, sample_of, throttled_share
 from cputune.cli import status_report as report
 from cputune.core.knobs import MAX_QUOTA, UNLIMITED
 from cputune.core.model import Change, CpuTune, Details, Domain, Scale, Stats

@@ -12,9 +12,8 @@ import pytest
 
 from cputune.core.knobs import MAX_QUOTA, UNLIMITED
 from cputune.core.model import Change, CpuTune, Domain, Scale
-from cputune.drift.compare import Facts, Held, explain, held_state, text
+from cputune.drift.compare import Facts, Held, explain, text
 from cputune.drift.records import OtherName
-from cputune.host.systemd import INFINITY
 from tests.support.commandline import CommandLine
 from tests.support.fakekernel import FakeKernel
 
@@ -94,19 +93,6 @@ def test_a_group_that_somebody_made_idle_has_lost_its_weight() -> None:
     assert told(LIVE, saved=Change(weight=50), applied=Change(idle=False)) == [
         "weight: config 50, live 100 (not put into force since it started, or was saved)"
     ]
-
-
-def test_what_systemd_holds_in_the_kernels_terms() -> None:
-    quota = {"CPUQuotaPerSecUSec": 250_000, "CPUQuotaPeriodUSec": INFINITY}
-    assert held_state(quota) == CpuTune(quota=25000, period=100000)
-    assert held_state({**quota, "CPUQuotaPeriodUSec": 50000}) == CpuTune(quota=12500, period=50000)
-    assert held_state({"CPUQuotaPerSecUSec": INFINITY, "CPUWeight": 50}) == CpuTune(
-        quota=UNLIMITED, period=100000, weight=50, idle=False
-    )
-    assert held_state({"CPUWeight": INFINITY}) == CpuTune(weight=100, idle=False)
-    assert held_state({"CPUWeight": 0}) == CpuTune(idle=True)
-    assert held_state({"CPUWeight": INFINITY, "CPUShares": 512}) == CpuTune(shares=512)
-    assert held_state({"CPUShares": INFINITY}) == CpuTune(shares=1024)
 
 
 # --- cputune diff -----------------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ import pytest
 
 from cputune.core.knobs import UNLIMITED
 from cputune.core.model import Change, CpuTune, Details, Domain, Scale
+from cputune.transaction.cgroup_task import CgroupTask
 from cputune.transaction.codec import Undecodable, decode, dump, encode, load
-from cputune.transaction.tasks import CgroupTask
 
 NOW = CpuTune(weight=0, period=100000, quota=UNLIMITED, burst=0, idle=True)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cputune.app.schedinfo import schedinfo
 from cputune.app.tuner import Tuner
 from cputune.core.errors import CpuTuneError, Unsupported, UsageError, WrongState
 from cputune.guard.hooks.files import hook_files, installed_paths
@@ -170,7 +171,7 @@ def test_lxc_calls_with_the_name_in_the_environment(v2: FakeKernel) -> None:
     domain = handle(tuner, "lxc", ("web", "lxc", "start-host"), {"LXC_NAME": "web"}, str)
     assert domain
     assert domain.qualified == "lxc:web"
-    assert tuner.schedinfo("lxc:web").tune.quota == 50000
+    assert schedinfo(tuner, "lxc:web").tune.quota == 50000
     assert tuner.history() == []
     with pytest.raises(UsageError):
         handle(tuner, "lxc", (), {}, str)

@@ -42,6 +42,31 @@ def test_version_2_writes_quota_and_period_together() -> None:
     ]
 
 
+def test_a_burst_follows_every_write_of_cpu_max_since_some_kernels_divide_it_then() -> None:
+    now = NOW2.replace(quota=50000, burst=20000)
+    again = ("cpu.max.burst", "20000", "20000")
+    assert plan(v2, now, quota=60000) == [("cpu.max", "60000 100000", "50000 100000"), again]
+    assert plan(v2, now, quota=10000, burst=5000) == [
+        ("cpu.max.burst", "5000", "20000"),
+        ("cpu.max", "10000 100000", "50000 100000"),
+        ("cpu.max.burst", "5000", "5000"),
+    ]
+    assert plan(v2, now, burst=0, quota=60000)[1:] == [("cpu.max.burst", "0", "20000")]
+    assert plan(v2, now, weight=50) == [("cpu.weight", "50", "100")]
+    on_v1 = NOW1.replace(quota=50000, burst=20000)
+    assert plan(v1, on_v1, quota=60000) == [("cpu.cfs_quota_us", "60000", "50000")]
+
+
+def test_a_burst_follows_a_limit_that_systemd_has_written() -> None:
+    now, write = NOW2.replace(quota=50000, burst=20000), Write("/g/cpu.max.burst", "20000", "20000")
+    assert writes(v2, "/g", now, now, Bounds(), rewritten=True) == [write]
+    assert writes(v2, "/g", now, now.replace(burst=0), Bounds(), rewritten=True) == [
+        Write("/g/cpu.max.burst", "0", "20000")
+    ]
+    on_v1 = NOW1.replace(quota=50000, burst=20000)
+    assert writes(v1, "/g", on_v1, on_v1, Bounds(), rewritten=True) == []
+
+
 def test_unlimited_in_the_kernels_own_words() -> None:
     limited = {"quota": 50000, "burst": 0}
     assert plan(v1, NOW1.replace(**limited), quota=UNLIMITED) == [("cpu.cfs_quota_us", "-1", "50000")]

@@ -15,7 +15,7 @@ from cputune.core.knobs import UNLIMITED
 from cputune.core.model import Change, Domain
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.system import Completed
-from cputune.transaction.native import at_start
+from cputune.planning.native import at_start
 from tests.support.commandline import CommandLine
 from tests.support.containers import add_lxc, snapshot
 from tests.support.fakekernel import FAKES, FakeKernel, fail
@@ -342,11 +342,15 @@ def test_native_is_for_what_starts_again(docker: Docker, cputune: CommandLine) -
 def test_a_dry_run_shows_the_command_and_runs_nothing(docker: Docker, cputune: CommandLine) -> None:
     before = snapshot(docker)
     done = cputune(docker, "set", "docker:web", "--quota", "50000", *NATIVE, "--dry-run")
-    assert done.out.splitlines()[-1] == (
+    lines = done.out.splitlines()
+    first_hold = next(number for number, line in enumerate(lines) if line.startswith("hold "))
+    assert lines[first_hold - 1] == (
         f"run docker -H unix://{docker.root}/run/docker.sock update --cpu-period 100000 --cpu-quota 50000 {IDS[0]}"
     )
+    files = {line.partition(" at ")[0].rpartition("/")[2] for line in lines[first_hold:]}
+    assert files == set(docker.kernel.files())
     steps = json.loads(cputune(docker, "set", "docker:web", "--quota", "50000", *NATIVE, "--dry-run", "--json").out)
-    assert [step["do"] for step in steps[0]["steps"]][-2:] == ["save", "run"]
+    assert [step["do"] for step in steps[0]["steps"] if step["do"] != "hold"][-2:] == ["save", "run"]
     assert {"where": "native", "name": "vcpu_quota", "from": None, "to": 50000} in steps[0]["changes"]
     assert snapshot(docker) == before
 

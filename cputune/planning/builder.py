@@ -1,0 +1,58 @@
+"""The plan for one domain, in the making."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from cputune.core.goals import targets
+from cputune.core.model import Change, CpuTune, KnobValues, Source
+from cputune.planning.plan import Job, Moved, Outcome
+from cputune.transaction.applied import AppliedRecord
+
+if TYPE_CHECKING:
+    from cputune.transaction.cgroup_task import CgroupTask
+    from cputune.transaction.tasks import Record, Save, Task
+
+
+class PlanBuilder:
+    """Collects what one job takes; `live`, `config` and `native` add to it in this order."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.domain = job.domain
+        self.request = job.request
+        self.live, self.config = targets(job.where, job.domain)
+        self.moved: list[Moved] = []
+        self.cgroup_tasks: list[CgroupTask] = []
+        self.records: list[Record] = []
+        self.saves: list[Save] = []
+        self.natives: list[Task] = []
+        self.now = CpuTune()
+        """What is in force, where that is concerned."""
+        self.applied: AppliedRecord | None = None
+        """The record of what cputune put into force."""
+        self.current_record = AppliedRecord(Change())
+        """The same, if it is about the cgroup that the domain has now; else an empty one."""
+        self.saved = Change()
+        """The configuration afterwards, where it is concerned."""
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        """Something to tell the user."""
+        self.notes.append(f"{self.domain.qualified}: {text}")
+
+    def move(
+        self, source: Source | Literal["native"], before: KnobValues, after: KnobValues, shares: int | None = None
+    ) -> None:
+        """Take down the knobs that differ between two states, two configurations or two memories."""
+        for key in before.differing(after):
+            if source != "live" or after[key] is not None:
+                self.moved.append(Moved(source, key, before[key], after[key], shares if key == "weight" else None))
+
+    def tasks(self) -> tuple[Task, ...]:
+        """All there is to do for it."""
+        return (*self.cgroup_tasks, *self.records, *self.saves, *self.natives)
+
+    def outcome(self) -> Outcome:
+        """The finished plan of this domain."""
+        return Outcome(self.domain, tuple(self.moved), self.tasks(), tuple(self.notes))

@@ -1,0 +1,192 @@
+"""What changes in the kernel: a domain's goal, and for each of its cgroups the task that leads there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cputune.core.errors import NoSuchDomain, Unsupported, UsageError
+from cputune.core.goals import goal_of, refuse_not_running, touched
+from cputune.core.knobs import BANDWIDTH, KNOB, WEIGHT
+from cputune.core.model import Change, CpuTune, Domain, KnobCgroup
+from cputune.host.cgroup.bandwidth import limit_of
+from cputune.host.cgroup.cgroups import Limits
+from cputune.host.cgroup.support import require
+from cputune.host.systemd import Unreachable, differs, rounding, wanted
+from cputune.planning.cgroup_steps import with_steps
+from cputune.planning.recording import current_record
+from cputune.transaction.cgroup_task import CgroupTask, UnitChange
+
+if TYPE_CHECKING:
+    from cputune.host.systemd import Properties, Unit
+    from cputune.planning.builder import PlanBuilder
+    from cputune.planning.snapshot import Snapshot
+
+_WHOLE_PERCENT = 10_000
+"""In microseconds per second: every systemd keeps whole percents exactly, so that it need not be asked."""
+
+
+class CgroupChange(NamedTuple):
+    """One cgroup that is to change."""
+
+    builder: PlanBuilder
+    knob_cgroup: KnobCgroup
+    keys: frozenset[str]
+    """The knobs that were named, of those it carries."""
+    now: CpuTune
+    goal: CpuTune
+    """It gets the whole of bandwidth or weight where any knob of it was named: both levels of crun's are to agree."""
+
+    @property
+    def cgroup(self) -> str:
+        """Where it is."""
+        return self.knob_cgroup.cgroup
+
+
+def cgroup_changes(snapshot: Snapshot, builder: PlanBuilder) -> list[CgroupChange]:
+    """The cgroups of a domain that are to change, the outer one first; what moves is taken down in the builder.
+
+    Raises WrongState, Unsupported, UsageError, Refused.
+    """
+    domain, request = builder.domain, builder.request
+    refuse_not_running(domain)
+    for key in sorted(request.zeros):
+        builder.note(f"{KNOB[key].option} 0 means no value, and live changes nothing")
+    if request.change.shares is not None and domain.details.conversion:
+        builder.note(f"shares are converted {domain.details.conversion}")
+    builder.applied = snapshot.context.state.applied(domain)
+    builder.current_record = current_record(snapshot.cgroups, domain, builder.applied)
+    keys = frozenset(touched(request))
+    states = {one.cgroup: _state(snapshot, domain, one, keys & set(one.carries)) for one in domain.seats()}
+    builder.now = domain.state(states)
+    goal = goal_of(builder.now, request, snapshot.version, domain.scale, builder.current_record.weight, Change.KEYS)
+    builder.move("live", builder.now, goal, request.change.shares)
+    found = (_change(builder, one, keys, states[one.cgroup], goal) for one in domain.seats())
+    return [change for change in found if change.keys]
+
+
+def _state(snapshot: Snapshot, domain: Domain, knob_cgroup: KnobCgroup, keys: frozenset[str]) -> CpuTune:
+    """What a cgroup has that is to get `keys`; the kernel's defaults where systemd will enable the controller first."""
+    if keys and snapshot.is_to_be_enabled(knob_cgroup.cgroup):
+        return snapshot.cgroups.default()
+    now = snapshot.read(knob_cgroup.cgroup)
+    require(snapshot.cgroups, knob_cgroup.cgroup, now, keys, domain.qualified)
+    return now
+
+
+def _change(
+    builder: PlanBuilder, knob_cgroup: KnobCgroup, keys: frozenset[str], now: CpuTune, goal: CpuTune
+) -> CgroupChange:
+    own = keys & set(knob_cgroup.carries)
+    groups = [key for group in (BANDWIDTH, WEIGHT) if own & set(group) for key in group]
+    return CgroupChange(builder, knob_cgroup, own, now, now.replace_from(goal, groups))
+
+
+def refuse_two_goals(changes: list[CgroupChange]) -> None:
+    """Raise UsageError where two names of one cgroup are given different values."""
+    known: dict[str, CgroupChange] = {}
+    for change in changes:
+        other = known.setdefault(change.cgroup, change)
+        if other.goal != change.goal:
+            names = f"{other.builder.domain.qualified} and {change.builder.domain.qualified}"
+            raise UsageError(f"{names} are the same cgroup, {change.cgroup}, but get different values", "name it once")
+
+
+class CgroupTasks:
+    """Makes the tasks of a transaction, one cgroup after the other, in the order in which they will be done."""
+
+    def __init__(self, snapshot: Snapshot, *, native: bool) -> None:
+        self.snapshot = snapshot
+        self.cgroups = snapshot.cgroups
+        self.native = native
+        self.reached = Limits(self.cgroups, known=snapshot.limits)
+        """The limits that cgroups will have when the next task is done: those planned so far have their goals."""
+        self.states: dict[str, CpuTune] = {}
+        """What the cgroups planned so far will have."""
+
+    def add(self, change: CgroupChange) -> CgroupTask | None:
+        """The task for one cgroup, which its builder gets too; None where nothing has to be done.
+
+        Raises Refused, Unsupported.
+        """
+        builder, cgroup = change.builder, change.cgroup
+        task = self._task(change)
+        if task:
+            builder.cgroup_tasks.append(task)
+            self.states[cgroup] = change.goal
+        if change.keys & {"quota", "period"}:
+            self.reached[cgroup] = limit_of(cgroup, change.goal)
+            # Of two levels that get the same limit, the outer one is what other domains see of this one.
+            if not (builder.domain.mirrored and cgroup == builder.domain.limit):
+                self._note_limit(change, told=task is not None and task.unit_change is not None)
+        return task
+
+    def _task(self, change: CgroupChange) -> CgroupTask | None:
+        cgroup, goal = change.cgroup, change.goal
+        bounds = self.cgroups.bounds(cgroup, self.reached)
+        # A cgroup that two domains share is written for the first one.
+        start = self.states.get(cgroup, change.now)
+        inode = self.cgroups.inode(cgroup)
+        bare = CgroupTask(change.builder.domain.qualified, cgroup, change.now, goal, inode=inode)
+        task = with_steps(self.cgroups, bare, start, bounds)
+        unit = self.snapshot.unit(cgroup)
+        unit_change = self._unit_change(change, unit) if unit else None
+        if task.writes and self.snapshot.is_to_be_enabled(cgroup):
+            _refuse_without_controller(change, self._wanted(change), unit_change)
+        if unit_change:
+            return with_steps(self.cgroups, bare._replace(unit_change=unit_change), start, bounds)
+        return task if task.writes or start != change.now else None
+
+    def _wanted(self, change: CgroupChange) -> Properties:
+        return wanted(self.snapshot.version, change.goal, change.keys)
+
+    def _unit_change(self, change: CgroupChange, unit: Unit) -> UnitChange | None:
+        """What to tell systemd; None where it holds that already, or cannot be told: a note says what follows."""
+        builder, properties = change.builder, self._wanted(change)
+        if not properties:
+            return None
+        try:
+            held = self.snapshot.held(unit, change.cgroup)
+        except (Unreachable, NoSuchDomain) as error:
+            builder.note(f"{error.message}; the kernel has the value until systemd next writes its own")
+            return None
+        if held and not self.native:
+            self._note_hiding(builder, unit, properties)
+        return UnitChange(unit, properties, held) if held and differs(held, properties) else None
+
+    def _note_hiding(self, builder: PlanBuilder, unit: Unit, properties: Properties) -> None:
+        """A drop-in of `systemctl set-property` overrides what we tell systemd, from its next reload on."""
+        from cputune.runtimes.native.units import hiding
+
+        files = hiding(self.cgroups, unit, properties)
+        if files:
+            builder.note(
+                f"systemd's next reload puts back what {', '.join(files)} says; "
+                f"to change that too: cputune set {builder.domain.qualified} ... --live --config --native"
+            )
+
+    def _note_limit(self, change: CgroupChange, *, told: bool) -> None:
+        """Say where a limit will not be what it seems."""
+        builder, cgroup, goal = change.builder, change.cgroup, change.goal
+        unit = self.snapshot.unit(cgroup) if told and rounding(goal, _WHOLE_PERCENT) else None
+        nearest = rounding(goal, self.snapshot.grain(unit)) if unit else None
+        if nearest:
+            builder.note(
+                f"systemd keeps a quota as a rounded percentage: its next reload makes this one {nearest[0]}; "
+                f"{nearest[0]} and {nearest[1]} would stay as they are"
+            )
+        limit = self.reached[cgroup]
+        above = self.cgroups.tightest_limit(cgroup, self.reached) if limit else None
+        if limit and above and above.cpus < limit.cpus:
+            builder.note(
+                f"{limit.cpus:g} CPUs has no effect beyond {above.cpus:g}, the limit of its ancestor {above.cgroup}"
+            )
+
+
+def _refuse_without_controller(change: CgroupChange, properties: Properties, unit_change: UnitChange | None) -> None:
+    """Raise Unsupported where systemd will not enable the cpu controller, which the writes need."""
+    message = f"the cpu controller is not enabled for {change.cgroup}"
+    if not properties:
+        hint = f"give it a weight first: cputune set {change.builder.domain.qualified} --shares 512 --live"
+        raise Unsupported(f"{message}, and systemd has no property for this that would enable it", hint)
+    if not unit_change:
+        raise Unsupported(f"{message}, and systemd cannot be told to enable it", "systemctl start dbus.socket")

@@ -1,0 +1,65 @@
+"""What is recorded of a live change: what cputune put into force, and what was there before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cputune.core.goals import merged, touched
+from cputune.core.knobs import WEIGHT
+from cputune.core.model import Change, CpuTune, Domain, Request
+from cputune.planning.config import live_period
+from cputune.transaction.applied import AppliedRecord
+from cputune.transaction.tasks import Record
+
+if TYPE_CHECKING:
+    from cputune.host.cgroup.cgroups import Cgroups
+    from cputune.planning.builder import PlanBuilder
+    from cputune.planning.snapshot import Snapshot
+
+_LIMIT = frozenset(("quota", "period"))
+"""These two are one thing."""
+
+
+def current_record(cgroups: Cgroups, domain: Domain, applied: AppliedRecord | None) -> AppliedRecord:
+    """The record if it is about the cgroup that is there now; an empty one where that was made anew since."""
+    inode = cgroups.inode(domain.limit) if domain.limit else None
+    return applied if applied and applied.inode == inode else AppliedRecord(Change(), inode)
+
+
+def plan_record(snapshot: Snapshot, builder: PlanBuilder) -> None:
+    """Plan the record of what is put into force; of a domain that is to be forgotten, an empty one."""
+    domain = builder.domain
+    if builder.job.forget:
+        # It says that cputune was here: what is saved for a pattern waits for the domain's next start.
+        left = AppliedRecord(Change(), builder.current_record.inode) if domain.limit else None
+        builder.records += [Record(domain, left, builder.applied)] if builder.applied else []
+    elif builder.cgroup_tasks:
+        builder.records.append(Record(domain, _new_record(snapshot, builder), builder.applied))
+
+
+def _new_record(snapshot: Snapshot, builder: PlanBuilder) -> AppliedRecord:
+    request, current = builder.request, builder.current_record
+    period = live_period(snapshot, builder)
+    change = current.change.replace(period=period) if request.microcpus is not None else current.change
+    change = merged(change, request._replace(zeros=frozenset()), period)
+    weight = _weight_to_remember(builder.now, request, current)
+    return AppliedRecord(change, current.inode, weight, _found(snapshot.cgroups.backend.WEIGHT_KEY, builder))
+
+
+def _found(weight_key: str, builder: PlanBuilder) -> Change:
+    """What was there before cputune set anything."""
+    keys = touched(builder.request)
+    keys |= _LIMIT if keys & _LIMIT else set()
+    keys |= {"idle", weight_key} if keys & set(WEIGHT) else set()
+    set_by_runtime = builder.job.set_by_runtime
+    set_by_runtime |= _LIMIT if set_by_runtime & _LIMIT else frozenset()
+    now = builder.now.only(keys).named()
+    newer = {key: value for key, value in now.items() if key in set_by_runtime}
+    return Change(**{**now, **builder.current_record.found.named(), **newer})
+
+
+def _weight_to_remember(now: CpuTune, request: Request, current: AppliedRecord) -> int | None:
+    """The shares or weight from before the group became idle, as long as it is."""
+    if request.change.idle and not now.idle:
+        return now.shares if now.shares is not None else now.weight
+    return current.weight if now.idle and request.change.idle is not False else None

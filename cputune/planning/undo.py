@@ -1,0 +1,167 @@
+"""The plan for taking a transaction back: its tasks the other way round, if nobody has changed the same since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from cputune.core.errors import CpuTuneError, Gone, WrongState
+from cputune.core.knobs import Value
+from cputune.core.model import Change, CpuTune, Domain
+from cputune.host.cgroup.bandwidth import limit_of
+from cputune.host.cgroup.cgroups import Limits
+from cputune.host.cgroup.sequence import in_order
+from cputune.planning.cgroup_steps import with_steps
+from cputune.planning.native import hold_writes
+from cputune.planning.plan import Moved, Outcome, Plan
+from cputune.planning.snapshot import Snapshot
+from cputune.runtimes.native.memory import Orders, require
+from cputune.transaction.cgroup_task import CgroupTask, UnitChange
+from cputune.transaction.native import Native, stands_for
+from cputune.transaction.tasks import Record, Save
+from cputune.transaction.writer import value_text
+
+if TYPE_CHECKING:
+    from cputune.transaction.context import Context
+    from cputune.transaction.history import Past
+    from cputune.transaction.tasks import Task
+
+_KINDS: dict[str, type] = {"live": CgroupTask, "config": Save, "native": Native}
+
+
+class UndoPlanner:
+    """Plans taking back (a part of) one transaction; with `force`, whoever has changed what since."""
+
+    def __init__(self, context: Context, past: Past, *, force: bool) -> None:
+        self.context = context
+        self.past = past
+        self.force = force
+        self.snapshot = Snapshot(context)
+        self.goals: dict[str, CpuTune] = {}
+        self.conflicts: list[str] = []
+        self.actual: dict[tuple[str, str, str], Value] = {}
+        """What a knob has now, by domain, place and key."""
+        self.vanished: dict[str, str] = {}
+        """The domains whose live part went away with their cgroup, and how that is to be said."""
+
+    def plan(self, tasks: list[Task]) -> Plan:
+        """The plan; what went away by itself is in `vanished`.
+
+        Raises WrongState where somebody else has changed something since, unless forced.
+        """
+        cgroups = self.context.cgroups
+        reverted = in_order(cgroups, list(self._cgroup_tasks(tasks)), self.snapshot.limits)
+        planned: list[Task] = [*self._with_steps(reverted)]
+        planned += [self._record(task) for task in tasks if isinstance(task, Record)
+                    and task.domain not in self.vanished]  # fmt: skip
+        planned += [self._save(task) for task in tasks if isinstance(task, Save)]
+        planned += [native for task in tasks if isinstance(task, Native) for native in self._native(task)]
+        if self.conflicts and not self.force:
+            raise WrongState(
+                f"changed since by somebody else: {'; '.join(self.conflicts)}",
+                f"look at it: cputune history; then, if you mean it: cputune undo {tasks[0].domain} --force",
+            )
+        domains = dict.fromkeys(task.domain for task in tasks)
+        return Plan(tuple(self._outcome(name, planned) for name in domains), tuple(planned))
+
+    def _outcome(self, name: str, planned: Iterable[Task]) -> Outcome:
+        runtime, _, rest = name.partition(":")
+        own = tuple(task for task in planned if task.domain == name)
+        steps = [
+            step
+            for step in self.past.entry.steps
+            if step.domain == name and any(isinstance(task, _KINDS[step.where]) for task in own)
+        ]
+        moved = [
+            Moved(step.where, step.key, self.actual.get((name, step.where, step.key), step.after), step.before)
+            for step in steps
+        ]
+        return Outcome(Domain(runtime, rest, running=True, persistent=True), tuple(moved), own, ())
+
+    def _cgroup_tasks(self, tasks: list[Task]) -> Iterator[CgroupTask]:
+        """The tasks with what is there now, and with what was there before as their goal; their steps come later."""
+        for task in tasks:
+            actual = self._actual(task) if isinstance(task, CgroupTask) else None
+            if isinstance(task, CgroupTask) and actual is not None:
+                goal = self.goals[task.cgroup] = actual.replace_from(task.now, self._to_revert(task, actual))
+                yield task._replace(now=actual, goal=goal, first=(), unit_change=self._told_back(task), writes=())
+
+    def _to_revert(self, task: CgroupTask, actual: CpuTune) -> list[str]:
+        """The knobs that a task has changed; those that somebody else has changed since are conflicts."""
+        changed = list(task.now.differing(task.goal))
+        for key in changed:
+            have, left = actual[key], task.goal[key]
+            self.actual[task.domain, "live", key] = have
+            if have != left and not (actual.idle and key in ("shares", "weight")):
+                self.conflicts.append(f"{task.domain}: {key} is {value_text(have)}, not {value_text(left)}")
+        return [*changed, "shares", "weight"] if "idle" in changed else changed  # the kernel has forgotten these
+
+    def _actual(self, task: CgroupTask) -> CpuTune | None:
+        """What a cgroup has now; None where that one is gone, with what was done to it."""
+        try:
+            if self.past.entry.boot != self.context.boot:
+                raise Gone("there was a reboot since")
+            task.refuse_another(self.context)
+            return self.snapshot.read(task.cgroup)
+        except Gone as error:
+            self.vanished[task.domain] = f"{task.domain}: nothing to take back live: {error.message}"
+            return None
+
+    def _told_back(self, task: CgroupTask) -> UnitChange | None:
+        """What the unit held before, and all that it holds now. Raises NoSuchDomain, Unreachable."""
+        change = task.unit_change
+        held = self.snapshot.held(change.unit, task.cgroup) if change else {}
+        return UnitChange(change.unit, change.held, held) if change and held else None
+
+    def _with_steps(self, tasks: list[CgroupTask]) -> Iterator[CgroupTask]:
+        cgroups = self.context.cgroups
+        reached, states = Limits(cgroups, known=self.snapshot.limits), dict[str, CpuTune]()
+        for task in tasks:
+            bounds = cgroups.bounds(task.cgroup, reached)
+            # A cgroup that two domains share is written for the first one.
+            start, states[task.cgroup] = states.get(task.cgroup, task.now), task.goal
+            reached[task.cgroup] = limit_of(task.cgroup, task.goal)
+            yield with_steps(cgroups, task, start, bounds)
+
+    def _record(self, task: Record) -> Record:
+        return Record(task.of, task.before, self.context.state.applied(task.of))
+
+    def _save(self, task: Save) -> Save:
+        from cputune.config.schema import parse
+        from cputune.config.store import read
+
+        actual = read(task.path)
+        if actual != task.text:
+            self.conflicts.append(f"{task.path} is another one")
+            with suppress(CpuTuneError):
+                change = parse(task.path, actual).change if actual else Change()
+                self.actual.update({(task.domain, "config", key): change[key] for key in Change.KEYS})
+        return Save(task.domain, task.path, task.before, actual)
+
+    def _native(self, task: Native) -> Iterator[Native]:
+        """The runtime's own command the other way round; nothing where the runtime has forgotten the domain."""
+        cgroups = self.context.cgroups
+        try:
+            now = require(task.of).read(cgroups, task.of)
+        except CpuTuneError as error:
+            self.conflicts.append(error.message)
+            return
+        if task.records_after and stands_for(now.raw) != task.records_after:
+            self.conflicts.append(f"{task.of.runtime} has other records of {task.domain}")
+        orders = Orders(task.orders.back, task.orders.forward, task.before)
+        records, others = stands_for(now.raw), stands_for(now.other)
+        holds = tuple(self._holds(task))
+        yield Native(task.of, orders, now.change, records, others, task.default_shares, holds)
+
+    def _holds(self, task: Native) -> Iterator[CgroupTask]:
+        for hold in task.holds:
+            actual = self._actual(hold)
+            if actual is not None:
+                goal = self.goals.get(hold.cgroup, actual)
+                writes = hold_writes(self.context.cgroups, hold.cgroup, goal)
+                yield hold._replace(now=actual, goal=goal, unit_change=self._hold_unit(hold), writes=writes)
+
+    def _hold_unit(self, hold: CgroupTask) -> UnitChange | None:
+        change = self._told_back(hold)
+        return change and change._replace(held={name: change.held[name] for name in change.properties})
