@@ -114,6 +114,11 @@ def _walk(start: Band, goal: Band, order: tuple[tuple[str, ...], ...]) -> list[B
 
 def _excess(before: Band, goal: Band, states: list[Band]) -> tuple[int, int]:
     """How far the states leave the span between old and new limit: upwards counts first, then downwards."""
-    ends = (ratio(before.quota, before.period), ratio(goal.quota, goal.period))
-    ratios = [ratio(band.quota, band.period) for band in states]
+    ends = (_fine_ratio(before), _fine_ratio(goal))
+    ratios = [_fine_ratio(band) for band in states]
     return max(0, max(ratios) - max(ends)), max(0, min(ends) - min(ratios))
+
+
+def _fine_ratio(band: Band) -> int:
+    """quota / period, finer than the kernel compares it, to choose among orders that are equal to the kernel."""
+    return (band.quota << 64) // band.period if isinstance(band.quota, int) else _FOREVER << 64

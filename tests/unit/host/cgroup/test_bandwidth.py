@@ -140,6 +140,8 @@ def test_a_leaf_stays_between_the_old_limit_and_the_new(before: Band, goal: Band
 @pytest.mark.parametrize(
     ("before", "goal", "bounds", "states"),
     [
+        # to the kernel's 20 bits both limits are one, and the quota first would be above both
+        ((1000, 999643, 0), (1001, 1000000, 0), None, [(1000, 1000000, 0), (1001, 1000000, 0)]),
         # shrinking: the burst goes first, growing: last
         ((50000, 100000, 40000), (20000, 100000, 10000), None, [(50000, 100000, 10000), (20000, 100000, 10000)]),
         ((20000, 100000, 10000), (50000, 100000, 40000), None, [(50000, 100000, 10000), (50000, 100000, 40000)]),
