@@ -8,6 +8,18 @@ from pathlib import Path
 from cputune.host.system import Host
 from tests.support.fakekernel import FakeKernel, Kernel
 
+MANY = """\
+version: 1
+# half a CPU
+domain: "docker:web"
+quota: 50000  # of 100000
+---
+version: 1
+domain: "docker:web-*"
+shares: 512
+"""
+"""Two saved configurations in one file."""
+
 
 def add_lxc(host: FakeKernel, name: str) -> str:
     """A running LXC container with a definition, so a persistent domain; returns its payload cgroup."""

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cputune.core.errors import UsageError
-from cputune.core.names import check, file_name, is_component, printable
+from cputune.core.names import by_precedence, check, file_name, fits, is_component, printable
 
 # Any text that a program can get as an argument: bytes that are not UTF-8 arrive as surrogates.
 ANY = st.one_of(st.text(), st.binary().map(os.fsdecode), st.text(alphabet="./%\\x2d aA-", max_size=12))
@@ -121,3 +121,25 @@ def test_names_that_cannot_be(name: str, shown: str) -> None:
 def test_one_component_of_a_path() -> None:
     assert all(map(is_component, ("x", "a b", "...", ".x", "\\x2d", "ü" * 127)))
     assert not any(map(is_component, ("", ".", "..", "a/b", "/", "a\0", "x" * 256, "ü" * 128)))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "fitting"),
+    [
+        ("web-*", "web-1", True),
+        ("web-*", "web-", True),
+        ("web-*", "web", False),
+        ("*", "1000/web", False),
+        ("*/web", "1000/web", True),
+        ("web-[0-9]", "web-7", True),
+        ("web-[!0-9]", "web-7", False),
+        ("w?b", "web", True),
+        ("web*", "WEB1", False),
+    ],
+)
+def test_what_a_pattern_fits(pattern: str, name: str, fitting: bool) -> None:
+    assert fits(pattern, name) is fitting
+
+
+def test_the_pattern_that_says_most_counts() -> None:
+    assert by_precedence(["*", "web-*", "web-1?", "web-[0-9]", "db-*"]) == ["web-1?", "web-[0-9]", "web-*", "db-*", "*"]

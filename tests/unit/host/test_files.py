@@ -11,6 +11,9 @@ import pytest
 
 from cputune.core.errors import NoPermission
 from cputune.host.files import make_trusted_dir, read_trusted, scratch_of, write_atomically
+from tests.support.commandline import CommandLine
+from tests.support.fakekernel import FakeKernel
+from tests.support.hostile import explained
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -117,3 +120,36 @@ def test_only_a_regular_file_of_some_size_is_read(tmp_path: Path) -> None:
         with pytest.raises(OSError, match=r".") as caught:
             read_trusted(str(tmp_path / name), limit)
         assert caught.value.errno == number
+
+
+@pytest.mark.parametrize(
+    ("base", "folder"), [("config", "domains"), ("config", "domains/lxc"), ("state", "applied"), ("data", "journal")]
+)
+def test_a_link_to_a_folder_of_roots_own_is_not_followed_either(
+    v2: FakeKernel, cputune: CommandLine, base: str, folder: str, tmp_path: Path
+) -> None:
+    words = ("set", "lxc:web", "--live", "--config", "--quota")
+    assert cputune(v2, *words, "30000").status == 0
+    path = Path({"config": v2.config_dir, "state": v2.state_dir, "data": v2.data_dir}[base], folder)
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    before = {file: file.read_bytes() for file in (tmp_path / "elsewhere").rglob("*") if file.is_file()}
+    ended = explained(cputune(v2, *words, "6000"))
+    assert ended.status == 5
+    assert f"{path} is a symbolic link, which is not followed" in ended.err
+    assert {file: file.read_bytes() for file in (tmp_path / "elsewhere").rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["journal", "applied", "locks", "history"])
+def test_links_planted_where_cputune_writes(v2: FakeKernel, cputune: CommandLine, name: str, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    secret.chmod(0o600)
+    where = Path(v2.data_dir if name == "history" else v2.state_dir)
+    where.mkdir(parents=True)
+    (where / name).symlink_to(secret)
+    ended = explained(cputune(v2, "set", "lxc:web", "--quota", "6000", "--live"))
+    assert secret.read_text() == "secret"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    assert ended.status == {"history": 0, "journal": 5}.get(name, 7)
+    assert (v2.read("/sys/fs/cgroup/lxc.payload.web/cpu.max").split()[0] == "6000") == (ended.status == 0)

@@ -189,3 +189,22 @@ def test_what_is_below_a_unit_is_not_systemds(host: Managed, cputune: CommandLin
     directory = "sys/fs/cgroup/machine.slice/machine-lxc\\x2d438\\x2dmydom.scope/libvirt"
     assert host.log == [f"{directory}/cpu.max=60000 100000"]
     assert host.held == UNSET
+
+
+@pytest.mark.parametrize("arguments", [(), ("--dry-run",)])
+@pytest.mark.parametrize("bus", ["of another's cgroup", "deaf"])
+def test_a_cgroup_without_controller_that_systemd_cannot_be_told_of(
+    tmp_path: Path, cputune: CommandLine, bus: str, arguments: tuple[str, ...]
+) -> None:
+    host = Managed(tmp_path)
+    host.deaf = bus == "deaf"
+    if not host.deaf:
+        host.cgroup = ""
+    for file in Path(host.real(GROUP)).glob("cpu.[!s]*"):
+        file.unlink()
+    done = cputune(host, "set", UNIT, "--quota", "50000", *arguments)
+    assert (done.status, done.out) == (4, "")
+    assert done.err == (
+        "cputune: error: the cpu controller is not enabled for /system.slice/mydom.service, and systemd cannot be "
+        "told to enable it\nhint: systemctl start dbus.socket\n"
+    )

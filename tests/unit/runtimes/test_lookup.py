@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cputune.core.errors import NoSuchDomain, Unsupported
 from cputune.core.model import Domain
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import lookup
-from cputune.runtimes.registry import PERSISTENT
+from cputune.runtimes.registry import PERSISTENT, RUNTIMES
+from tests.support.commandline import CommandLine
+from tests.support.hostile import damaged, explained, one_host, texts
 from tests.support.hosts import HOSTS, Recorded, Scratch, lay_out, parse, read
 
 
@@ -129,3 +134,61 @@ def test_a_domain_is_found_by_its_cgroup(with_cpu: Laid) -> None:
         for cgroup in {domain.limit, domain.weight} - {None}:
             of_it = [shown(one) for one in lookup.of_cgroup(cgroups, str(cgroup), (domain.runtime,))]
             assert of_it == ([] if domain.qualified in CALLED_OTHERWISE else [shown(domain)]), cgroup
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
+    """A host with a domain of every runtime."""
+    return lay_out(read("debian13-runtimes"), tmp_path_factory.mktemp("host"))
+
+
+@settings(parent=one_host, max_examples=250)
+@given(st.data())
+def test_any_record_of_a_runtime_may_be_anything(
+    everything: Scratch, cputune: CommandLine, data: st.DataObject
+) -> None:
+    cgroups = Cgroups(everything.host)
+    names = [domain.qualified for domain in lookup.domains(cgroups)]
+    folders = ("run", "var", "etc", "home")
+    files = sorted(file for name in folders for file in everything.path(f"/{name}").rglob("*") if file.is_file())
+    file = data.draw(st.sampled_from(files))
+    before = file.read_bytes()
+    file.write_bytes(damaged(before, data))
+    try:
+        name = data.draw(st.sampled_from(names))
+        explained(cputune(everything.host, "status"))
+        explained(cputune(everything.host, "status", name))
+        explained(cputune(everything.host, "schedinfo", name.partition(":")[2]))
+        explained(cputune(everything.host, "set", name, "--quota", "50000", "--dry-run"))
+    finally:
+        file.write_bytes(before)
+
+
+@settings(parent=one_host, max_examples=300)
+@given(st.data(), texts | st.text(min_size=4000, max_size=5000).map(lambda text: text[:5]) | st.just("x" * 4097))
+def test_any_name_is_looked_for_or_refused(
+    everything: Scratch, cputune: CommandLine, data: st.DataObject, name: str
+) -> None:
+    name = name.replace("\udcff", "?") if data.draw(st.booleans()) else name
+    prefix = data.draw(st.sampled_from(["", *(f"{runtime}:" for runtime in RUNTIMES)]))
+    command = data.draw(st.sampled_from(["status", "schedinfo", "set", "apply", "undo", "history"]))
+    options = {"set": ("--quota", "50000", "--dry-run"), "apply": ("--dry-run",), "undo": ("--dry-run",)}
+    words = (*options.get(command, ()), "--", prefix + name)
+    explained(cputune(everything.host, command, *words))
+
+
+def test_random_bytes_everywhere_at_once(everything: Scratch, cputune: CommandLine) -> None:
+    """All records of all runtimes damaged together."""
+    generator = random.Random(7)
+    files = [file for name in ("run", "var", "home") for file in everything.path(f"/{name}").rglob("*")]
+    before = {file: file.read_bytes() for file in files if file.is_file()}
+    try:
+        for _ in range(20):
+            for file, text in before.items():
+                file.write_bytes(
+                    bytes(generator.choices(range(256), k=20)) + text[generator.randrange(len(text) + 1) :]
+                )
+            explained(cputune(everything.host, "status"))
+    finally:
+        for file, text in before.items():
+            file.write_bytes(text)

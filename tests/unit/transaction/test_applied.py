@@ -13,6 +13,8 @@ from cputune.core.knobs import MAX_QUOTA, UNLIMITED
 from cputune.core.model import Change, Domain
 from cputune.host.system import Host
 from cputune.transaction.applied import AppliedRecord, State
+from tests.support.commandline import CommandLine
+from tests.support.containers import containers
 
 WEB = Domain("lxc", "web", running=True, persistent=True)
 shared_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -117,3 +119,11 @@ def test_a_record_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(Refused) as caught:
         memory(tmp_path).record(WEB, AppliedRecord(Change(shares=2)))
     assert caught.value.message == f"cannot write {record_of(tmp_path)}: Not a directory"
+
+
+def test_a_weight_that_was_remembered_is_forgotten_when_it_is_restored(tmp_path: Path, cputune: CommandLine) -> None:
+    host = containers(tmp_path, 1)
+    for words in (("--shares", "300"), ("--idle",), ("--no-idle",), ("--shares", "700")):
+        assert cputune(host, "set", "web", *words).status == 0
+    record = Path(host.state_dir, "applied/lxc/web").read_text()
+    assert "before-idle" not in record

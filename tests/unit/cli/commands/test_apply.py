@@ -87,3 +87,13 @@ def test_apply_dry_run_and_json(v2: FakeKernel, cputune: CommandLine) -> None:
     assert v2.writes == []
     (outcome,) = json.loads(cputune(v2, "apply", "--json").out)
     assert outcome["changes"] == [{"where": "live", "name": "vcpu_quota", "from": -1, "to": 50000}]
+
+
+def test_apply_started_leaves_alone_what_cputune_has_set_since_the_start(v2: FakeKernel, cputune: CommandLine) -> None:
+    for name in ("web", "db"):
+        save(v2, name, "version: 1\nquota: 50000\n")
+    cputune(v2, "set", "web", "--quota", "70000", "--live")
+    assert cputune(v2, "apply", "--started", "--quiet") == (0, "lxc:db: live: quota unlimited -> 50000\n", "")
+    assert cputune(v2, "apply", "--started", "--quiet") == (0, "", "")
+    assert cputune(v2, "apply", "--quiet") == (0, "lxc:web: live: quota 70000 -> 50000\n", "")
+    assert cputune(v2, "apply", "--started", "--file", "x").status == 2

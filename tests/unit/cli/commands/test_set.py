@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.support.commandline import CommandLine
 from tests.support.containers import config_of
 from tests.support.fakekernel import FakeKernel
@@ -103,3 +105,85 @@ def test_set_for_programs(v2: FakeKernel, cputune: CommandLine) -> None:
             "notes": [],
         }
     ]
+
+
+def test_a_pattern_is_saved_and_counts_for_what_it_fits(v2: FakeKernel, cputune: CommandLine) -> None:
+    assert cputune(v2, "set", "lxc:w*", "--quota", "50000", "--config") == (
+        0,
+        "lxc:w*: config: quota unset -> 50000\n",
+        "",
+    )
+    assert "vcpu_quota     : 50000\n" in cputune(v2, "schedinfo", "lxc:w*").out
+    assert "vcpu_quota     : 50000\n" in cputune(v2, "schedinfo", "web", "--config").out
+    assert cputune(v2, "apply").out == "lxc:web: live: quota unlimited -> 50000\n"
+    assert "quota=50000" in next(line for line in cputune(v2, "status").out.splitlines() if "lxc:web" in line)
+    cputune(v2, "set", "lxc:we*", "--quota", "60000", "--config")
+    assert cputune(v2, "apply").out == "lxc:web: live: quota 50000 -> 60000\n"
+
+
+def test_a_file_of_its_own_counts_alone_and_begins_with_what_the_pattern_has(
+    v2: FakeKernel, cputune: CommandLine
+) -> None:
+    cputune(v2, "set", "lxc:w*", "--quota", "50000", "--config")
+    assert cputune(v2, "set", "web", "--weight", "200", "--config") == (
+        0,
+        "lxc:web: config: weight unset -> 200\n",
+        "cputune: lxc:web: saved on its own from now on, beginning with what lxc:w* has\n",
+    )
+    cputune(v2, "set", "lxc:w*", "--quota", "70000", "--config")
+    out = cputune(v2, "schedinfo", "web", "--config", "--all").out
+    assert "vcpu_quota     : 50000\n" in out
+    assert "cpu_weight     : 200\n" in out
+
+
+def test_a_pattern_can_be_saved_for_and_no_more(v2: FakeKernel, cputune: CommandLine) -> None:
+    live = cputune(v2, "set", "lxc:w*", "--quota", "50000", "--live")
+    assert live == (
+        6,
+        "",
+        "cputune: error: lxc:w* is a pattern, for which something can be saved and no more\n"
+        "hint: name the domains; for all of them: cputune set --config\n",
+    )
+    bare = cputune(v2, "set", "w*", "--quota", "50000", "--config")
+    assert bare.status == 2
+    assert bare.err.startswith("cputune: error: w*: a pattern needs the runtime whose domains it means\n")
+    assert cputune(v2, "set", "cgroup:/w*", "--quota", "50000", "--config").status == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("oci:*", "say: oci:runc/*, or crun/*"),
+        ("oci:solo", "say: oci:runc/solo, or crun/solo"),
+        ("oci:runc/..", "cputune status"),
+        ("oci:runc/", "cputune status"),
+        ("docker:1000//x", "cputune status"),
+        ("docker:..", "cputune status"),
+    ],
+)
+def test_for_a_name_that_no_domain_can_have_nothing_is_saved(
+    v2: FakeKernel, cputune: CommandLine, name: str, hint: str
+) -> None:
+    expected = (2, "", f"cputune: error: no domain can be called {name}\nhint: {hint}\n")
+    assert cputune(v2, "set", name, "--cpus", "0.3", "--config") == expected
+    file = Path(v2.config_dir) / "all.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"version: 1\ndomain: {name!r}\nquota: 30000\n")
+    assert cputune(v2, "import", str(file)) == expected
+
+
+def test_something_is_saved_for_a_domain_that_is_not_there_so_far(v2: FakeKernel, cputune: CommandLine) -> None:
+    for name in ("oci:runc/web-1", "docker:new"):
+        status, out, err = cputune(v2, "set", name, "--quota", "30000", "--config")
+        assert (status, out) == (0, f"{name}: config: quota unset -> 30000\n")
+        assert err == f"cputune: {name} is not there so far: saved for when it is\n"
+    assert "not there" in cputune(v2, "status", "--config").out
+    for words in (("set", "new", "--config"), ("set", "cgroup:/new", "--config"), ("set", "docker:new2", "--live")):
+        assert cputune(v2, *words, "--cpus", "0.3").status == 3
+
+
+def test_nothing_of_a_pattern_can_be_removed_for_one_domain(v2: FakeKernel, cputune: CommandLine) -> None:
+    cputune(v2, "set", "lxc:w*", "--quota", "50000", "--config")
+    done = cputune(v2, "set", "web", "--quota", "0", "--config")
+    assert (done.status, done.out) == (6, "")
+    assert "is lxc:w*'s, and can only be removed there" in done.err

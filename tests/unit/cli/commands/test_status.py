@@ -158,3 +158,30 @@ def test_names_with_control_characters_do_not_reach_the_terminal(tmp_path: Path,
     out = cputune(scratch.host, "status").out
     assert ESCAPE not in out
     assert re.search(r"^systemd:a\\x1b\[2Jb\.service +running", out, re.MULTILINE)
+
+
+def test_what_is_saved_is_listed_whether_its_domain_is_there_or_not(v2: FakeKernel, cputune: CommandLine) -> None:
+    assert cputune(v2, "status", "--config") == (0, "", "cputune: nothing is saved\n")
+    for name in ("web", "old", "never", "d%2A"):
+        save(v2, name, "version: 1\nquota: 50000\n")
+    rows = json.loads(cputune(v2, "status", "--config", "--json").out)
+    assert {row["domain"]: row["state"] for row in rows} == {
+        "lxc:web": "running",
+        "lxc:old": "stopped",
+        "lxc:never": "not there",
+        "lxc:d*": "fits 1",
+    }
+    assert rows[0]["config"] == {"vcpu_quota": 50000}
+    out = cputune(v2, "status", "--config").out.splitlines()
+    assert out[0].split() == ["DOMAIN", "STATE", "CONFIG", "FILE"]
+    assert len(out) == 5
+    assert cputune(v2, "status", "--config", "--runtime", "docker").out == ""
+    assert cputune(v2, "status", "--config", "web").status == 2
+
+
+def test_a_broken_file_is_listed_too(v2: FakeKernel, cputune: CommandLine) -> None:
+    path = save(v2, "web", "version: 1\nquota: 5\n")
+    status, out, err = cputune(v2, "status", "--config")
+    assert status == 0
+    assert "lxc:web  running  -" in out
+    assert err.startswith(f"cputune: {path}:2: quota: '5' is not in range")
