@@ -48,9 +48,9 @@ def _limited_besides(tuner: Tuner, domains: list[Domain], wanted: tuple[str, ...
         if runtime in QUALIFIED_ONLY and (not wanted or runtime in wanted):
             with suppress(CpuTuneError):
                 domain = tuner.find(f"{runtime}:{name}")
-                if domain.limit and index.current(domain):
-                    found.setdefault(domain.limit, domain)
-    listed = {one.cgroup for domain in domains for one in domain.seats()} if found else set()
+                if domain.limit_cgroup and index.current(domain):
+                    found.setdefault(domain.limit_cgroup, domain)
+    listed = {cgroup for domain in domains for cgroup in domain.cgroups} if found else set()
     return [domain for cgroup, domain in found.items() if cgroup not in listed]
 
 

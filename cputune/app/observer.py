@@ -84,14 +84,14 @@ class Observer:
         self.index = AppliedIndex(self.tuner.context)  # what cputune has changed meanwhile is no drift
         rows = []
         for domain in domains:
-            sample = sample_of(domain.limit, before[domain.qualified], self._counters(domain), passed)
+            sample = sample_of(domain.limit_cgroup, before[domain.qualified], self._counters(domain), passed)
             rows.append(self.row(domain)._replace(sample=sample if domain.running else None))
         return rows
 
     def row(self, domain: Domain) -> Row:
         """One row; what cannot be read is said in it, and does not end the others."""
         saved, problem = self._saved_for(domain)
-        if not domain.running or domain.limit is None:
+        if not domain.running or domain.limit_cgroup is None:
             return Row(domain, None, saved=saved, problem=problem or domain.obstacle)
         try:
             state = self.tuner.read(domain)
@@ -114,7 +114,7 @@ class Observer:
     def _live_row(self, domain: Domain, state: CpuTune, saved: Change, problem: str | None) -> Row:
         remembered = self.tuner.remembered(domain)
         facts = gather_facts(self.tuner.context, domain, state, saved, remembered, self.index)
-        above = self.cgroups.tightest_limit(domain.limit or "", self._limits)
+        above = self.cgroups.tightest_limit(domain.limit_cgroup or "", self._limits)
         own = state.limit_cpus
         bound = above if above and (own is None or above.cpus < own) else None
         return Row(
@@ -135,10 +135,10 @@ class Observer:
 
     def _counters(self, domain: Domain) -> dict[str, Stats]:
         """The counters of the domain's cgroup and of its limited ancestors."""
-        if domain.limit is None:
+        if domain.limit_cgroup is None:
             return {}
-        limited = [cgroup for cgroup in self.cgroups.ancestors(domain.limit) if self._limits[cgroup]]
-        cgroups = [domain.limit, *limited]
+        limited = [cgroup for cgroup in self.cgroups.ancestors(domain.limit_cgroup) if self._limits[cgroup]]
+        cgroups = [domain.limit_cgroup, *limited]
         for cgroup in cgroups:
             if cgroup not in self._stats:
                 self._stats[cgroup] = self.cgroups.stats(cgroup)

@@ -63,9 +63,9 @@ class Tuner:
 
     def read(self, domain: Domain) -> CpuTune:
         """What is in force, collected from the domain's cgroups. Raises Unsupported without even a weight."""
-        state = domain.state({seat.cgroup: self.cgroups.read_if_used(seat.cgroup) for seat in domain.seats()})
-        if domain.weight is not None and not support(state).weight:
-            require(self.cgroups, domain.weight, state, frozenset(WEIGHT), domain.qualified)
+        state = domain.state({cgroup: self.cgroups.read_if_used(cgroup) for cgroup in domain.cgroups})
+        if domain.weight_cgroup is not None and not support(state).weight:
+            require(self.cgroups, domain.weight_cgroup, state, frozenset(WEIGHT), domain.qualified)
         return state
 
     def change(
@@ -162,7 +162,11 @@ class Tuner:
     def put(self, domain: Domain) -> AppliedRecord | None:
         """What cputune has put into force in the very cgroup that the domain has now."""
         applied = self.context.state.applied(domain)
-        there = applied is not None and domain.limit is not None and applied.inode == self.cgroups.inode(domain.limit)
+        there = (
+            applied is not None
+            and domain.limit_cgroup is not None
+            and applied.inode == self.cgroups.inode(domain.limit_cgroup)
+        )
         return applied if there else None
 
     def has_put(self, domain: Domain) -> bool:

@@ -80,7 +80,7 @@ def _throttled(row: Row) -> str:
     sample = row.sample
     if sample is None or sample.throttled is None:
         return "-"
-    by = f" by {sample.by}" if sample.by and sample.by != row.domain.limit else ""
+    by = f" by {sample.by}" if sample.by and sample.by != row.domain.limit_cgroup else ""
     return f"{sample.throttled:.0%}{by}"
 
 
@@ -128,10 +128,10 @@ def details(row: Row) -> list[str]:
     lines: list[tuple[str, object]] = [("domain", domain.qualified), ("state", _state(row))]
     lines.append(("persistent", "yes" if domain.persistent else "no"))
     lines += _facts(domain).items()
-    if domain.limit:
-        lines.append(("cgroup", domain.limit))
-    if domain.weight and domain.weight != domain.limit:
-        lines.append(("weight cgroup", domain.weight))
+    if domain.limit_cgroup:
+        lines.append(("cgroup", domain.limit_cgroup))
+    if domain.weight_cgroup and domain.weight_cgroup != domain.limit_cgroup:
+        lines.append(("weight cgroup", domain.weight_cgroup))
     if tune is not None:
         lines += [(key, words(key, value)) for key, value in tune.named().items()]
         lines += [("limit", f"{cpus_of(tune)} CPUs" if tune.limit_cpus else "none"), ("effective", _effective(row))]
@@ -170,8 +170,8 @@ def row_data(row: Row) -> dict[str, Any]:
         "name": row.domain.name,
         "running": row.domain.running,
         "persistent": row.domain.persistent,
-        "cgroup": row.domain.limit,
-        "weight_cgroup": row.domain.weight,
+        "cgroup": row.domain.limit_cgroup,
+        "weight_cgroup": row.domain.weight_cgroup,
         "facts": _facts(row.domain),
     }
     for key, knob in KNOB.items():

@@ -183,14 +183,14 @@ class Domain(NamedTuple):
     name: str
     running: bool
     persistent: bool
-    limit: str | None = None
-    """The cgroup that carries quota, period and burst: the one the runtime's own command writes."""
-    weight: str | None = None
+    limit_cgroup: str | None = None
+    """The cgroup that carries quota, period and burst: the one that the runtime's own command writes."""
+    weight_cgroup: str | None = None
     """The cgroup that carries shares, weight and idle; most often the same."""
     scale: Scale = Scale.KERNEL
     details: Details = Details()
     mirrored: bool = False
-    """`limit` is inside `weight`, and the runtime's own command writes all knobs to both: crun under systemd."""
+    """`limit_cgroup` is inside `weight_cgroup`, and the runtime writes all knobs to both: crun under systemd."""
     obstacle: str | None = None
     """Why it runs and yet has no cgroup that could be limited."""
 
@@ -199,28 +199,36 @@ class Domain(NamedTuple):
         """RUNTIME:NAME."""
         return f"{self.runtime}:{self.name}"
 
+    @property
+    def cgroups(self) -> tuple[str, ...]:
+        """All its cgroups, outermost first; none if it does not run, or has none that could be limited."""
+        return tuple(knob_cgroup.cgroup for knob_cgroup in self.knob_cgroups())
+
     def state(self, states: Mapping[str, CpuTune]) -> CpuTune:
-        """The domain's own state, from those of its cgroups: bandwidth is `limit`'s, the rest `weight`'s."""
-        if self.limit is None or self.weight is None:
+        """Return the domain's state from the states of its cgroups: bandwidth of the one, the rest of the other."""
+        if self.limit_cgroup is None or self.weight_cgroup is None:
             return CpuTune()
-        limit = states[self.limit]
+        limit = states[self.limit_cgroup]
         if (
             self.mirrored
-            and (outer := states[self.weight].limit_cpus) is not None
+            and (outer := states[self.weight_cgroup].limit_cpus) is not None
             and outer < (limit.limit_cpus or outer + 1)
         ):
-            limit = states[self.weight]  # both are to have the same: the tighter one counts
-        return states[self.weight].replace_from(limit, BANDWIDTH)
+            limit = states[self.weight_cgroup]  # both are to have the same: the tighter one counts
+        return states[self.weight_cgroup].replace_from(limit, BANDWIDTH)
 
-    def seats(self) -> tuple[KnobCgroup, ...]:
-        """The cgroups to write, each with the knobs it carries."""
-        if self.limit is None or self.weight is None:
+    def knob_cgroups(self) -> tuple[KnobCgroup, ...]:
+        """Return the cgroups to write, outermost first, each with the knobs that it carries; none as for `cgroups`."""
+        if self.limit_cgroup is None or self.weight_cgroup is None:
             return ()
-        if self.limit == self.weight:
-            return (KnobCgroup(self.limit, BANDWIDTH + WEIGHT),)
+        if self.limit_cgroup == self.weight_cgroup:
+            return (KnobCgroup(self.limit_cgroup, BANDWIDTH + WEIGHT),)
         if self.mirrored:
-            return (KnobCgroup(self.weight, BANDWIDTH + WEIGHT), KnobCgroup(self.limit, BANDWIDTH + WEIGHT))
-        return (KnobCgroup(self.weight, WEIGHT), KnobCgroup(self.limit, BANDWIDTH))
+            return (
+                KnobCgroup(self.weight_cgroup, BANDWIDTH + WEIGHT),
+                KnobCgroup(self.limit_cgroup, BANDWIDTH + WEIGHT),
+            )
+        return (KnobCgroup(self.weight_cgroup, WEIGHT), KnobCgroup(self.limit_cgroup, BANDWIDTH))
 
 
 class KnobCgroup(NamedTuple):

@@ -21,7 +21,7 @@ def gather_facts(
 ) -> Facts:
     """Return all that is known of a domain. systemd is asked only if it may have caused a difference: that is slow."""
     latest, applied = index.latest(domain), index.current(domain)
-    restarted = latest is not None and latest.inode != context.cgroups.inode(domain.limit or "")
+    restarted = latest is not None and latest.inode != context.cgroups.inode(domain.limit_cgroup or "")
     facts = Facts(
         domain,
         context.cgroups.hierarchy.version,
@@ -40,7 +40,7 @@ def gather_facts(
 def _held(context: Context, domain: Domain) -> list[Held]:
     """Return what systemd holds for the units of a domain's cgroups, without those that it cannot be asked about."""
     found = []
-    for carrier in domain.seats():
+    for carrier in domain.knob_cgroups():
         unit, properties, held = _properties(context, carrier)
         if unit and held:
             try:
@@ -55,7 +55,7 @@ def _held(context: Context, domain: Domain) -> list[Held]:
 def differing_properties(context: Context, domain: Domain) -> list[str]:
     """Describe, a line each, what systemd holds other than it is in force: it writes that at its next reload."""
     lines = []
-    for carrier in domain.seats():
+    for carrier in domain.knob_cgroups():
         unit, properties, held = _properties(context, carrier)
         names = [name for name in properties if held and differs({name: held[name]}, {name: properties[name]})]
         for name in names:

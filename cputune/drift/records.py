@@ -46,7 +46,7 @@ class AppliedIndex:
     def current(self, domain: Domain) -> Change | None:
         """Return what was put into force under the domain's own name in its present cgroup; None for nothing."""
         record = self.latest(domain)
-        if record is None or domain.limit is None or record.inode != self._cgroups.inode(domain.limit):
+        if record is None or domain.limit_cgroup is None or record.inode != self._cgroups.inode(domain.limit_cgroup):
             return None
         return record.change if record.change.named() else None
 
@@ -55,6 +55,6 @@ class AppliedIndex:
         if not self._by_inode:  # on most hosts, which saves a stat() of thousands of cgroups
             return []
         own = (domain.runtime, file_name(domain.name))
-        inodes = {self._cgroups.inode(carrier.cgroup) for carrier in domain.seats()}
+        inodes = set(map(self._cgroups.inode, domain.cgroups))
         keys = [key for inode in inodes if inode is not None for key in self._by_inode.get(inode, ()) if key != own]
         return [OtherName(f"{key[0]}:{name_of(key[1]) or key[1]}", self._records[key].change) for key in keys]

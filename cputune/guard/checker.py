@@ -79,7 +79,7 @@ class DriftChecker:
             with self.tuner.serialised(lambda _: keys_of(self.cgroups, [domain])):
                 drift, change = self._drift_of(domain)
         except CpuTuneError as error:
-            if self.cgroups.exists(domain.limit or ""):  # if not, the event of its removal follows
+            if self.cgroups.exists(domain.limit_cgroup or ""):  # if not, the event of its removal follows
                 self.registry.checks[name] = now + (_BUSY_SECONDS if isinstance(error, Busy) else FINAL_CHECK)
             return
         final_check = self.registry.started.get(name, now - FINAL_CHECK) + FINAL_CHECK
@@ -147,7 +147,7 @@ class DriftChecker:
             self.registry.checks[domain.qualified] = time.monotonic() + _BUSY_SECONDS
             return
         except CpuTuneError as error:
-            if self.cgroups.exists(domain.limit or ""):
+            if self.cgroups.exists(domain.limit_cgroup or ""):
                 service.log_failure(self.log, domain.qualified, f"{drift[0].cause}; cannot put it back", error)
             return
         self.registry.records[domain.qualified] = self.tuner.context.state.newest(domain)

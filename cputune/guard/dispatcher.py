@@ -72,7 +72,7 @@ class Dispatcher:
             self._cgroup_removed(cgroup)
         self._poll_where_unwatched()
         running = list(self.discovery.running())
-        identified = {carrier.cgroup for domain in running for carrier in domain.seats()}
+        identified = {cgroup for domain in running for cgroup in domain.cgroups}
         # The others may belong to domains that are being started, which no list has yet.
         self.startup.cgroups_created(
             cgroup for cgroup in cgroups if cgroup not in identified and cgroup not in self.startup.pending

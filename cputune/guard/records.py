@@ -68,7 +68,7 @@ class RecordWatcher:
         """Remove the record of a domain whose cgroups are gone: otherwise the records would pile up until a reboot."""
         try:
             with self.tuner.context.locks.hold(keys_of(self.tuner.cgroups, [domain]), 0):
-                if not self.tuner.has_put(domain) and not self.tuner.cgroups.exists(domain.limit or ""):
+                if not self.tuner.has_put(domain) and not self.tuner.cgroups.exists(domain.limit_cgroup or ""):
                     self.tuner.context.state.record(domain, None)
         except CpuTuneError:
             return  # another cputune process is changing it

@@ -33,17 +33,17 @@ class Registry:
 
     def add(self, domain: Domain) -> None:
         """Watch a domain. Cgroups that were watched under another name now belong to it, with their pending checks."""
-        for carrier in domain.seats():
-            before = self.by_cgroup.get(carrier.cgroup)
-            self.by_cgroup[carrier.cgroup] = domain
+        for cgroup in domain.cgroups:
+            before = self.by_cgroup.get(cgroup)
+            self.by_cgroup[cgroup] = domain
             cgroups = self._cgroups.setdefault(domain.qualified, {})
-            cgroups.pop(carrier.cgroup, None)
-            cgroups[carrier.cgroup] = None
+            cgroups.pop(cgroup, None)
+            cgroups[cgroup] = None
             if before and before.qualified != domain.qualified:
                 for times in (self.started, self.checks):
                     if before.qualified in times:
                         times.setdefault(domain.qualified, times[before.qualified])
-                self._detach(before, carrier.cgroup)
+                self._detach(before, cgroup)
 
     def get(self, name: str) -> Domain | None:
         """Return the watched domain of this qualified name, or None."""

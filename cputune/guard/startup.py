@@ -82,7 +82,7 @@ class Startup:
         self._identify()
         if self.overdue:
             overdue, self.overdue = self.overdue, set()
-            self.start(domain for domain in self.discovery.running() if overdue & {domain.limit, domain.weight})
+            self.start(domain for domain in self.discovery.running() if overdue.intersection(domain.cgroups))
         elif self.systemd:
             self.systemd.run_one()
 
@@ -138,7 +138,7 @@ class Startup:
         """Watch a domain that cputune has limited; of a cgroup with two names, under the one that was used last."""
         state = self.tuner.context.state
         record = state.newest(domain)
-        other = self.registry.by_cgroup.get(domain.limit or "")
+        other = self.registry.by_cgroup.get(domain.limit_cgroup or "")
         if other and other.qualified != domain.qualified and self.tuner.has_put(other):
             last = state.newest(other)
             if last and record and last[0] > record[0]:
@@ -171,7 +171,7 @@ class Startup:
     def _retry_later(self, job: Job, error: CpuTuneError, wait: Pending) -> None:
         """Try again: soon after an error that may pass, else later."""
         domain, now = job.domain, time.monotonic()
-        cgroup = domain.limit or ""
+        cgroup = domain.limit_cgroup or ""
         if isinstance(error, Unsupported) and self.systemd.is_unit(domain) and self._start_by_systemd(job):
             return
         if not self.cgroups.exists(cgroup):

@@ -36,7 +36,7 @@ class SystemdSync:
     def is_unit(self, domain: Domain) -> bool:
         """Whether a cgroup of the domain is a unit's, so that systemd has to be told its limits."""
         systemd = self.tuner.context.systemd
-        return systemd.booted() and any(unit_of(carrier.cgroup) for carrier in domain.seats())
+        return systemd.booted() and any(map(unit_of, domain.cgroups))
 
     def add(self, domain: Domain) -> None:
         """Queue a domain, if systemd has to be told its limits."""
@@ -53,7 +53,7 @@ class SystemdSync:
         except Busy:
             self._queue.append(domain)
         except CpuTuneError as error:
-            if self.tuner.cgroups.exists(domain.limit or ""):
+            if self.tuner.cgroups.exists(domain.limit_cgroup or ""):
                 service.log_failure(self.log, domain.qualified, "cannot set the properties of its unit", error)
         else:
             self.registry.records[domain.qualified] = self.tuner.context.state.newest(domain)

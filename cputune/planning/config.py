@@ -88,7 +88,7 @@ def _plan_save(builder: PlanBuilder, saved: Saved) -> None:
 
 def live_period(snapshot: Snapshot, builder: PlanBuilder) -> int:
     """The period for --cpus where nothing names one; microseconds."""
-    limit = builder.domain.limit
+    limit = builder.domain.limit_cgroup
     if limit is None or builder.request.microcpus is None:
         return DEFAULT_PERIOD
     return snapshot.read(limit).period or DEFAULT_PERIOD

@@ -56,11 +56,11 @@ def cgroup_changes(snapshot: Snapshot, builder: PlanBuilder) -> list[CgroupChang
     builder.applied = snapshot.context.state.applied(domain)
     builder.current_record = current_record(snapshot.cgroups, domain, builder.applied)
     keys = frozenset(touched(request))
-    states = {one.cgroup: _state(snapshot, domain, one, keys & set(one.carries)) for one in domain.seats()}
+    states = {one.cgroup: _state(snapshot, domain, one, keys & set(one.carries)) for one in domain.knob_cgroups()}
     builder.now = domain.state(states)
     goal = goal_of(builder.now, request, snapshot.version, domain.scale, builder.current_record.weight, Change.KEYS)
     builder.move("live", builder.now, goal, request.change.shares)
-    found = (_change(builder, one, keys, states[one.cgroup], goal) for one in domain.seats())
+    found = (_change(builder, one, keys, states[one.cgroup], goal) for one in domain.knob_cgroups())
     return [change for change in found if change.keys]
 
 
@@ -116,7 +116,7 @@ class CgroupTasks:
         if change.keys & {"quota", "period"}:
             self.reached[cgroup] = limit_of(cgroup, change.goal)
             # Of two levels that get the same limit, the outer one is what other domains see of this one.
-            if not (builder.domain.mirrored and cgroup == builder.domain.limit):
+            if not (builder.domain.mirrored and cgroup == builder.domain.limit_cgroup):
                 self._note_limit(change, told=task is not None and task.unit_change is not None)
         return task
 

@@ -36,7 +36,7 @@ def plan_native(snapshot: Snapshot, builder: PlanBuilder) -> None:
     Raises Unsupported where the runtime cannot be made to remember it.
     """
     goals = {task.cgroup: task.goal for task in builder.cgroup_tasks}
-    states = {one.cgroup: goals.get(one.cgroup, snapshot.read(one.cgroup)) for one in builder.domain.seats()}
+    states = {cgroup: goals.get(cgroup, snapshot.read(cgroup)) for cgroup in builder.domain.cgroups}
     native = _native(snapshot, builder, states)
     if native is None:
         return

@@ -22,7 +22,7 @@ _LIMIT = frozenset(("quota", "period"))
 
 def current_record(cgroups: Cgroups, domain: Domain, applied: AppliedRecord | None) -> AppliedRecord:
     """The record if it is about the cgroup that is there now; an empty one where that was made anew since."""
-    inode = cgroups.inode(domain.limit) if domain.limit else None
+    inode = cgroups.inode(domain.limit_cgroup) if domain.limit_cgroup else None
     return applied if applied and applied.inode == inode else AppliedRecord(Change(), inode)
 
 
@@ -31,7 +31,7 @@ def plan_record(snapshot: Snapshot, builder: PlanBuilder) -> None:
     domain = builder.domain
     if builder.job.forget:
         # It says that cputune was here: what is saved for a pattern waits for the domain's next start.
-        left = AppliedRecord(Change(), builder.current_record.inode) if domain.limit else None
+        left = AppliedRecord(Change(), builder.current_record.inode) if domain.limit_cgroup else None
         builder.records += [Record(domain, left, builder.applied)] if builder.applied else []
     elif builder.cgroup_tasks:
         builder.records.append(Record(domain, _new_record(snapshot, builder), builder.applied))

@@ -26,7 +26,7 @@ def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
     if root != "/" and not path.startswith(root):
         path = root + path
     if cgroups.exists(path) and not _leaves(cgroups, path):
-        yield Domain("cgroup", path, running=True, persistent=False, limit=path, weight=path)
+        yield Domain("cgroup", path, running=True, persistent=False, limit_cgroup=path, weight_cgroup=path)
 
 
 def _leaves(cgroups: Cgroups, path: str) -> bool:

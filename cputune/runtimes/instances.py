@@ -49,7 +49,7 @@ class Instances(NamedTuple):
         names = liblxc.possible_names(cgroup)
         lxcpaths = self._lxcpaths(cgroups) if names else {}
         found = liblxc.visible(names, lambda name: self._found(cgroups, name, lxcpaths))
-        return next((domain for domain in found if domain.limit == cgroup), None)
+        return next((domain for domain in found if domain.limit_cgroup == cgroup), None)
 
     def backup(self, cgroups: Cgroups, name: str) -> str | None:
         """Return the path of the backup.yaml of the container NAME or PROJECT/NAME; None if there is none."""

@@ -31,7 +31,7 @@ def visible(names: Iterable[str], find: Callable[[str], Domain | None]) -> Itera
 
 def is_settled(domain: Domain) -> bool:
     """Whether a running container is in its payload cgroup; before that, it is in a cgroup of its starter's unit."""
-    return unit_of(domain.limit or "") is None
+    return unit_of(domain.limit_cgroup or "") is None
 
 
 def running(cgroups: Cgroups) -> Iterator[tuple[str, str]]:

@@ -56,14 +56,14 @@ def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
         if match := _OWN.fullmatch(part):
             name = unescape(match[1] or match[2])
             domain = _named(cgroups, name) if is_component(name) else None
-            return domain if domain and is_settled(domain) and cgroup in (domain.limit, domain.weight) else None
+            return domain if domain and is_settled(domain) and cgroup in domain.cgroups else None
     return None
 
 
 def is_settled(domain: Domain) -> bool:
     """Whether a running domain has all its cgroups: a scope without the child `libvirt` is still being set up."""
-    limit = domain.limit or ""
-    lacks_child = limit == domain.weight and limit.endswith(".scope")
+    limit = domain.limit_cgroup or ""
+    lacks_child = limit == domain.weight_cgroup and limit.endswith(".scope")
     return not lacks_child and any(map(_OWN.fullmatch, limit.split("/")))
 
 

@@ -144,9 +144,9 @@ def domains(cgroups: Cgroups, runtimes: Iterable[str] = RUNTIMES) -> Iterator[Do
     taken: set[str] = set()
     for row in (RUNTIMES[name] for name in runtimes):
         for domain in row.module().domains(cgroups):
-            if row.overlaps and domain.limit in taken:
+            if row.overlaps and domain.limit_cgroup in taken:
                 continue
-            taken |= {cgroup for cgroup in (domain.limit, domain.weight) if cgroup}
+            taken.update(domain.cgroups)
             yield domain
 
 
@@ -160,7 +160,7 @@ def of_cgroup(cgroups: Cgroups, cgroup: str, runtimes: Iterable[str]) -> Iterato
             domain = RUNTIMES[runtime].module().of_cgroup(cgroups, cgroup)
         except CpuTuneError:  # it may go away at any moment
             continue
-        if domain and domain.running and domain.limit:
+        if domain and domain.running and domain.limit_cgroup:
             yield domain
 
 
@@ -176,7 +176,7 @@ def warm_up(cgroups: Cgroups, runtimes: Iterable[str]) -> None:
 
 def is_settled(domain: Domain) -> bool:
     """Whether a domain runs in a cgroup of its own; at first, its processes may be where its starter is."""
-    if not domain.running or domain.limit is None:
+    if not domain.running or domain.limit_cgroup is None:
         return False
     row = RUNTIMES[domain.runtime]
     return not row.settles or row.module().is_settled(domain)

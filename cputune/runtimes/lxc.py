@@ -34,7 +34,7 @@ def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
     names = liblxc.possible_names(cgroup)
     lxcpaths = _lxcpaths(cgroups) if names else {}
     found = liblxc.visible(names, lambda name: _found(cgroups, name, lxcpaths))
-    return next((domain for domain in found if domain.limit == cgroup), None)
+    return next((domain for domain in found if domain.limit_cgroup == cgroup), None)
 
 
 def _lxcpaths(cgroups: Cgroups) -> dict[str, str]:

@@ -58,7 +58,7 @@ def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
     names = (name for name in cgroups.host.names(MACHINES) if not name.startswith("unit:"))
     name = next((name for name in names if _fields(cgroups, name).get("SCOPE") == unit.name), None)
     domain = _found(cgroups, name) if name else None
-    return domain if domain and domain.runtime == "nspawn" and domain.limit == cgroup else None
+    return domain if domain and domain.runtime == "nspawn" and domain.limit_cgroup == cgroup else None
 
 
 def domains(cgroups: Cgroups) -> Iterator[Domain]:

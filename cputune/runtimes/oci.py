@@ -65,7 +65,7 @@ def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
     for root in _roots(cgroups):
         for id_ in filter(is_component, ids):
             for domain in (*_domain(cgroups, root, id_), *_being_made(cgroups, root, id_, cgroup)):
-                if domain.limit and cgroup in (domain.limit, domain.weight):
+                if cgroup in domain.cgroups:
                     return domain
     return None
 
@@ -74,7 +74,7 @@ def starting(cgroups: Cgroups, program: str, id_: str, pid: int, cgroup: str) ->
     """Return root's container whose init waits in this cgroup to be let go; it may have no record yet."""
     container = OciContainer(program, pid, cgroup=oci_container.own_cgroup(cgroup))
     domain = oci_container.domain_of(cgroups, "oci", f"{program}/{id_}", container, Details())
-    return domain if domain.limit else None
+    return domain if domain.limit_cgroup else None
 
 
 def _roots(cgroups: Cgroups) -> list[_Root]:

@@ -24,7 +24,9 @@ def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
         process=(cgroups.host.read_or_none(f"/proc/{pid}/comm") or "").strip(),
         threads_also_in=tuple(sorted(_cgroups_of_threads(cgroups, pid) - {path})),
     )
-    yield Domain("pid", str(pid), running=True, persistent=False, limit=path, weight=path, details=details)
+    yield Domain(
+        "pid", str(pid), running=True, persistent=False, limit_cgroup=path, weight_cgroup=path, details=details
+    )
 
 
 def _cgroups_of_threads(cgroups: Cgroups, pid: int) -> set[str]:

@@ -172,7 +172,7 @@ def _domain(cgroups: Cgroups, entry: Entry, new_cgroup: str | None = None) -> Do
         new_cgroup=new_cgroup,
         persistent=not entry.volatile,
     )
-    pod = _POD.search(domain.limit or "")
+    pod = _POD.search(domain.limit_cgroup or "")
     return domain._replace(details=domain.details._replace(pod=pod[1])) if pod else domain
 
 

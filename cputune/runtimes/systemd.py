@@ -61,7 +61,7 @@ def domains(cgroups: Cgroups) -> Iterator[Domain]:
 
 
 def _domain(unit: Unit, cgroup: str | None, files: _Files) -> Domain:
-    return Domain("systemd", unit.label, cgroup is not None, unit in files, limit=cgroup, weight=cgroup)
+    return Domain("systemd", unit.label, cgroup is not None, unit in files, limit_cgroup=cgroup, weight_cgroup=cgroup)
 
 
 def search(cgroups: Cgroups, unit: Unit) -> str | None:

@@ -42,7 +42,7 @@ class Keys(NamedTuple):
 
 def keys_of(cgroups: Cgroups, domains: Iterable[Domain]) -> Keys:
     """What a change of these domains must have for itself."""
-    return keys_for(cgroups, ((domain.qualified, [seat.cgroup for seat in domain.seats()]) for domain in domains))
+    return keys_for(cgroups, ((domain.qualified, domain.cgroups) for domain in domains))
 
 
 def keys_for(cgroups: Cgroups, places: Iterable[tuple[str, Iterable[str]]]) -> Keys:

@@ -70,7 +70,7 @@ def test_a_process_and_a_path_name_the_same_group(real: Lab) -> None:
     pid = real.spawn("child")
     by_pid, by_path = real.tuner.find(f"pid:{pid}"), real.domain("child")
     by_directory = real.tuner.find(f"cgroup:{real.directory('child')}")
-    assert by_pid.limit == by_path.limit == by_directory.limit == real.path("child")
+    assert by_pid.limit_cgroup == by_path.limit_cgroup == by_directory.limit_cgroup == real.path("child")
     change_domains(real.tuner, [f"pid:{pid}"], request(quota=40000), "live")
     assert real.state("child").quota == 40000
 

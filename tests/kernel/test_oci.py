@@ -31,7 +31,7 @@ class Container(NamedTuple):
         return f"oci:{self.program}/{self.id}"
 
     def file(self, name: str) -> str:
-        limit = self.tuner.find(self.name).limit
+        limit = self.tuner.find(self.name).limit_cgroup
         assert limit is not None
         return self.host.read(f"{self.tuner.cgroups.directory(limit)}/{name}").strip()
 
@@ -62,7 +62,7 @@ def container(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Contai
 
 def test_it_is_found_where_it_is_and_changed(container: Container, cputune: CommandLine) -> None:
     found = container.tuner.find(container.name)
-    assert found.limit == f"/cputune-{container.program}-{container.id}"
+    assert found.limit_cgroup == f"/cputune-{container.program}-{container.id}"
     assert not found.mirrored
     done = cputune(container.host, "set", container.name, "--cpus", "0.25", "--live")
     assert (done.status, done.err) == (0, "")

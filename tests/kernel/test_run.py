@@ -59,7 +59,7 @@ class Program:
     def cgroup(self) -> str:
         """The cgroup of the command."""
         self.lab.host.state_dir = str(self.state)
-        limit = self.lab.tuner.find(f"run:{self.name}").limit
+        limit = self.lab.tuner.find(f"run:{self.name}").limit_cgroup
         assert limit is not None
         return limit
 

@@ -92,7 +92,7 @@ def _enter(tuner: Tuner, name: str, process: Command) -> tuple[CommandCgroup, st
     with tuner.context.locks.hold(Keys(frozenset(("names of run",)))):  # so that only one gets the name
         remove_stale(tuner.cgroups)
         for taken in run.find(tuner.cgroups, name):
-            raise WrongState(f"run:{name} already exists (cgroup {taken.limit})", OTHER_NAME)
+            raise WrongState(f"run:{name} already exists (cgroup {taken.limit_cgroup})", OTHER_NAME)
         cgroup = cgroup_for(tuner.cgroups, name)
         path = cgroup.enter(process.pid)
         try:

@@ -13,7 +13,7 @@ from cputune.planning.plan import Moved, Outcome
 from cputune.transaction.cgroup_task import CgroupTask, UnitChange
 from cputune.transaction.tasks import Record, Save
 
-WEB = Domain("lxc", "web", running=True, persistent=True, limit="/web", weight="/web")
+WEB = Domain("lxc", "web", running=True, persistent=True, limit_cgroup="/web", weight_cgroup="/web")
 STATE = CpuTune(shares=1024, weight=100, period=100000, quota=UNLIMITED, burst=0, idle=False)
 LIVE = SchedInfo(WEB, "live", True, STATE)
 

@@ -97,7 +97,7 @@ def test_columns_never_lose_a_character(rows: list[list[str]]) -> None:
 
 def test_all_that_is_known_of_one_domain() -> None:
     row = Row(
-        WEB._replace(weight="/above"),
+        WEB._replace(weight_cgroup="/above"),
         STATE,
         0.5,
         "/parent",

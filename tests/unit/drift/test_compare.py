@@ -11,7 +11,7 @@ from cputune.core.model import Change, CpuTune, Domain, Scale
 from cputune.drift.compare import Facts, Held, explain, text
 from cputune.drift.records import OtherName
 
-WEB = Domain("docker", "web", running=True, persistent=True, limit="/web", weight="/web", scale=Scale.OCI)
+WEB = Domain("docker", "web", running=True, persistent=True, limit_cgroup="/web", weight_cgroup="/web", scale=Scale.OCI)
 LIVE = CpuTune(weight=100, period=100000, quota=90000, burst=0, idle=False)
 UNIT = Held("web.scope", CpuTune(quota=90000, period=100000), 10_000)
 

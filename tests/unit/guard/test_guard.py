@@ -47,11 +47,11 @@ def test_what_is_longer_ago_and_what_others_do_counts_by_itself() -> None:
 
 def test_of_what_is_forgotten_nothing_is_left() -> None:
     registry = Registry()
-    registry.add(WEB._replace(weight="/above"))
+    registry.add(WEB._replace(weight_cgroup="/above"))
     registry.started["lxc:web"] = registry.checks["lxc:web"] = 1.0
     registry.reported["lxc:web"] = ["x"]
     assert registry.remove("/above") is None
-    assert registry.remove("/web") == WEB._replace(weight="/above")
+    assert registry.remove("/web") == WEB._replace(weight_cgroup="/above")
     assert not any((registry.by_cgroup, registry.started, registry.checks, registry.reported, registry.records))
     registry.add(WEB)
     registry.checks["lxc:web"] = 1.0
@@ -210,7 +210,7 @@ def test_a_user_cannot_say_where_his_container_is(v2: FakeKernel, monkeypatch: p
     his = ("/home/u", "/proc/7001", "/proc/7002")
     monkeypatch.setattr(v2, "owner", lambda path: owner if path.startswith(his) else 0)
     if owner == 0:
-        assert find(Cgroups(v2), "lxc:evil").limit == "/user.slice"
+        assert find(Cgroups(v2), "lxc:evil").limit_cgroup == "/user.slice"
     else:
         assert not find(Cgroups(v2), "lxc:evil").running
 
@@ -234,4 +234,4 @@ def test_a_bare_container_is_known_before_its_record_is_there(
     domain = next(of_cgroup(Cgroups(v2), cgroup, ("oci",)), None)
     assert (domain.qualified if domain else None) == found
     if domain:
-        assert (domain.limit, domain.running) == (cgroup, True)
+        assert (domain.limit_cgroup, domain.running) == (cgroup, True)

@@ -43,7 +43,7 @@ def with_cpu(request: pytest.FixtureRequest, tmp_path: Path) -> Laid:
 
 def shown(domain: Domain) -> str:
     state = f"{'running' if domain.running else 'stopped'} {'persistent' if domain.persistent else 'transient'}"
-    return " | ".join((domain.qualified, state, domain.limit or "-", domain.weight or "-"))
+    return " | ".join((domain.qualified, state, domain.limit_cgroup or "-", domain.weight_cgroup or "-"))
 
 
 def test_every_kind_of_host_is_recorded() -> None:
@@ -92,12 +92,12 @@ def test_every_listed_domain_is_found_by_its_qualified_name(with_cpu: Laid) -> N
 def test_every_running_domain_can_be_read_or_its_cgroup_is_only_in_the_tree_of_units(with_cpu: Laid) -> None:
     read_ones = 0
     for domain in lookup.domains(with_cpu.cgroups):
-        for seat in domain.seats():
-            if with_cpu.cgroups.exists(seat.cgroup):
-                assert with_cpu.cgroups.read(seat.cgroup).period == 100000
+        for cgroup in domain.cgroups:
+            if with_cpu.cgroups.exists(cgroup):
+                assert with_cpu.cgroups.read(cgroup).period == 100000
                 read_ones += 1
             else:
-                assert with_cpu.cgroups.unit_exists(seat.cgroup)
+                assert with_cpu.cgroups.unit_exists(cgroup)
     assert read_ones or not any(with_cpu.recorded.lines("domains"))
 
 
@@ -131,8 +131,8 @@ CALLED_OTHERWISE = {"oci:runc/mydom-sd", "oci:crun/mydom-sd", "lxc:configured"}
 def test_a_domain_is_found_by_its_cgroup(with_cpu: Laid) -> None:
     cgroups = with_cpu.cgroups
     for domain in lookup.domains(cgroups, PERSISTENT):
-        for cgroup in {domain.limit, domain.weight} - {None}:
-            of_it = [shown(one) for one in lookup.of_cgroup(cgroups, str(cgroup), (domain.runtime,))]
+        for cgroup in domain.cgroups:
+            of_it = [shown(one) for one in lookup.of_cgroup(cgroups, cgroup, (domain.runtime,))]
             assert of_it == ([] if domain.qualified in CALLED_OTHERWISE else [shown(domain)]), cgroup
 
 

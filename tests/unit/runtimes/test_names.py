@@ -146,7 +146,7 @@ def test_no_name_leads_outside_or_is_an_unexpected_error(cgroups: Cgroups, name:
 def directories(cgroups: Cgroups, name: str) -> list[str]:
     """Where a domain's cgroups are; none for a name that is refused. Any other error is a failure."""
     try:
-        return [cgroups.directory(seat.cgroup) for seat in lookup.find(cgroups, name).seats()]
+        return list(map(cgroups.directory, lookup.find(cgroups, name).cgroups))
     except CpuTuneError:
         return []
 
@@ -161,12 +161,12 @@ def test_odd_names_of_containers(scratch: Scratch, cgroups: Cgroups, name: str) 
     scratch.process(2000, f"0::/lxc.monitor.{name}\n", f"[lxc monitor] /var/lib/lxc {name}")
     scratch.process(2001, f"0::/lxc.payload.{name}\n", "/sbin/init", 2000)
     found = lookup.find(cgroups, f"lxc:{name}")
-    assert (found.name, found.limit, found.persistent) == (name, f"/lxc.payload.{name}", False)
+    assert (found.name, found.limit_cgroup, found.persistent) == (name, f"/lxc.payload.{name}", False)
     assert found in list(lookup.domains(cgroups))
 
 
 @pytest.mark.parametrize("name", ["a b.service", "a\\x20b.service", "wéb.service", "a@b\\x2dc.service"])
 def test_odd_names_of_units(scratch: Scratch, cgroups: Cgroups, name: str) -> None:
     scratch.group("cgroup2", f"{MOUNT}/system.slice/{name}")
-    assert lookup.find(cgroups, f"systemd:{name}").limit == f"/system.slice/{name}"
-    assert lookup.find(cgroups, name).limit == f"/system.slice/{name}"
+    assert lookup.find(cgroups, f"systemd:{name}").limit_cgroup == f"/system.slice/{name}"
+    assert lookup.find(cgroups, name).limit_cgroup == f"/system.slice/{name}"

@@ -72,7 +72,7 @@ def test_a_record_that_is_a_pipe_holds_nobody_up(scratch: Scratch, cgroups: Cgro
 def test_odd_states_are_no_running_container(scratch: Scratch, cgroups: Cgroups, record: dict[str, object]) -> None:
     scratch.file(RECORD, json.dumps(record, separators=(",", ":")))
     found = lookup.find(cgroups, f"docker:{MYDOM}")
-    assert (found.running, found.seats()) == (False, ())
+    assert (found.running, found.knob_cgroups()) == (False, ())
 
 
 @pytest.mark.parametrize("name", [None, 5, "", "/"])
@@ -315,7 +315,7 @@ def test_a_quadlets_container_is_in_the_cgroup_of_its_unit(scratch: Scratch, cgr
     cgroup = f"/system.slice/mydom.service/libpod-payload-{id_}"
     scratch.group("cgroup2", f"/sys/fs/cgroup{cgroup}")
     scratch.file("/proc/3542/cgroup", f"0::{cgroup}\n")
-    assert lookup.find(cgroups, "podman:mydom").limit == cgroup
+    assert lookup.find(cgroups, "podman:mydom").limit_cgroup == cgroup
 
 
 def test_a_container_of_podman_without_cgroups_runs_all_the_same(scratch: Scratch, cputune: CommandLine) -> None:
@@ -363,7 +363,7 @@ def test_two_tries_that_run_are_told_apart_by_their_ids(scratch: Scratch, cgroup
     scratch.process(902, f"0::/k8s.io/{other}\n")
     with pytest.raises(NoSuchDomain, match="more than one domain"):
         lookup.find(cgroups, "cri:pod/mydom")
-    assert lookup.find(cgroups, f"cri:{other}").limit == f"/k8s.io/{other}"
+    assert lookup.find(cgroups, f"cri:{other}").limit_cgroup == f"/k8s.io/{other}"
 
 
 def test_the_bundle_of_a_task_that_ended_is_a_stopped_container(scratch: Scratch, cgroups: Cgroups) -> None:
@@ -487,7 +487,7 @@ def test_a_state_of_runc_on_v1_is_read_by_the_cpu_hierarchy(tmp_path: Path) -> N
     paths = {"cpu": f"{mount}/here/box", "memory": "/sys/fs/cgroup/memory/here/box"}
     scratch.file("/run/runc/box/state.json", json.dumps({"init_process_pid": 901, "cgroup_paths": paths}))
     found = lookup.find(Cgroups(scratch.host), "oci:box")
-    assert (found.name, found.limit, found.scale) == ("runc/box", "/here/box", Scale.KERNEL)
+    assert (found.name, found.limit_cgroup, found.scale) == ("runc/box", "/here/box", Scale.KERNEL)
 
 
 # --- versions ---------------------------------------------------------------------------------------------------------

@@ -48,14 +48,15 @@ def test_libvirts_shares_are_the_weight_on_v2_and_shares_on_v1(scratch: Scratch,
     on_v1 = lookup.find(Cgroups(lay_out(read("debian13-legacy"), tmp_path / "v1").host), "libvirt:mydom")
     assert (on_v2.scale, on_v1.scale) == (Scale.WEIGHT, Scale.KERNEL)
     assert on_v2.details == Details(id="438", uuid="6433a6ff439a48b49078e60384bdc7a6")
-    assert [seat.carries for seat in on_v2.seats()] == [("shares", "weight", "idle"), ("period", "quota", "burst")]
+    weight, limit = on_v2.knob_cgroups()
+    assert (weight.carries, limit.carries) == (("shares", "weight", "idle"), ("period", "quota", "burst"))
 
 
 @pytest.mark.parametrize("text", ["", "abc\n", "0\n", "99999\n"])
 def test_a_libvirt_domain_whose_process_is_gone_does_not_run(scratch: Scratch, cgroups: Cgroups, text: str) -> None:
     scratch.file("/run/libvirt/lxc/mydom.pid", text)
     found = lookup.find(cgroups, "libvirt:mydom")
-    assert (found.running, found.persistent, found.limit, found.seats()) == (False, True, None, ())
+    assert (found.running, found.persistent, found.limit_cgroup, found.knob_cgroups()) == (False, True, None, ())
 
 
 def test_a_process_id_that_another_program_has_now_is_not_libvirts(scratch: Scratch, cgroups: Cgroups) -> None:
@@ -96,7 +97,7 @@ def test_a_machine_in_a_scope_of_its_own_is_transient_without_an_image(scratch: 
         "/run/systemd/machines/direct-x", f"NAME=direct-x\nSCOPE={escaped}\nSERVICE=systemd-nspawn\nLEADER=900\n"
     )
     found = lookup.find(cgroups, "nspawn:direct-x")
-    assert (found.limit, found.persistent) == (f"/machine.slice/{scope}", False)
+    assert (found.limit_cgroup, found.persistent) == (f"/machine.slice/{scope}", False)
     for path in ("/var/lib/machines/direct-x", "/etc/systemd/nspawn/direct-x.nspawn", "/var/lib/machines/direct-x.raw"):
         scratch.file(path)
         assert lookup.find(cgroups, "nspawn:direct-x").persistent
@@ -125,7 +126,7 @@ def test_a_machine_on_v1_without_a_cgroup_for_cpu_is_at_its_units_own(tmp_path: 
     shutil.rmtree(scratch.path(f"{MOUNT}/cpu,cpuacct{cgroup}"))
     scratch.file("/proc/669/cgroup", f"2:cpu,cpuacct:/machine.slice\n1:name=systemd:{cgroup}/payload\n")
     found = lookup.find(Cgroups(scratch.host), "nspawn:mydom")
-    assert (found.running, found.limit, found.weight) == (True, cgroup, cgroup)
+    assert (found.running, found.limit_cgroup, found.weight_cgroup) == (True, cgroup, cgroup)
 
 
 def test_a_machine_whose_unit_is_nowhere_does_not_run(tmp_path: Path) -> None:
@@ -134,7 +135,7 @@ def test_a_machine_whose_unit_is_nowhere_does_not_run(tmp_path: Path) -> None:
     for tree in ("cpu,cpuacct", "systemd"):
         shutil.rmtree(scratch.path(f"{MOUNT}/{tree}/machine.slice/systemd-nspawn@mydom.service"))
     found = lookup.find(Cgroups(scratch.host), "nspawn:mydom")
-    assert (found.running, found.limit) == (False, None)
+    assert (found.running, found.limit_cgroup) == (False, None)
 
 
 # --- LXC --------------------------------------------------------------------------------------------------------------
@@ -146,7 +147,7 @@ def test_lxcs_own_directory_wins_over_another_with_the_same_name(scratch: Scratc
     scratch.process(2001, "0::/lxc.payload.mydom-2\n", "/sbin/init", 2000)
     line = "0000000000000000: 00000002 00000000 00010000 0001 01 77 @/srv/lxc/mydom/command\n"
     scratch.file("/proc/1/net/unix", line + scratch.text("/proc/1/net/unix"))
-    assert lookup.find(cgroups, "lxc:mydom").limit == "/lxc.payload.mydom"
+    assert lookup.find(cgroups, "lxc:mydom").limit_cgroup == "/lxc.payload.mydom"
     assert lookup.find(cgroups, "lxc:mydom").details == Details(pid=742, lxcpath="/var/lib/lxc")
 
 
@@ -167,7 +168,7 @@ def test_a_container_called_lxc(tmp_path: Path, cgroup: str) -> None:
     scratch.file("/proc/1/net/unix", "0: 2 0 10000 1 1 9 @/var/lib/lxc/lxc/command\n")
     scratch.process(400, "4:cpu,cpuacct:/user.slice\n", "[lxc monitor] /var/lib/lxc lxc")
     scratch.process(401, f"4:cpu,cpuacct:{cgroup}/init.scope\n", "/sbin/init", 400)
-    assert lookup.find(Cgroups(scratch.host), "lxc:lxc").limit == cgroup
+    assert lookup.find(Cgroups(scratch.host), "lxc:lxc").limit_cgroup == cgroup
 
 
 # --- systemd ----------------------------------------------------------------------------------------------------------
@@ -209,7 +210,7 @@ def test_a_unit_is_persistent_by_its_file(
     if file:
         scratch.file(file)
     found = lookup.find(cgroups, f"systemd:{unit}")
-    assert (found.running, found.persistent, found.limit) == (True, persistent, where)
+    assert (found.running, found.persistent, found.limit_cgroup) == (True, persistent, where)
 
 
 def test_a_unit_with_a_file_that_does_not_run(scratch: Scratch, cgroups: Cgroups) -> None:
@@ -219,14 +220,14 @@ def test_a_unit_with_a_file_that_does_not_run(scratch: Scratch, cgroups: Cgroups
 
 def test_a_unit_is_found_in_whatever_slice_it_is(scratch: Scratch, cgroups: Cgroups) -> None:
     scratch.group("cgroup2", f"{MOUNT}/lab.slice/lab-x.slice/deep.service")
-    assert lookup.find(cgroups, "deep.service").limit == "/lab.slice/lab-x.slice/deep.service"
+    assert lookup.find(cgroups, "deep.service").limit_cgroup == "/lab.slice/lab-x.slice/deep.service"
 
 
 @pytest.mark.parametrize("name", ["org.foo", "a.b.c", "x", "service", "y.timer"])
 def test_a_name_without_a_kind_of_unit_is_a_service(scratch: Scratch, cgroups: Cgroups, name: str) -> None:
     scratch.group("cgroup2", f"{MOUNT}/system.slice/{name}.service")
     found = lookup.find(cgroups, f"systemd:{name}")
-    assert (found.name, found.limit) == (f"{name}.service", f"/system.slice/{name}.service")
+    assert (found.name, found.limit_cgroup) == (f"{name}.service", f"/system.slice/{name}.service")
     with pytest.raises(NoSuchDomain):
         lookup.find(cgroups, name)
 
@@ -246,7 +247,12 @@ def test_without_systemd_there_is_no_unit(scratch: Scratch, cgroups: Cgroups) ->
 def test_a_command_of_cputune_run(scratch: Scratch, cgroups: Cgroups, name: str) -> None:
     run.write(scratch.host, run.Record(name, 828, "/mydom-cg", 827))
     found = lookup.find(cgroups, f"run:{name}")
-    assert (found.name, found.limit, found.persistent, found.details) == (name, "/mydom-cg", False, Details(pid=828))
+    assert (found.name, found.limit_cgroup, found.persistent, found.details) == (
+        name,
+        "/mydom-cg",
+        False,
+        Details(pid=828),
+    )
     assert found in list(lookup.domains(cgroups, ("run",)))
     run.remove(scratch.host, name)
     run.remove(scratch.host, name)
@@ -285,7 +291,7 @@ def test_a_command_in_a_scope_is_listed_once(scratch: Scratch, cgroups: Cgroups)
     scratch.group("cgroup2", MOUNT + cgroup)
     scratch.file(f"{cgroups.directory(cgroup)}/cgroup.procs", "828\n")
     run.write(scratch.host, run.Record("x", 828, cgroup, 827))
-    assert [domain.qualified for domain in lookup.domains(cgroups) if domain.limit == cgroup] == ["run:x"]
+    assert [domain.qualified for domain in lookup.domains(cgroups) if domain.limit_cgroup == cgroup] == ["run:x"]
 
 
 def test_threads_elsewhere_than_their_process(scratch: Scratch, cgroups: Cgroups) -> None:

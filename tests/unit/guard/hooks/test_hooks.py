@@ -186,7 +186,7 @@ def test_an_oci_runtime_calls_with_the_state_on_standard_input(v2: FakeKernel, p
     path.write_text("version: 1\nquota: 50000\n")
     domain = handle(Tuner(v2), program, (), {}, lambda: '{"id": "box", "pid": 4711}')
     assert domain
-    assert (domain.qualified, domain.limit) == (f"oci:{program}/box", "/box")
+    assert (domain.qualified, domain.limit_cgroup) == (f"oci:{program}/box", "/box")
     assert v2.read("/sys/fs/cgroup/box/cpu.max") == "50000 100000\n"
     for text in ("", "[]", '{"id": "box"}', '{"pid": 4711}', '{"id": "box", "pid": "4711"}'):
         with pytest.raises(UsageError):
