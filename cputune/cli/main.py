@@ -1,4 +1,4 @@
-"""The command line: a click group that loads a command when it is called; errors become exit codes here."""
+"""The command line: the click group, which imports a command when it is called, and errors as exit statuses."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ COMMANDS = (
 
 
 class LazyGroup(click.Group):
-    """Loads a command's module when that command is needed: a script pays only for what it calls."""
+    """Imports the module of a command when the command is needed, so that scripts pay only for what they call."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All commands, in the order of the manual."""
+        """Return the names of all commands, in the order of the manual."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, or None."""
+        """Import and return a command; None if there is none of this name."""
         if cmd_name not in COMMANDS:
             return None
         from importlib import import_module
 
-        module = "import_" if cmd_name == "import" else cmd_name  # a word of the language
+        module = "import_" if cmd_name == "import" else cmd_name  # import is a keyword
         command: click.Command = import_module(f"cputune.cli.commands.{module}").command
         return command
 
@@ -64,19 +64,19 @@ Runtimes: {", ".join(RUNTIMES)}.
     "--config-dir",
     metavar="DIR",
     envvar="CPUTUNE_CONFIG_DIR",
-    help="Saved configurations. [CPUTUNE_CONFIG_DIR; /etc/cputune]",
+    help="Directory of the saved configurations. [CPUTUNE_CONFIG_DIR; /etc/cputune]",
 )
 @click.option(
     "--state-dir",
     metavar="DIR",
     envvar="CPUTUNE_STATE_DIR",
-    help="Memory of this boot. [CPUTUNE_STATE_DIR; /run/cputune]",
+    help="Directory of what is kept until the next boot. [CPUTUNE_STATE_DIR; /run/cputune]",
 )
 @click.option(
     "--data-dir",
     metavar="DIR",
     envvar="CPUTUNE_DATA_DIR",
-    help="History, and the way back of changes that outlive a boot. [CPUTUNE_DATA_DIR; /var/lib/cputune]",
+    help="Directory of what is kept across boots, such as the history. [CPUTUNE_DATA_DIR; /var/lib/cputune]",
 )
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
@@ -92,24 +92,24 @@ def cli(
 
 
 def catch_signals() -> None:
-    """Let the signals that end a command undo what it is doing first."""
+    """Have SIGTERM and SIGHUP raise Interrupted, so that a change is rolled back before the command ends."""
     for signum in (signal.SIGTERM, signal.SIGHUP):
-        # Not over an ignored one: nohup must keep working.
+        # Unless it is ignored: nohup must keep working.
         if signal.getsignal(signum) is signal.SIG_DFL:
             signal.signal(signum, _interrupt)
 
 
 def run(arguments: list[str]) -> int:
-    """The exit status of one command line; errors are told on stderr. All output is flushed when it returns."""
+    """Run one command line and return its exit status. Errors go to stderr; all output has been flushed."""
     if signals := sys.modules.get("cputune.transaction.signals"):
         signals.all_done(False)
     try:
         status = cli.main(arguments, prog_name="cputune", standalone_mode=False, obj=arguments)
-        if sys.stdout is not None:  # cron and daemons may start us with it closed
+        if sys.stdout is not None:  # as when started with a closed stdout
             sys.stdout.flush()
         return status if isinstance(status, int) else Exit.DONE
     except Interrupted as error:
-        return _ended(error)
+        return _interrupted(error)
     except CpuTuneError as error:
         return tell(error)
     except click.exceptions.Exit as error:
@@ -118,39 +118,43 @@ def run(arguments: list[str]) -> int:
         command = error.ctx.command_path if error.ctx else "cputune"
         return tell(UsageError(" ".join(error.format_message().rstrip(".").split()), f"{command} --help"))
     except (KeyboardInterrupt, click.Abort):
-        return _ended(Interrupted(signal.SIGINT))
+        return _interrupted(Interrupted(signal.SIGINT))
     except BrokenPipeError:
         return 128 + signal.SIGPIPE
     except SystemExit as end:
-        # click ends the process itself: with 1 where the reader of our output is gone, with 0 behind a completion.
+        # click exits by itself: with 1 after EPIPE, with 0 after printing completions.
         return 128 + signal.SIGPIPE if end.code == 1 else Exit.DONE
     except OSError as error:
-        # What the core opens or writes, it explains itself: this is our own output.
-        done = "; what was asked for is done" if _too_late() else ""
+        # The core turns its own into CpuTuneErrors, so this one is about our output.
+        done = "; the change itself was made" if _too_late() else ""
         return tell(CpuTuneError(f"cannot write the output: {error.strerror or error}{done}"))
     except Exception as error:
         if os.environ.get("CPUTUNE_DEBUG"):
             raise
         return tell(
-            CpuTuneError(f"unexpected {type(error).__name__}: {error}", "report it, with what CPUTUNE_DEBUG=1 shows")
+            CpuTuneError(
+                f"unexpected {type(error).__name__}: {error}",
+                "report it, with the traceback that CPUTUNE_DEBUG=1 prints",
+            )
         )
 
 
-def _ended(error: Interrupted) -> int:
-    """By a signal: during a change, which is put back then, or when all was done."""
+def _interrupted(error: Interrupted) -> int:
+    """Return the exit status after a signal: success if it came when the change had been made already."""
     if not _too_late():
         return tell(error)
-    click.echo(f"cputune: {error.message}, when all was done", err=True)
+    click.echo(f"cputune: {error.message}, after the change was made", err=True)
     return Exit.DONE
 
 
 def _too_late() -> bool:
-    signals = sys.modules.get("cputune.transaction.signals")  # not loaded where nothing was changed
+    """Whether the change had been made when the signal or error came."""
+    signals = sys.modules.get("cputune.transaction.signals")  # imported by commands that change something
     return signals is not None and signals.came_too_late()
 
 
 def tell(error: CpuTuneError | Interrupted) -> int:
-    """Print an error and its hint; the exit status it stands for."""
+    """Print an error and its hint on stderr, and return its exit status."""
     from cputune.core.names import printable
 
     click.echo(f"cputune: error: {printable(error.message)}", err=True)

@@ -1,4 +1,4 @@
-"""The rows of `cputune status` as plain columns, as details and as JSON data. Pure."""
+"""What `cputune status` prints: the host, and domains as columns, as details and as JSON data. Pure."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def host_line(host: HostInfo) -> str:
-    """The host in one line."""
-    have = host.support
-    bandwidth = "unknown" if have is None else "yes" if have.bandwidth else "no"
-    burst = "unknown" if have is None else "yes" if have.burst else "no"
+    """Describe the host in one line."""
+    support = host.support
+    bandwidth = "unknown" if support is None else "yes" if support.bandwidth else "no"
+    burst = "unknown" if support is None else "yes" if support.burst else "no"
     mount = f"{host.mount}{', read-only' if host.readonly else ''}"
     return f"cgroup {host.layout} (cpu at {mount}), {host.cpus} CPUs, CFS bandwidth: {bandwidth}, burst: {burst}"
 
 
 def host_data(host: HostInfo) -> dict[str, Any]:
-    """The host for programs."""
-    have = host.support
+    """Return the host as JSON data."""
+    support = host.support
     return {
         "layout": host.layout,
         "cpu_controller": f"v{host.version}",
@@ -34,27 +34,27 @@ def host_data(host: HostInfo) -> dict[str, Any]:
         "read_only": host.readonly,
         "cpus": host.cpus,
         "systemd": host.systemd,
-        "cfs_bandwidth": have.bandwidth if have else None,
-        "burst": have.burst if have else None,
-        "idle": have.idle if have else None,
+        "cfs_bandwidth": support.bandwidth if support else None,
+        "burst": support.burst if support else None,
+        "idle": support.idle if support else None,
     }
 
 
 def header(*, sampled: bool) -> list[str]:
-    """The column heads."""
+    """Return the column headings; USE and THROTTLED only if they were sampled."""
     names = ["DOMAIN", "STATE", "SHARES", "WEIGHT", "LIMIT", "EFFECTIVE"]
     return [*names, *(["USE", "THROTTLED"] if sampled else []), "CONFIG", "DRIFT"]
 
 
 def cells(row: Row, *, sampled: bool) -> list[str]:
-    """One row's cells; "-" where there is nothing."""
+    """Return the cells of one domain, under the headings of `header`; "-" stands for nothing."""
     tune = row.tune
-    own = ["-"] * 4
+    limits = ["-"] * 4
     if tune is not None:
         weight = "idle" if tune.idle else _or_dash(tune.weight)
-        own = [_or_dash(tune.shares), weight, cpus_of(tune), _effective(row)]
-    watched = [_use(row), _throttled(row)] if sampled else []
-    return [row.domain.qualified, _state(row), *own, *watched, config_text(row.saved), _drift(row)]
+        limits = [_or_dash(tune.shares), weight, cpus_of(tune), _effective(row)]
+    usage = [_use(row), _throttled(row)] if sampled else []
+    return [row.domain.qualified, _state(row), *limits, *usage, config_text(row.saved), _drift(row)]
 
 
 def _state(row: Row) -> str:
@@ -89,7 +89,7 @@ def _drift(row: Row) -> str:
 
 
 def config_text(saved: Change) -> str:
-    """A saved configuration in one cell."""
+    """Return a saved configuration as KEY=VALUE words, "-" if nothing is saved."""
     return " ".join(f"{key}={words(key, value)}" for key, value in saved.named().items()) or "-"
 
 
@@ -101,12 +101,12 @@ SAVED_HEADER = ["DOMAIN", "STATE", "CONFIG", "FILE"]
 
 
 def saved_cells(row: SavedRow) -> list[str]:
-    """One saved configuration's cells."""
+    """Return the cells of one saved configuration, under SAVED_HEADER."""
     return [row.name, row.state, config_text(row.saved), row.path]
 
 
 def saved_data(row: SavedRow) -> dict[str, Any]:
-    """One saved configuration for programs."""
+    """Return one saved configuration as JSON data."""
     return {
         "domain": row.name,
         "state": row.state,
@@ -117,13 +117,13 @@ def saved_data(row: SavedRow) -> dict[str, Any]:
 
 
 def columns(rows: list[list[str]]) -> list[str]:
-    """Cells aligned with spaces, for a pipe: never cut."""
+    """Align cells with spaces, for output to a pipe; nothing is cut."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def details(row: Row) -> list[str]:
-    """All that is known of one domain, a line each."""
+    """Return all that is known about one domain, as lines of `name : value`."""
     domain, tune = row.domain, row.tune
     lines: list[tuple[str, object]] = [("domain", domain.qualified), ("state", _state(row))]
     lines.append(("persistent", "yes" if domain.persistent else "no"))
@@ -162,7 +162,7 @@ def _named(change: Change) -> dict[str, object]:
 
 
 def row_data(row: Row) -> dict[str, Any]:
-    """One domain for programs: virsh's names, microseconds; unlimited is -1, null is not known."""
+    """Return one domain as JSON data: virsh's names, times in microseconds, -1 for unlimited, null for unknown."""
     tune, sample = row.tune, row.sample
     data: dict[str, Any] = {
         "domain": row.domain.qualified,

@@ -1,4 +1,4 @@
-"""The table of `cputune status` on a terminal. The only importer of rich."""
+"""The table that `cputune status` prints on a terminal. The only module that imports rich."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _STYLES = {"stopped": "dim", "drift": "yellow"}
 
 
 def show(header: list[str], rows: list[list[str]]) -> None:
-    """Print a table as wide as the terminal; cells fold where it is too narrow, and nothing is lost."""
+    """Print a table that fits the terminal: long cells are folded, never cut."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in header:
         table.add_column(name, justify="right" if name in _RIGHT else "left", overflow="fold")

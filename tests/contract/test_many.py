@@ -80,7 +80,7 @@ def test_current_is_live_where_the_domain_runs_else_the_config(
     [
         ({"lxc:web": {"quota": 30000}, "lxc:nobody": {"quota": 30000}}, 3, "no domain lxc:nobody"),
         ({"lxc:web": {"quota": 30000}, "lxc:db": {"quota": 5}}, 2, "limits.yaml:7: quota: '5' is not in range"),
-        ({"lxc:web": {"quota": 30000}, "web": {"quota": 40000}}, 2, "lxc:web and web are one domain: lxc:web"),
+        ({"lxc:web": {"quota": 30000}, "web": {"quota": 40000}}, 2, "lxc:web and web are the same domain, lxc:web"),
         (
             {"lxc:web": {"quota": 30000}, "cgroup:/lxc.payload.web": {"weight": 40}},
             2,

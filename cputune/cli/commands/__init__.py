@@ -1,1 +1,1 @@
-"""One module a command: options in, the core called, a report out."""
+"""The commands, one module each: parse the options, call the core, print a report."""

@@ -1,4 +1,4 @@
-"""`cputune apply`: put saved configurations, or those in a file, into force."""
+"""`cputune apply`: apply saved configurations, or those in a file."""
 
 from __future__ import annotations
 
@@ -26,28 +26,29 @@ Try: cputune apply
      cputune apply --file limits.yaml --live --config"""
 
 
-@click.command(epilog=EPILOG, short_help="Put saved configurations, or those in a file, into force.")
+@click.command(epilog=EPILOG, short_help="Apply saved configurations, or those in a file.")
 @click.argument("domains", nargs=-1, type=DOMAIN, metavar="[DOMAIN]...")
 @click.option(
     "--file",
     "path",
     metavar="FILE",
     type=click.Path(allow_dash=True),
-    help="Change what this file names instead: documents of the form of a saved one, each with its domain; - is stdin.",
+    help="Apply the YAML documents in FILE instead, written like saved configurations, each with its domain; "
+    "- is stdin.",
 )
 @where_options
 @click.option(
     "--started",
     is_flag=True,
-    help="Only domains that were started since cputune last put something into force in them.",
+    help="Only domains that have started since cputune last changed their limits.",
 )
-@click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors of what was left alone.")
+@click.option("--quiet", "-q", is_flag=True, help="Print errors only, not which domains were skipped.")
 @click.option("--dry-run", is_flag=True, help="Print every write, in order; write nothing.")
 @click.option(
     "--atomic/--keep-going",
     default=None,
-    help="All domains or none (the default with --file); or as many as can be, with the first failure's exit status. "
-    "On cgroup v1, domains that are inside one another go together.",
+    help="Change all domains or none (the default with --file); or as many as possible, with the exit status of the "
+    "first failure. On cgroup v1, nested domains are changed together.",
 )
 @json_option
 @click.pass_context
@@ -64,20 +65,22 @@ def command(
     atomic: bool | None,
     as_json: bool,
 ) -> None:
-    """Put the saved configuration into force on the named domains, or on all that run and have one.
+    """Apply the saved configurations of the named domains, or of all running domains that have one.
 
-    What is in force already is left alone, so it can be called as often as one likes. With --file the values are those
-    of the file, and go where `cputune set` would put them: --live, --config, or both. Where a limit stands in the way
-    of another one, as between a parent and its child on cgroup v1, the order is worked out.
+    Limits that are in force already are not written again, so it can be run any number of times. With --file, the
+    values are those in the file, and change what `cputune set` would change: --live, --config, or both. Where one limit
+    has to be written before another, as with parent and child on cgroup v1, cputune finds the order.
     """
     from cputune.app.batch import carry_out
 
     if path is None and (live or config or current):
-        raise UsageError("--live, --config and --current are for --file: without it, saved goes to live")
+        raise UsageError("--live, --config and --current need --file: saved configurations are always applied live")
     if path is not None and domains:
-        raise UsageError("--file names its domains itself", "cputune apply --file FILE")
+        raise UsageError(
+            "--file and DOMAIN are mutually exclusive: the file names its domains", "cputune apply --file FILE"
+        )
     if path is not None and started:
-        raise UsageError("--started is for saved configurations, which go into force once a start")
+        raise UsageError("--file and --started are mutually exclusive: --started is about saved configurations")
     tuner = make_tuner(ctx)
     if quiet:
         tuner.context.say = lambda _: None
@@ -96,29 +99,29 @@ def command(
 
 
 def _by_pattern(tuner: Tuner) -> Iterator[Domain]:
-    """The running domains that a saved pattern fits, and no file of their own is there for. Raises CpuTuneError."""
+    """List the running domains whose configuration is that of a pattern. Raises CpuTuneError."""
     from cputune.runtimes import lookup
 
     store = tuner.store()
     names = dict(store.names())
-    of = tuple(dict.fromkeys(name.partition(":")[0] for name in names if is_pattern(name)))
-    for domain in lookup.domains(tuner.cgroups, of) if of else ():
+    runtimes = tuple(dict.fromkeys(name.partition(":")[0] for name in names if is_pattern(name)))
+    for domain in lookup.domains(tuner.cgroups, runtimes) if runtimes else ():
         if domain.running and domain.qualified not in names and store.pattern_of(domain):
             yield domain
 
 
 def _saved(tuner: Tuner, name: str, path: str) -> Job | None:
-    """What a saved file wants; None where its domain is not there, or does not run. Raises CpuTuneError."""
+    """Return the job of a saved file; None if its domain does not exist or is not running. Raises CpuTuneError."""
     if is_pattern(name):
         return None
     try:
         domain = tuner.find(name)
     except NoSuchDomain:
-        tuner.context.say(f"{name}: not there, skipped")
+        tuner.context.say(f"{name}: no such domain, skipped")
         return None
-    wanted = tuner.store().path(domain)
-    if path != wanted:
-        raise UsageError(f"{path}: not the file of {domain.qualified}", f"it belongs in {wanted}")
+    expected = tuner.store().path(domain)
+    if path != expected:
+        raise UsageError(f"{path} is not the configuration file of {domain.qualified}", f"that is {expected}")
     if not domain.running:
         tuner.context.say(f"{domain.qualified}: not running, skipped")
         return None
@@ -126,6 +129,7 @@ def _saved(tuner: Tuner, name: str, path: str) -> Job | None:
 
 
 def _from_file(tuner: Tuner, failures: Failures, path: str, where: Where) -> Iterator[Job]:
+    """Read the documents of a file, and find their domains. Raises UsageError."""
     from cputune.config.bundle import read_many
     from cputune.planning.plan import Job
 
@@ -133,6 +137,8 @@ def _from_file(tuner: Tuner, failures: Failures, path: str, where: Where) -> Ite
     for name, change in read_many(path):
         for domain in failures.each([name], tuner.find):
             if domain.qualified in known:
-                raise UsageError(f"{path}: {known[domain.qualified]} and {name} are one domain: {domain.qualified}")
+                raise UsageError(
+                    f"{path}: {known[domain.qualified]} and {name} are the same domain, {domain.qualified}"
+                )
             known[domain.qualified] = name
             yield Job(domain, Request(change), where)

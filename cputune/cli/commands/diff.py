@@ -1,4 +1,4 @@
-"""`cputune diff`: where what is in force is not what was saved, or not what cputune put there."""
+"""`cputune diff`: how the limits in force differ from those that were saved, or set through cputune."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ Try: cputune diff
 
 
 class NotWritten(CpuTuneError):
-    """Whoever asked has not got the answer."""
+    """The differences could not be printed. Not exit status 1, which says that there is drift."""
 
     exit = Exit.USAGE
 
 
-@click.command(epilog=EPILOG, short_help="Show where something else is in force than was saved, and why.")
+@click.command(epilog=EPILOG, short_help="Show how limits differ from what was saved or set, and why.")
 @click.argument("domains", nargs=-1, type=DOMAIN, metavar="[DOMAIN]...")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, domains: tuple[str, ...], as_json: bool) -> None:
-    """Compare, for the named domains or for all that run, what is saved, what cputune last put into force, and what the
-    kernel has now. A line a difference, with its likely cause.
+    """Compare what is saved, what cputune last set, and what the kernel has now, for the named domains or all running
+    ones. Each difference is a line, with its likely cause.
 
-    The exit status is that of diff(1): 0 where nobody but cputune has changed anything, 1 where there is drift, 2 or
-    more where something could not be compared. What was set through cputune itself, by any name of the cgroup, is
-    shown, and is no drift. Cgroups without another name are compared where cputune has limited them.
+    The exit status is like that of diff(1): 0 if nobody but cputune has changed anything, 1 if there is drift, 2 or
+    more if something could not be compared. Values that were set through cputune itself, under any name of the cgroup,
+    are shown, but are no drift. Cgroups that belong to no other runtime are compared only if cputune has limited them.
     """
     from cputune.app.listing import what_is_missing
     from cputune.app.observer import Observer
@@ -61,6 +61,6 @@ def command(ctx: click.Context, domains: tuple[str, ...], as_json: bool) -> None
             click.echo(line)
     except BrokenPipeError:
         raise
-    except OSError as error:  # status 1 would say that there is drift
+    except OSError as error:
         raise NotWritten(f"cannot write the output: {error.strerror or error}") from error
     ctx.exit(Exit.USAGE if problems else 1 if any(difference.drift for _, difference in found) else 0)

@@ -1,4 +1,4 @@
-"""`cputune export`: what is saved, as one file."""
+"""`cputune export`: print saved configurations as one file."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Try: cputune export >limits.yaml
      cputune export docker:web | ssh other sudo cputune import -"""
 
 
-@click.command(epilog=EPILOG, short_help="Print what is saved, for cputune import on another host.")
+@click.command(epilog=EPILOG, short_help="Print saved configurations, for cputune import on another host.")
 @click.argument("domains", nargs=-1, type=DOMAIN, metavar="[DOMAIN]...")
 @click.pass_context
 def command(ctx: click.Context, domains: tuple[str, ...]) -> None:
     """Print the saved configurations of the named domains, or all of them, as the documents of one YAML file.
 
-    Comments are kept. Domains need not be there.
+    Comments are kept. The domains need not exist.
     """
     from cputune.app.importer import known_or_saved
     from cputune.config.bundle import documents

@@ -1,4 +1,4 @@
-"""`cputune forget`: have nothing to do with a domain any more."""
+"""`cputune forget`: remove what is saved for a domain, and on request the limits in force."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ Try: cputune forget docker:web
      cputune forget 'docker:web-*' --dry-run"""
 
 
-@click.command(epilog=EPILOG, short_help="Remove what is saved for domains; with --live, lift what was set.")
+@click.command(epilog=EPILOG, short_help="Remove saved configurations; with --live, also the limits in force.")
 @click.argument("domains", nargs=-1, required=True, type=DOMAIN, metavar="DOMAIN...")
 @click.option(
     "--live",
     is_flag=True,
-    help="Also put back what was in force before cputune first changed it, or what the runtime has set for it.",
+    help="Also restore the limits from before cputune first changed them, or those that the runtime has set.",
 )
-@click.option("--dry-run", is_flag=True, help="Print what would be done, in order; do nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, in order; change nothing.")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, domains: tuple[str, ...], live: bool, dry_run: bool, as_json: bool) -> None:
-    """Remove the saved configurations of domains, as one transaction. A domain need not be there any more.
+    """Remove the saved configurations of domains, as one transaction. The domains need not exist any more.
 
-    What is in force stays in force until the domain ends, unless --live is given. cputune undo takes it back.
+    Limits that are in force stay until the domain stops, unless --live is given. `cputune undo` reverts it.
     """
     from cputune.app.batch import carry_out
     from cputune.app.forget import forget_job

@@ -1,4 +1,4 @@
-"""`cputune guard`: saved configurations in force from the start of their domains, and kept."""
+"""`cputune guard`: apply saved configurations when domains start, and keep them in force."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ Try: cputune guard --enforce
      cputune guard remove"""
 
 
-@click.command(epilog=EPILOG, short_help="Put what is saved into force where domains start, and keep it.")
+@click.command(epilog=EPILOG, short_help="Apply saved configurations when domains start, and keep them in force.")
 @click.argument("action", type=click.Choice(("run", "install", "remove")), default="run", metavar="[ACTION]")
-@click.option("--enforce", is_flag=True, help="Put back what somebody else changes; without it, only report it.")
+@click.option("--enforce", is_flag=True, help="Undo changes that others make; without it, only report them.")
 @click.option(
     "--timer",
     is_flag=True,
-    help="With install or remove: no guard that runs all the time, but cputune apply once a minute.",
+    help="With install: no permanently running guard, but a timer that runs cputune apply once a minute.",
 )
 @click.pass_context
 def command(ctx: click.Context, action: str, enforce: bool, timer: bool) -> None:
-    """Watch the cgroup tree by the kernel's events, and put a domain's saved configuration into force when it starts.
+    """Watch the cgroup tree, and apply the saved configuration of a domain when it starts.
 
-    What is changed later by anybody but cputune is reported with its likely cause, and with --enforce put back: not
-    for ever, but until the same has come again more than 3 times within 60 seconds. Changes made through cputune are
-    kept. SIGHUP reads everything anew.
+    Changes that others make to limits set by cputune are reported with their likely cause, and undone with --enforce.
+    If the same program makes a change more than 3 times within 60 seconds, the domain is left alone. Changes made
+    through cputune are kept. On SIGHUP, the guard reads everything again.
 
-    ACTION is run, which is the default, install, which makes a service of it (a unit of systemd's, started at boot
-    before the container runtimes), or remove, which takes that away.
+    ACTION is run, which is the default; install, which installs the guard as a systemd service, started at boot before
+    the container runtimes; or remove, which uninstalls it.
     """
     if action == "run":
         if timer:
@@ -41,7 +41,7 @@ def command(ctx: click.Context, action: str, enforce: bool, timer: bool) -> None
     from cputune.guard import unit
 
     if timer and enforce:
-        raise UsageError("--timer and --enforce exclude each other: what the timer starts puts nothing back")
+        raise UsageError("--timer and --enforce are mutually exclusive: the timer's cputune apply undoes no changes")
     host = make_tuner(ctx).host
     for line in unit.install(host, enforce=enforce, timer=timer) if action == "install" else unit.remove(host):
         click.echo(line)
@@ -54,6 +54,6 @@ def _run(ctx: click.Context, *, enforce: bool) -> None:
 
     log = Log()
     tuner = make_tuner(ctx)
-    # What it did it logs itself; what there is to know besides is told.
+    # The guard logs its changes itself; of the core's notes, those about changes that were not needed are noise.
     tuner.context.say = lambda text: None if ": nothing to do: " in text else log(INFO, text)
     Loop(Dispatcher(tuner, log, enforce=enforce)).run()

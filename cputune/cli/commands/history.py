@@ -14,14 +14,16 @@ Try: cputune history
 
 @click.command(epilog=EPILOG, short_help="Show who changed what, and when.")
 @click.argument("domain", required=False, type=DOMAIN, metavar="[DOMAIN]")
-@click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only so many changes, the last ones.")
+@click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the last N changes.")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, domain: str | None, last: int | None, as_json: bool) -> None:
-    """Show the changes that cputune made, the oldest first: when, by whom, with which command, from what to what.
+    """Show the changes made through cputune, the oldest first: when, by whom, with which command, the values before and
+    after.
 
-    Of all domains or of one, that may be gone by now. What was taken back, or put back because its cputune was killed,
-    or what is gone, is marked. The history is bounded: what is oldest goes first.
+    Of all domains or of one, which need not exist any more. Changes that were undone, that were rolled back because
+    cputune was killed, or that ended with their domain are marked. When the history becomes too large, its oldest
+    changes are dropped.
     """
     from cputune.app.undo import name_in_history
     from cputune.cli import report

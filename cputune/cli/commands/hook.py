@@ -1,4 +1,4 @@
-"""`cputune hook`: limits in force before a container's first instruction, by the hooks that runtimes have."""
+"""`cputune hook`: limit containers before their first instruction, by the hooks that runtimes have."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cputune.core.errors import CpuTuneError, Interrupted, UsageError
 from cputune.guard import hooks
 
 _SECONDS = 10.0
+"""Seconds after which a called hook is interrupted, and as many after which it exits: the container waits for it."""
 EPILOG = """\b
 Try: cputune hook install podman
      cputune hook install systemd nginx.service
@@ -24,7 +25,7 @@ Try: cputune hook install podman
 
 @click.command(
     epilog=EPILOG,
-    context_settings={"ignore_unknown_options": True},  # a runtime may call a domain anything
+    context_settings={"ignore_unknown_options": True},  # the name of a domain may begin with a dash
     short_help="Have runtimes call cputune before a container's first instruction.",
 )
 @click.argument("action", type=click.Choice(("install", "remove", "show", "run")), metavar="ACTION")
@@ -32,12 +33,12 @@ Try: cputune hook install podman
 @click.argument("names", nargs=-1, type=click.UNPROCESSED, metavar="[NAME]...")
 @click.pass_context
 def command(ctx: click.Context, action: str, runtime: str | None, names: tuple[str, ...]) -> None:
-    """Have a runtime put what is saved for a container into force when it starts it: earlier than the guard, which
-    hears of a start when it happens. A container starts whatever comes of it.
+    """Have a runtime call cputune when it starts a container, to apply what is saved for it before it runs. The guard
+    cannot be as early: it notices a container when that has started. A container starts even if its hook fails.
 
-    ACTION is install, remove, show (which hooks are installed, or with a RUNTIME the files that installing one would
-    write), or run, which is what the runtimes call. RUNTIME is podman (a hook for all its containers), libvirt (the
-    same), lxc (a line in the configuration of the named containers, or of all and of new ones), systemd (a drop-in of
+    ACTION is install; remove; show, which lists the installed hooks, or with a RUNTIME the files that install would
+    write; or run, which is what the runtimes call. RUNTIME is podman (a hook for all its containers), libvirt (the
+    same), lxc (a line in the configuration of the named containers, or of all and of new ones), systemd (a drop-in for
     the named services), runc or crun (an entry in the config.json of the named bundles).
     """
     if action == "run":
@@ -58,7 +59,7 @@ def command(ctx: click.Context, action: str, runtime: str | None, names: tuple[s
 
 
 def _folders(ctx: click.Context) -> tuple[str, ...]:
-    """The options that say where cputune's files are, as they were given: the hook has to look there, too."""
+    """Return the options for cputune's directories, as they were given: the hook has to use the same directories."""
     given = ctx.find_root().params
     names = ("config_dir", "state_dir", "data_dir")
     return tuple(f"--{name.replace('_', '-')}={os.path.abspath(given[name])}" for name in names if given.get(name))
@@ -71,10 +72,10 @@ def _run(ctx: click.Context, runtime: str, arguments: tuple[str, ...]) -> None:
     log = Log()
     tuner = make_tuner(ctx)
     tuner.context.say = lambda _: None
-    _hurry()
+    _limit_time()
     try:
         handle(tuner, runtime, arguments, own_environment(), _stdin)
-    except CpuTuneError as error:  # the container starts all the same
+    except CpuTuneError as error:  # exit status 0 all the same, so that the container starts
         log(ERROR, f"hook run {runtime}: {error.message}", action="failed")
     except (Exception, Interrupted) as error:
         log(ERROR, f"hook run {runtime}: {type(error).__name__}: {error}", action="failed")
@@ -86,8 +87,8 @@ def _stdin() -> str:
     return sys.stdin.buffer.read(1 << 20).decode("utf-8", "surrogateescape")
 
 
-def _hurry() -> None:
-    """The container waits for us: what takes too long is put back, and what takes longer still is left to others."""
+def _limit_time() -> None:
+    """Limit the time that the container has to wait: roll back what takes too long, and exit if even that does."""
 
     def too_long(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGALRM, lambda *_: os._exit(0))

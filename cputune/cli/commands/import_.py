@@ -1,4 +1,4 @@
-"""`cputune import`: save what `cputune export` printed."""
+"""`cputune import`: save the configurations that `cputune export` printed."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ Try: cputune import limits.yaml --dry-run
      cputune import --replace -"""
 
 
-@click.command("import", epilog=EPILOG, short_help="Save the configurations in a file of cputune export's.")
+@click.command("import", epilog=EPILOG, short_help="Save the configurations that cputune export printed.")
 @click.argument("path", type=click.Path(allow_dash=True), metavar="FILE")
-@click.option("--replace", is_flag=True, help="Also where something else is saved for a domain already.")
-@click.option("--dry-run", is_flag=True, help="Print what would be done, in order; do nothing.")
+@click.option("--replace", is_flag=True, help="Replace other configurations that are already saved.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, in order; change nothing.")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, path: str, replace: bool, dry_run: bool, as_json: bool) -> None:
-    """Save all configurations in FILE, documents of the form of a saved one, each with its domain; - is stdin.
+    """Save all configurations in FILE: YAML documents like those that are saved, each with its domain; - is stdin.
 
-    All or none, as one transaction. The domains need not be there: what is saved goes into force at their start, or
-    with cputune apply. What is saved for others stays.
+    All of them or none, as one transaction. The domains need not exist: their limits are applied when they start, or
+    with `cputune apply`. Configurations of other domains are not changed.
     """
     from cputune.app.importer import save_all
     from cputune.config.bundle import read_documents

@@ -1,4 +1,4 @@
-"""What the commands that change something print."""
+"""What the commands that change something have in common: their output, and how they handle failures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ T = TypeVar("T")
 
 
 class Failures:
-    """What fails of many: the first one ends all, or each is told and the exit status is the first one's."""
+    """The failures of a command on many domains: the first one ends it, unless it is to keep going.
+
+    When it keeps going, each error is printed, and the exit status is that of the first.
+    """
 
     def __init__(self, *, keep_going: bool) -> None:
         self.status = 0
@@ -31,7 +34,7 @@ class Failures:
         self.status = self.status or status
 
     def each(self, items: Iterable[Item], function: Callable[[Item], T]) -> Iterator[T]:
-        """The results for the items for which there is one. Raises CpuTuneError, unless it is to go on."""
+        """Yield the function's results, without those of failures. Raises CpuTuneError unless it is to keep going."""
         for item in items:
             try:
                 yield function(item)
@@ -42,7 +45,7 @@ class Failures:
 
 
 def show(plans: list[Plan], *, dry_run: bool, as_json: bool) -> None:
-    """Print what was done, or would be."""
+    """Print the changes that were made; with `dry_run`, all the steps that would be taken."""
     from cputune.cli import report
 
     outcomes = [outcome for plan in plans for outcome in plan.outcomes]

@@ -1,4 +1,4 @@
-"""`cputune recover`: put back what a killed cputune had begun."""
+"""`cputune recover`: roll back the changes of a cputune process that was killed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ EPILOG = """\b
 Try: cputune recover"""
 
 
-@click.command(epilog=EPILOG, short_help="Put back what a killed cputune had begun.")
-@click.option("--discard", is_flag=True, help="Give up on what cannot be put back, and say what is left.")
+@click.command(epilog=EPILOG, short_help="Roll back the unfinished changes of a cputune that was killed.")
+@click.option("--discard", is_flag=True, help="Give up what cannot be rolled back, and say what is left.")
 @click.pass_context
 def command(ctx: click.Context, discard: bool) -> None:
-    """Put back every change that was cut off: its cputune was killed, or the power failed.
+    """Roll back every change that was interrupted because cputune was killed or the power failed.
 
-    Each other cputune does this too before it changes something, or shows it. What another one still works on is left
-    to it. The exit status is 8 where something could not be put back: it will be tried again each time.
+    Other commands do the same before they change or show anything. Changes that a running cputune is still making are
+    left to it. The exit status is 8 if something could not be rolled back; that is tried again each time.
     """
     from cputune.cli.main import tell
     from cputune.transaction.recovery import pending, recover

@@ -1,4 +1,4 @@
-"""`cputune schedinfo`: what virsh schedinfo prints, for every runtime; with --set, what it sets."""
+"""`cputune schedinfo`: show parameters, or set them, as `virsh schedinfo` does, for every runtime."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Try: cputune schedinfo mydom
     "--set", "assigned", multiple=True, metavar="NAME=VALUE", help="Set a parameter by virsh's name; repeatable."
 )
 @where_options
-@click.option("--all", "everything", is_flag=True, help="Also the weight, burst and idle.")
+@click.option("--all", "everything", is_flag=True, help="Also show the weight, the burst and idle.")
 @json_option
 @click.pass_context
 def command(
@@ -46,9 +46,9 @@ def command(
 ) -> None:
     """Show a domain's scheduler parameters in the format of `virsh schedinfo`.
 
-    Times are microseconds; a vcpu_quota of -1 is no limit. Only cpu_shares is shown where CFS bandwidth is not
-    supported for the domain. With NAME=VALUE (cpu_shares, vcpu_period, vcpu_quota; cpu_weight, vcpu_burst, cpu_idle)
-    the parameters are set first, as by `cputune set`.
+    Times are in microseconds; a vcpu_quota of -1 means no limit. If CFS bandwidth is not supported for the domain, only
+    cpu_shares is shown. With NAME=VALUE, the parameters (cpu_shares, vcpu_period, vcpu_quota; cpu_weight, vcpu_burst,
+    cpu_idle) are set first, as by `cputune set`.
     """
     from cputune.app.schedinfo import schedinfo
     from cputune.cli import report
@@ -71,7 +71,7 @@ def command(
 
 
 def assignments_of(texts: tuple[str, ...]) -> Request | None:
-    """NAME=VALUE words -> a request; None for no words. Raises UsageError in virsh's words."""
+    """Parse NAME=VALUE arguments; returns None if there are none. Raises UsageError, worded as by virsh."""
     keys = {knob.virsh: knob.key for knob in KNOBS}
     values: dict[str, str] = {}
     for text in texts:

@@ -1,4 +1,4 @@
-"""`cputune set`: change domains, live or saved, as one transaction."""
+"""`cputune set`: change the limits of domains, live or saved, as one transaction."""
 
 from __future__ import annotations
 
@@ -32,20 +32,21 @@ Try: cputune set mydom --quota 50000 --live
      cputune set web db cache --cpus 2 --keep-going"""
 
 
-@click.command("set", epilog=EPILOG, short_help="Change the limits of domains, now or as saved.")
+@click.command("set", epilog=EPILOG, short_help="Change the limits of domains: live, saved, or both.")
 @click.argument("domains", nargs=-1, required=True, type=DOMAIN, metavar="DOMAIN...")
 @knob_options
 @where_options
 @click.option(
     "--native",
     is_flag=True,
-    help="Also have the runtime itself remember it, by its own command; together with --live --config.",
+    help="Also change the limits that the runtime itself remembers, by its own command; with --live --config.",
 )
 @click.option("--dry-run", is_flag=True, help="Print every write, in order, and the file it goes to; write nothing.")
 @click.option(
     "--atomic/--keep-going",
     default=True,
-    help="All domains or none, which is the default; or as many as can be, with the first failure's exit status.",
+    help="Change all domains or none, which is the default; or as many as possible, with the exit status of the first "
+    "failure.",
 )
 @json_option
 @click.pass_context
@@ -64,10 +65,10 @@ def command(
 ) -> None:
     """Change the limits of domains: those in force now (--live), or the saved ones (--config).
 
-    All parameters of all domains are one transaction: each write is read back, and where one fails, everything is
-    put back as it was. What is not named does not change. With --config alone, RUNTIME:NAME may be a domain that is not
-    there so far, or a pattern for many. 0 is libvirt's "no value": live it changes nothing, in the
-    config it removes the key.
+    All parameters of all domains are one transaction: each write is read back, and if one fails, everything is rolled
+    back. Parameters that are not given do not change. With --config alone, RUNTIME:NAME may be a domain that does not
+    exist yet, or a pattern for many. 0 is libvirt's "no value": live it changes nothing, and in the configuration it
+    removes the key.
     """
     from cputune.app.batch import carry_out
     from cputune.planning.plan import Job
@@ -76,7 +77,7 @@ def command(
     where = where_of(live, config, current)
     if native and not config:
         raise UsageError(
-            "--native changes what the domain's runtime puts into force at the next start: give --config too",
+            "--native changes the limits that the runtime sets when the domain starts: give --config, too",
             "cputune set mydom --cpus 1.5 --live --config --native",
         )
     tuner = make_tuner(ctx)

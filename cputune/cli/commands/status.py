@@ -38,9 +38,11 @@ Try: cputune status
     "--interval",
     type=click.FloatRange(0.01, 3600),
     metavar="SECONDS",
-    help="Watch for this long (0.01 to 3600): CPUs used, share of periods throttled.",
+    help="Measure for this long (0.01 to 3600) how many CPUs are used, and in what share of periods throttled.",
 )
-@click.option("--config", is_flag=True, help="List what is saved instead, whether its domain is there or not.")
+@click.option(
+    "--config", is_flag=True, help="List the saved configurations instead, even of domains that do not exist."
+)
 @json_option
 @click.pass_context
 def command(
@@ -51,11 +53,11 @@ def command(
     config: bool,
     as_json: bool,
 ) -> None:
-    """Show the host, then all domains of all runtimes; or everything that is known of the named ones.
+    """Show the host and all domains of all runtimes, or everything that is known about the named domains.
 
-    LIMIT is the domain's own limit in CPUs. EFFECTIVE is what it can get: where an ancestor's limit is the tighter
-    one, that one, with the ancestor's name. CONFIG is what is saved for it; DRIFT tells where what is in force is
-    something else, or not what cputune last set.
+    LIMIT is the domain's own limit in CPUs. EFFECTIVE is what it can use: if an ancestor's limit is lower, that limit,
+    with the ancestor's name. CONFIG is what is saved for the domain. DRIFT says where the limits in force differ from
+    that, or from what cputune last set.
     """
     from cputune.app.hostinfo import host_info
     from cputune.app.listing import what_is_missing
@@ -67,7 +69,10 @@ def command(
     tuner.tidy()
     if config:
         if domains or interval is not None:
-            raise UsageError("--config lists all that is saved", "cputune status --config --runtime docker")
+            raise UsageError(
+                "--config lists all saved configurations: it takes neither DOMAIN nor --interval",
+                "cputune status --config --runtime docker",
+            )
         _saved(saved_rows(tuner, tuner.store(), wanted), as_json=as_json)
         return
     observer = Observer(tuner)

@@ -1,4 +1,4 @@
-"""`cputune undo`: back to the state before the last change."""
+"""`cputune undo`: go back to the state before the last change."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ Try: cputune undo --dry-run
      cputune undo mydom"""
 
 
-@click.command(epilog=EPILOG, short_help="Take back the last change, of all or of one domain.")
+@click.command(epilog=EPILOG, short_help="Undo the last change, of all domains or of one.")
 @click.argument("domain", required=False, type=DOMAIN, metavar="[DOMAIN]")
-@click.option("--force", is_flag=True, help="Also where somebody else has changed it since.")
+@click.option("--force", is_flag=True, help="Undo even what others have changed since.")
 @click.option("--dry-run", is_flag=True, help="Print every write, in order; write nothing.")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, domain: str | None, force: bool, dry_run: bool, as_json: bool) -> None:
-    """Go back to the state before the last change that cputune made, or that it made to one domain.
+    """Go back to the state before the last change made through cputune, or before the last one to a single domain.
 
-    Live limits, saved configuration and what the runtime remembers, as one transaction: what was changed together is
-    taken back together; with DOMAIN only that domain's part. Given again, it goes one change further back. Refused,
-    with exit status 6, where what was changed has another value by now. What was live in a domain that is gone, or was
-    started anew, went with it: that is said, and passed over.
+    Live limits, saved configurations and what runtimes remember are one transaction: what was changed together is
+    undone together, or with DOMAIN, only that domain's part of it. Each further undo goes one more change back. It is
+    refused, with exit status 6, if a value has been changed by others since. Live limits of a domain that has stopped
+    or restarted since are gone already: they are skipped, which is mentioned.
     """
     from cputune.app.undo import undo
 

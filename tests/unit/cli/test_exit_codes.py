@@ -28,7 +28,7 @@ def test_1_unexpected(host: FakeKernel, cputune: CommandLine, monkeypatch: pytes
     assert cputune(host, "schedinfo", "web") == (
         1,
         "",
-        error("unexpected KeyError: 'x'", "report it, with what CPUTUNE_DEBUG=1 shows"),
+        error("unexpected KeyError: 'x'", "report it, with the traceback that CPUTUNE_DEBUG=1 prints"),
     )
     monkeypatch.setenv("CPUTUNE_DEBUG", "1")
     with pytest.raises(KeyError):

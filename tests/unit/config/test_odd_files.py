@@ -51,7 +51,7 @@ def test_a_file_that_lost_its_name_does_not_hide_the_right_one(tmp_path: Path, c
     assert "quota=50000" in cputune(host, "status").out
     done = cputune(host, "apply")
     assert (done.status, done.out) == (2, "lxc:web: live: quota unlimited -> 50000\n")
-    assert "züg.yaml: not the file of lxc:web\n" in done.err
+    assert "züg.yaml is not the configuration file of lxc:web\n" in done.err
 
 
 def test_a_mistake_in_the_configuration_does_not_hide_what_is_in_force(tmp_path: Path, cputune: CommandLine) -> None:

@@ -18,7 +18,7 @@ def test_apply_puts_what_is_saved_into_force(v2: FakeKernel, cputune: CommandLin
     assert cputune(v2, "apply") == (
         0,
         "lxc:web: live: weight 100 -> 50 (512 shares)\nlxc:web: live: quota unlimited -> 50000\n",
-        "cputune: lxc:gone: not there, skipped\ncputune: lxc:old: not running, skipped\n",
+        "cputune: lxc:gone: no such domain, skipped\ncputune: lxc:old: not running, skipped\n",
     )
     writes = list(v2.writes)
     assert cputune(v2, "apply", "web") == (0, "", "cputune: lxc:web: nothing to do: this is in force already\n")
@@ -49,7 +49,7 @@ def test_apply_reports_a_file_that_is_not_called_as_its_domain_is(
     assert cputune(v2, "apply") == (
         2,
         "lxc:db: live: quota unlimited -> 60000\n",
-        error(f"{wrong}: not the file of lxc:{name}", f"it belongs in {config_of(v2, name)}"),
+        error(f"{wrong} is not the configuration file of lxc:{name}", f"that is {config_of(v2, name)}"),
     )
     assert cputune(v2, "apply", "web") == (
         6,
