@@ -53,9 +53,9 @@ class Tuner:
 
     def remembered(self, domain: Domain) -> Change:
         """What the domain's runtime remembers, as far as files tell; nothing where they cannot be read."""
-        from cputune.runtimes.native import memory
+        from cputune.runtimes.native.settings import module_of
 
-        module = memory.of(domain)
+        module = module_of(domain)
         try:
             return (module.read(self.cgroups, domain).change if module else None) or Change()
         except CpuTuneError:

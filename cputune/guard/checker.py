@@ -14,7 +14,7 @@ from cputune.drift.records import AppliedIndex
 from cputune.guard import service
 from cputune.guard.registry import FINAL_CHECK
 from cputune.planning.plan import Job
-from cputune.runtimes.native import memory
+from cputune.runtimes.native.settings import module_of
 from cputune.transaction.locks import Busy, keys_of
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class DriftChecker:
     def _handle(self, domain: Domain, change: Change, drift: list[Difference]) -> None:
         """Undo or report what others have changed."""
         name, writer, now = domain.qualified, drift[0].cause, time.monotonic()
-        if writer.startswith(SOMEBODY) and memory.of(domain) and name not in self.registry.rechecked:
+        if writer.startswith(SOMEBODY) and module_of(domain) and name not in self.registry.rechecked:
             self.registry.rechecked.add(name)
             self.registry.checks[name] = now + _RUNTIME_SECONDS
             return

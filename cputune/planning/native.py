@@ -8,8 +8,7 @@ from cputune.core.errors import NoSuchDomain, UsageError
 from cputune.core.goals import goal_of, touched
 from cputune.core.model import Change, CpuTune, Domain, Request, Write
 from cputune.host.systemd import Unreachable, wanted
-from cputune.runtimes.native.memory import Wanted, agree, require
-from cputune.runtimes.native.update import default_shares
+from cputune.runtimes.native.settings import WantedSettings, default_shares, mean_the_same, require_module
 from cputune.transaction.cgroup_task import CgroupTask, UnitChange
 from cputune.transaction.native import Native, stands_for
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from cputune.host.cgroup.cgroups import Cgroups
     from cputune.planning.builder import PlanBuilder
     from cputune.planning.snapshot import Snapshot
-    from cputune.runtimes.native.memory import Remembered
+    from cputune.runtimes.native.settings import Settings
 
 
 def refuse_config_alone(builder: PlanBuilder) -> None:
@@ -41,31 +40,31 @@ def plan_native(snapshot: Snapshot, builder: PlanBuilder) -> None:
     if native is None:
         return
     builder.natives.append(native)
-    if native.before is not None and native.orders.after is not None:
-        builder.move("native", native.before, native.orders.after)
+    if native.before is not None and native.plan.after is not None:
+        builder.move("native", native.before, native.plan.after)
 
 
 def _native(snapshot: Snapshot, builder: PlanBuilder, states: dict[str, CpuTune]) -> Native | None:
     """The task; None where the runtime remembers all of it already. `states` is what the cgroups will have by then."""
     domain, cgroups = builder.domain, snapshot.cgroups
-    memory = require(domain)
-    remembered = memory.read(cgroups, domain)
+    module = require_module(domain)
+    remembered = module.read(cgroups, domain)
     goal = _goal(cgroups, builder, states, remembered)
     change = builder.request.change
     if touched(builder.request) & {"quota", "period"}:
         change = change.replace(quota=goal.quota, period=goal.period)
     if not change.named():
         return None
-    orders = memory.orders(cgroups, domain, Wanted(change, goal))
+    plan = module.plan(cgroups, domain, WantedSettings(change, goal))
     default = default_shares(cgroups, domain)
-    if orders.after is not None and agree(remembered.change, orders.after, default):
+    if plan.after is not None and mean_the_same(remembered.change, plan.after, default):
         return None
     holds = tuple(_hold(snapshot, builder, cgroup, state) for cgroup, state in states.items())
     records, others = stands_for(remembered.raw), stands_for(remembered.other)
-    return Native(domain, orders, remembered.change, records, others, default, holds)
+    return Native(domain, plan, remembered.change, records, others, default, holds)
 
 
-def _goal(cgroups: Cgroups, builder: PlanBuilder, states: dict[str, CpuTune], remembered: Remembered) -> CpuTune:
+def _goal(cgroups: Cgroups, builder: PlanBuilder, states: dict[str, CpuTune], remembered: Settings) -> CpuTune:
     if builder.domain.running:
         return builder.domain.state(states)
     return at_start(cgroups, builder.domain, builder.saved, remembered.change)

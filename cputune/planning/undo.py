@@ -16,7 +16,7 @@ from cputune.planning.cgroup_steps import with_steps
 from cputune.planning.native import hold_writes
 from cputune.planning.plan import Moved, Outcome, Plan
 from cputune.planning.snapshot import Snapshot
-from cputune.runtimes.native.memory import Orders, require
+from cputune.runtimes.native.settings import NativePlan, require_module
 from cputune.transaction.cgroup_task import CgroupTask, UnitChange
 from cputune.transaction.native import Native, stands_for
 from cputune.transaction.tasks import Record, Save
@@ -143,16 +143,16 @@ class UndoPlanner:
         """The runtime's own command the other way round; nothing where the runtime has forgotten the domain."""
         cgroups = self.context.cgroups
         try:
-            now = require(task.of).read(cgroups, task.of)
+            now = require_module(task.of).read(cgroups, task.of)
         except CpuTuneError as error:
             self.conflicts.append(error.message)
             return
         if task.records_after and stands_for(now.raw) != task.records_after:
             self.conflicts.append(f"{task.of.runtime} has other records of {task.domain}")
-        orders = Orders(task.orders.back, task.orders.forward, task.before)
+        plan = NativePlan(task.plan.back, task.plan.forward, task.before)
         records, others = stands_for(now.raw), stands_for(now.other)
         holds = tuple(self._holds(task))
-        yield Native(task.of, orders, now.change, records, others, task.default_shares, holds)
+        yield Native(task.of, plan, now.change, records, others, task.default_shares, holds)
 
     def _holds(self, task: Native) -> Iterator[CgroupTask]:
         for hold in task.holds:

@@ -1,6 +1,6 @@
 """Having a domain's own runtime remember a change: `set --native`, the last part of a transaction.
 
-The orders come from `cputune.runtimes.native`; here they are carried out, checked, and taken back.
+The plan comes from `cputune.runtimes.native`; here it is carried out, checked, and taken back.
 """
 
 from __future__ import annotations
@@ -23,8 +23,15 @@ from cputune.core.errors import (
 from cputune.core.model import Change, CpuTune, Domain
 from cputune.host.files import write_atomically
 from cputune.host.systemd import Properties, differs, word
-from cputune.runtimes.native import memory
-from cputune.runtimes.native.memory import Edit, Orders, Remembered, Run, agree, require
+from cputune.runtimes.native.settings import (
+    EditFile,
+    NativeAction,
+    NativePlan,
+    RunCommand,
+    Settings,
+    mean_the_same,
+    require_module,
+)
 from cputune.transaction.cgroup_task import CgroupTask
 from cputune.transaction.context import Context
 from cputune.transaction.signals import deferred
@@ -38,7 +45,7 @@ class Native(NamedTuple):
     """Have the domain's runtime remember other limits; what its command does to the cgroups is undone at once."""
 
     of: Domain
-    orders: Orders
+    plan: NativePlan
     before: Change | None
     """What it remembered; None where we cannot tell."""
     records: str
@@ -67,7 +74,7 @@ class Native(NamedTuple):
 
     def steps(self) -> list[Step]:
         """The runtime's commands and files, and what the cgroups are then held to."""
-        return [*map(_step, self.orders.forward), *(step for hold in self.holds for step in _hold_steps(hold))]
+        return [*map(_step, self.plan.forward), *(step for hold in self.holds for step in _hold_steps(hold))]
 
     def do(self, context: Context) -> None:
         """Run the runtime's command, check what it remembers, and hold the cgroups to what they had.
@@ -75,13 +82,13 @@ class Native(NamedTuple):
         Raises CpuTuneError.
         """
         with deferred():  # an interrupted command may still do its work
-            for order in self.orders.forward:
-                carry_out(context, order)
+            for action in self.plan.forward:
+                carry_out(context, action)
         found = self._now(context).change
-        if not agree(found, self.orders.after, self.default_shares):
+        if not mean_the_same(found, self.plan.after, self.default_shares):
             raise Refused(
                 f"{self.of.runtime} took the command but not the value for {self.domain}: "
-                f"it remembers {_named(found)}, not {_named(self.orders.after)}"
+                f"it remembers {_named(found)}, not {_named(self.plan.after)}"
             )
         for hold in self.holds:
             _hold(context, hold, hold.goal, hold.unit_change.properties if hold.unit_change else {})
@@ -113,8 +120,8 @@ class Native(NamedTuple):
             return
         if stands_for(now.other) != self.others:
             raise ChangedMeanwhile(f"what {self.of.runtime} has of {self.domain} was changed by somebody else since")
-        for order in self.orders.back:
-            carry_out(context, order)
+        for action in self.plan.back:
+            carry_out(context, action)
         if self._is_other(self._now(context)):
             raise Refused(f"{self.of.runtime} does not take back what it remembers")
 
@@ -131,14 +138,14 @@ class Native(NamedTuple):
             found.append(f"{self.of.runtime} remembers {what} for {self.domain}")
         return found
 
-    def _is_other(self, now: Remembered) -> bool:
+    def _is_other(self, now: Settings) -> bool:
         """Whether a memory means something else than the one from before."""
         if now.change is None or self.before is None:
             return stands_for(now.raw) != self.records
-        return not agree(now.change, self.before, self.default_shares)
+        return not mean_the_same(now.change, self.before, self.default_shares)
 
-    def _now(self, context: Context) -> Remembered:
-        return require(self.of).read(context.cgroups, self.of)
+    def _now(self, context: Context) -> Settings:
+        return require_module(self.of).read(context.cgroups, self.of)
 
 
 def stands_for(records: object) -> str:
@@ -153,8 +160,8 @@ def _named(change: Change | None) -> str:
     return ", ".join(words) or "nothing"
 
 
-def _step(order: memory.Step) -> Step:
-    return Step("run", " ".join(order.argv)) if isinstance(order, Run) else Step("edit", order.path)
+def _step(action: NativeAction) -> Step:
+    return Step("run", " ".join(action.argv)) if isinstance(action, RunCommand) else Step("edit", action.path)
 
 
 def _hold_steps(hold: CgroupTask) -> list[Step]:
@@ -173,35 +180,35 @@ def _hold(context: Context, hold: CgroupTask, goal: CpuTune, properties: Propert
     settle(context.cgroups, hold.cgroup, goal)
 
 
-def carry_out(context: Context, order: memory.Step) -> None:
+def carry_out(context: Context, action: NativeAction) -> None:
     """Run a runtime's program, or write its file. Raises CpuTuneError."""
-    if isinstance(order, Edit):
-        _edit(order)
+    if isinstance(action, EditFile):
+        _edit(action)
         return
-    command = " ".join(order.argv)
-    user = None if order.user == context.cgroups.host.uid else order.user
+    command = " ".join(action.argv)
+    user = None if action.user == context.cgroups.host.uid else action.user
     try:
-        done = context.cgroups.host.run(list(order.argv), user, _COMMAND_SECONDS, order.input)
+        done = context.cgroups.host.run(list(action.argv), user, _COMMAND_SECONDS, action.input)
     except FileNotFoundError as error:
-        raise Unsupported(f"cannot run {command}: there is no {order.argv[0]} here") from error
+        raise Unsupported(f"cannot run {command}: there is no {action.argv[0]} here") from error
     except OSError as error:
-        raise Refused(f"cannot run {command}: {error.strerror or error}", order.mend) from error
+        raise Refused(f"cannot run {command}: {error.strerror or error}", action.hint) from error
     if done.status != 0:
-        raise _explained(order, command, " ".join(done.stderr.split()) or f"exit status {done.status}")
+        raise _explained(action, command, " ".join(done.stderr.split()) or f"exit status {done.status}")
 
 
-def _explained(order: Run, command: str, said: str) -> CpuTuneError:
+def _explained(action: RunCommand, command: str, said: str) -> CpuTuneError:
     message = f"{command}: {said}"
     if re.search(r"permission denied|access denied|interactive authentication required", said, re.IGNORECASE):
         return NoPermission(message, "run it as root: sudo cputune ...")
     if re.search(r"cannot connect|connection refused|failed to connect|no such file or directory", said, re.IGNORECASE):
-        return WrongState(message, order.mend)
+        return WrongState(message, action.hint)
     if re.search(r"no such container|no container with|not found|failed to get domain", said, re.IGNORECASE):
         return Gone(message, "it disappeared in the meantime; list what is running: cputune status")
     return Refused(message)
 
 
-def _edit(edit: Edit) -> None:
+def _edit(edit: EditFile) -> None:
     """Replace a file of another program's as a whole, with the mode and the owner it had."""
     if not os.path.isdir(os.path.dirname(edit.path)):
         raise Gone(f"{os.path.dirname(edit.path)} is gone, and its container with it")

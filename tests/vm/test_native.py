@@ -273,8 +273,8 @@ def test_a_container_that_was_made_with_cpus_can_be_changed_but_not_lifted(vm: V
         ("incus:mydom --quota 37500", "incus cannot be made to remember --quota: 37500 is not in whole milliseconds"),
         ("incus:mydom --shares 512", "incus cannot be made to remember --shares"),
         ("docker:mydom --quota 50000 --burst 1000", "docker cannot be made to remember --burst"),
-        ("oci:runc/mydom --quota 50000", "oci has no memory of limits that outlives a container"),
-        ("cri:mydom --quota 50000", "cri has no memory of limits that outlives a container"),
+        ("oci:runc/mydom --quota 50000", "oci remembers no limits of its containers"),
+        ("cri:mydom --quota 50000", "cri remembers no limits of its containers"),
     ],
 )
 def test_what_a_runtime_cannot_remember_is_refused_before_anything_changes(vm: Vm, words: str, said: str) -> None:

@@ -11,16 +11,23 @@ from cputune.core.units import cpus_text
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import docker
 from cputune.runtimes.json_files import integer_at, load_object
-from cputune.runtimes.native.memory import Orders, Remembered, Run, Wanted, refuse, refuse_all_but
-from cputune.runtimes.native.update import bandwidth_options, orders_of
+from cputune.runtimes.native.settings import (
+    NativePlan,
+    RunCommand,
+    Settings,
+    WantedSettings,
+    cannot_remember,
+    refuse_other_knobs,
+)
+from cputune.runtimes.native.update import bandwidth_options, plan_update
 
 _KEYS = ("CpuShares", "CpuPeriod", "CpuQuota", "NanoCpus")
 
 
-def read(cgroups: Cgroups, domain: Domain) -> Remembered:
+def read(cgroups: Cgroups, domain: Domain) -> Settings:
     """Return the limits in hostconfig.json, where 0 stands for none. Raises Unreadable."""
     found = load_object(cgroups, f"{domain.details.records}/hostconfig.json") or {}
-    return Remembered(_change_in(found), tuple(integer_at(found, key) for key in _KEYS))
+    return Settings(_change_in(found), tuple(integer_at(found, key) for key in _KEYS))
 
 
 def _change_in(hostconfig: dict[str, Any]) -> Change:
@@ -31,9 +38,9 @@ def _change_in(hostconfig: dict[str, Any]) -> Change:
     return Change(shares=integer_at(hostconfig, "CpuShares") or None, period=period, quota=limit)
 
 
-def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
+def plan(cgroups: Cgroups, domain: Domain, wanted: WantedSettings) -> NativePlan:
     """Return the `docker update` that makes docker remember `wanted`. Raises Unsupported, Unreadable."""
-    refuse_all_but(domain, wanted.change, "shares", "weight", "period", "quota")
+    refuse_other_knobs(domain, wanted.change, "shares", "weight", "period", "quota")
     container = docker.of_domain(cgroups, domain)
     socket = container.daemon.socket if container else None
     if container is None or socket is None:
@@ -42,15 +49,15 @@ def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
     options = _options_of_cpus if integer_at(hostconfig, "NanoCpus") > 0 else _options
     # As the user whose daemon it is: anything may listen at a user's socket.
     user = container.daemon.user.uid if container.daemon.user else None
-    mend = "systemctl start docker" if user is None else "systemctl --user start docker"
+    hint = "systemctl start docker" if user is None else "systemctl --user start docker"
     program = ("docker", "-H", f"unix://{cgroups.host.real(socket)}", "update")
-    return orders_of(
+    return plan_update(
         cgroups,
         domain,
         _change_in(hostconfig),
         wanted.change,
         lambda change: options(domain, change),
-        lambda words: Run((*program, *words, container.id), user, mend=mend),
+        lambda words: RunCommand((*program, *words, container.id), user, hint=hint),
     )
 
 
@@ -63,8 +70,10 @@ def _options_of_cpus(domain: Domain, change: Change) -> list[str]:
     if change.quota is None:
         return []
     if change.quota is UNLIMITED:
-        raise refuse(domain, "quota", "it was made with --cpus, which docker can change but not lift")
+        raise cannot_remember(domain, "quota", "it was made with --cpus, which docker can change but not lift")
     if change.period != DEFAULT_PERIOD:
         hint = f"keep it: cputune set {domain.qualified} --period {DEFAULT_PERIOD} --cpus N --live --config --native"
-        raise refuse(domain, "period", f"it was made with --cpus, whose period is always {DEFAULT_PERIOD}", hint)
+        raise cannot_remember(
+            domain, "period", f"it was made with --cpus, whose period is always {DEFAULT_PERIOD}", hint
+        )
     return ["--cpus", cpus_text(change.quota * 1_000_000 // DEFAULT_PERIOD)]

@@ -11,7 +11,15 @@ from cputune.core.model import Change, Domain
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes.instances import Instances, split
 from cputune.runtimes.json_files import MAX_BYTES
-from cputune.runtimes.native.memory import Orders, Remembered, Run, Wanted, refuse, refuse_all_but, refuse_elsewhere
+from cputune.runtimes.native.settings import (
+    NativePlan,
+    RunCommand,
+    Settings,
+    WantedSettings,
+    cannot_remember,
+    refuse_other_host,
+    refuse_other_knobs,
+)
 
 _KEY = "limits.cpu.allowance"
 _LIMIT = re.compile(r"([0-9]{1,10})ms/([0-9]{1,10})ms")
@@ -22,7 +30,7 @@ def _instances(domain: Domain) -> Instances:
     return found
 
 
-def read(cgroups: Cgroups, domain: Domain) -> Remembered:
+def read(cgroups: Cgroups, domain: Domain) -> Settings:
     """Return the allowance in force, its own or a profile's, from backup.yaml; a percentage only as `raw`.
 
     Raises WrongState, NoPermission where that cannot be read.
@@ -37,7 +45,7 @@ def read(cgroups: Cgroups, domain: Domain) -> Remembered:
         raise from_os_error(error, f"read {cgroups.host.real(path)}") from error
     match = _LIMIT.fullmatch(allowance or "")
     change = Change(quota=int(match[1]) * 1000, period=int(match[2]) * 1000) if match else Change()
-    return Remembered(change, allowance)
+    return Settings(change, allowance)
 
 
 def allowance_in(text: str) -> str | None:
@@ -52,21 +60,21 @@ def allowance_in(text: str) -> str | None:
     return None
 
 
-def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
+def plan(cgroups: Cgroups, domain: Domain, wanted: WantedSettings) -> NativePlan:
     """Return the `config set` or `unset` that makes the daemon remember `wanted`. Raises Unsupported, and as `read`."""
-    refuse_elsewhere(cgroups, domain)
+    refuse_other_host(cgroups, domain)
     change = wanted.change
     if change.shares is not None or change.weight is not None:
         key = "shares" if change.shares is not None else "weight"
-        raise refuse(domain, key, "its percentages and priorities are no weights, and exclude a limit")
-    refuse_all_but(domain, change, "period", "quota")
+        raise cannot_remember(domain, key, "its percentages and priorities are no weights, and exclude a limit")
+    refuse_other_knobs(domain, change, "period", "quota")
     before = read(cgroups, domain)
     allowance = before.raw
     if isinstance(allowance, str) and not _LIMIT.fullmatch(allowance):
-        raise refuse(domain, "quota", f"{_KEY} is {allowance}, a weight, which a limit would replace")
+        raise cannot_remember(domain, "quota", f"{_KEY} is {allowance}, a weight, which a limit would replace")
     if change.quota is None:
-        return Orders((), (), before.change)
-    return Orders((_command(domain, _allowance(domain, change)),), (_command(domain, allowance),), change)
+        return NativePlan((), (), before.change)
+    return NativePlan((_command(domain, _allowance(domain, change)),), (_command(domain, allowance),), change)
 
 
 def _allowance(domain: Domain, change: Change) -> str | None:
@@ -78,14 +86,14 @@ def _allowance(domain: Domain, change: Change) -> str | None:
         if value % 1000:
             near = value // 1000 * 1000
             hint = f"the nearest that are: {near} and {near + 1000}"
-            raise refuse(domain, key, f"{value} is not in whole milliseconds", hint)
+            raise cannot_remember(domain, key, f"{value} is not in whole milliseconds", hint)
     return f"{quota // 1000}ms/{period // 1000}ms"
 
 
-def _command(domain: Domain, allowance: object) -> Run:
+def _command(domain: Domain, allowance: object) -> RunCommand:
     """Return the command that sets the allowance, or unsets it for None."""
     project, name = split(domain.name)
     verb = ("unset", f"local:{name}", _KEY) if allowance is None else ("set", f"local:{name}", f"{_KEY}={allowance}")
-    return Run(
-        (_instances(domain).command, "config", *verb, "--project", project), mend=f"systemctl start {domain.runtime}"
+    return RunCommand(
+        (_instances(domain).command, "config", *verb, "--project", project), hint=f"systemctl start {domain.runtime}"
     )

@@ -13,17 +13,24 @@ from cputune.core.model import Change, Domain
 from cputune.core.units import parse_integer
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes.libvirt import CONFIG
-from cputune.runtimes.native.memory import Orders, Remembered, Run, Wanted, refuse_all_but, refuse_elsewhere
-from cputune.runtimes.native.update import shares_for
+from cputune.runtimes.native.settings import (
+    NativePlan,
+    RunCommand,
+    Settings,
+    WantedSettings,
+    refuse_other_host,
+    refuse_other_knobs,
+    shares_for,
+)
 
 _ELEMENTS = ("shares", "period", "quota")
 
 
-def read(cgroups: Cgroups, domain: Domain) -> Remembered:
+def read(cgroups: Cgroups, domain: Domain) -> Settings:
     """Return the elements of <cputune> in the saved definition."""
     text = cgroups.host.read_regular_or_none(f"{CONFIG}/{domain.name}.xml") or ""
     other = "".join(re.sub(r"<cputune>.*?</cputune>|<cputune/>", "", text, flags=re.DOTALL).split())
-    return Remembered(change_in(text), text, other)
+    return Settings(change_in(text), text, other)
 
 
 def change_in(text: str) -> Change:
@@ -40,10 +47,10 @@ def change_in(text: str) -> Change:
     return Change(shares=found.get("shares"), period=found.get("period"), quota=quota)
 
 
-def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
+def plan(cgroups: Cgroups, domain: Domain, wanted: WantedSettings) -> NativePlan:
     """Return the `virsh define` with the new <cputune>, and with the old one. Raises Unsupported, WrongState."""
-    refuse_elsewhere(cgroups, domain)
-    refuse_all_but(domain, wanted.change, "shares", "weight", "period", "quota")
+    refuse_other_host(cgroups, domain)
+    refuse_other_knobs(domain, wanted.change, "shares", "weight", "period", "quota")
     text = cgroups.host.read_regular_or_none(f"{CONFIG}/{domain.name}.xml")
     if text is None:
         raise WrongState(f"{cgroups.host.real(CONFIG)}/{domain.name}.xml cannot be read", "virsh -c lxc:/// list --all")
@@ -55,12 +62,12 @@ def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
     if change.quota is not None:
         values |= {"period": str(change.period), "quota": None if change.quota is UNLIMITED else str(change.quota)}
     new = edited(text, values)
-    return Orders((_define(new),), (_define(text),), change_in(new))
+    return NativePlan((_define(new),), (_define(text),), change_in(new))
 
 
-def _define(text: str) -> Run:
+def _define(text: str) -> RunCommand:
     argv = ("virsh", "-q", "-c", "lxc:///", "define", "/dev/stdin")
-    return Run(argv, input=text, mend="systemctl start libvirtd")
+    return RunCommand(argv, input=text, hint="systemctl start libvirtd")
 
 
 def edited(text: str, values: dict[str, str | None]) -> str:

@@ -8,7 +8,7 @@ from cputune.core.model import Change, CpuTune, Domain, Scale
 from cputune.core.units import parse_integer, shares_of_weight, weight_of_shares
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes.lxc import LXCPATH
-from cputune.runtimes.native.memory import Edit, Orders, Remembered, Wanted
+from cputune.runtimes.native.settings import EditFile, NativePlan, Settings, WantedSettings
 
 # In the order in which the kernel takes them: LXC writes them from the top down.
 _V1 = {"shares": "cpu.shares", "period": "cpu.cfs_period_us", "quota": "cpu.cfs_quota_us", "burst": "cpu.cfs_burst_us"}
@@ -16,11 +16,11 @@ _V2 = {"weight": "cpu.weight", "quota": "cpu.max", "burst": "cpu.max.burst"}
 _IDLE = "cpu.idle"
 
 
-def read(cgroups: Cgroups, domain: Domain) -> Remembered:
+def read(cgroups: Cgroups, domain: Domain) -> Settings:
     """Return the limits in the configuration file itself, without those in files that it includes."""
     text = cgroups.host.read_regular_or_none(_path(domain)) or ""
     knobs = {_prefix(cgroups.hierarchy.version) + name: None for name in (*_V1.values(), *_V2.values(), _IDLE)}
-    return Remembered(change_in(text, cgroups.hierarchy.version), text, edited(text, dict(knobs)))
+    return Settings(change_in(text, cgroups.hierarchy.version), text, edited(text, dict(knobs)))
 
 
 def _path(domain: Domain) -> str:
@@ -49,7 +49,7 @@ def change_in(text: str, version: int) -> Change:
     return Change(period=parse_integer(band[1] or ""), quota=quota, idle=idle, **own)
 
 
-def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
+def plan(cgroups: Cgroups, domain: Domain, wanted: WantedSettings) -> NativePlan:
     """Return the new text of the file, and the old one. Raises WrongState; Unsupported for another user's container."""
     path = _path(domain)
     folder = path.removesuffix(f"/{domain.name}/config")
@@ -63,7 +63,7 @@ def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
         raise WrongState(f"{cgroups.host.real(path)} cannot be read", f"ls -l {cgroups.host.real(path)}")
     new = edited(text, settings(wanted.change, wanted.goal, cgroups.hierarchy.version))
     real = cgroups.host.real(path)
-    return Orders((Edit(real, new),), (Edit(real, text),), change_in(new, cgroups.hierarchy.version))
+    return NativePlan((EditFile(real, new),), (EditFile(real, text),), change_in(new, cgroups.hierarchy.version))
 
 
 def settings(change: Change, goal: CpuTune, version: int) -> dict[str, str | None]:

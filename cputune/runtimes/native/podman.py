@@ -11,20 +11,27 @@ from cputune.core.model import Change, Domain
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import podman
 from cputune.runtimes.json_files import integer_at, load_object, value_at
-from cputune.runtimes.native.memory import Orders, Remembered, Run, Wanted, refuse_all_but, refuse_elsewhere
-from cputune.runtimes.native.update import bandwidth_options, orders_of
+from cputune.runtimes.native.settings import (
+    NativePlan,
+    RunCommand,
+    Settings,
+    WantedSettings,
+    refuse_other_host,
+    refuse_other_knobs,
+)
+from cputune.runtimes.native.update import bandwidth_options, plan_update
 
 # podman update ignores --cpu-quota -1 (5.4.2, with exit status 0): the kernel's largest is as good as no limit.
 _NO_LIMIT = str(MAX_QUOTA)
 
 
-def read(cgroups: Cgroups, domain: Domain) -> Remembered:
+def read(cgroups: Cgroups, domain: Domain) -> Settings:
     """Return the limits of the container. Raises Unreadable."""
     cpu = _cpu(cgroups, domain)
     found = integer_at(cpu, "quota")
     quota: Quota | None = UNLIMITED if found < 0 or found >= MAX_QUOTA else found or None
     change = Change(shares=integer_at(cpu, "shares") or None, period=integer_at(cpu, "period") or None, quota=quota)
-    return Remembered(change, tuple(integer_at(cpu, key) for key in ("shares", "period", "quota")))
+    return Settings(change, tuple(integer_at(cpu, key) for key in ("shares", "period", "quota")))
 
 
 def _cpu(cgroups: Cgroups, domain: Domain) -> dict[str, Any]:
@@ -65,10 +72,10 @@ def _is_ours(cgroups: Cgroups, entry: podman.Entry) -> bool:
     return entry.storage.user is None or entry.storage.user.uid == cgroups.host.uid
 
 
-def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
+def plan(cgroups: Cgroups, domain: Domain, wanted: WantedSettings) -> NativePlan:
     """Return the `podman update` that makes podman remember `wanted`. Raises Unsupported, Unreadable, Gone."""
-    refuse_elsewhere(cgroups, domain)
-    refuse_all_but(domain, wanted.change, "shares", "weight", "period", "quota")
+    refuse_other_host(cgroups, domain)
+    refuse_other_knobs(domain, wanted.change, "shares", "weight", "period", "quota")
     entry = podman.of_domain(cgroups, domain)
     if entry is None:
         raise Gone(f"podman has no container {domain.qualified} any more", "list what runs: cputune status")
@@ -78,11 +85,11 @@ def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
             "start it first, or run cputune as that user",
         )
     user = entry.storage.user.uid if entry.storage.user else None
-    return orders_of(
+    return plan_update(
         cgroups,
         domain,
         read(cgroups, domain).change or Change(),
         wanted.change,
         lambda change: bandwidth_options(change, _NO_LIMIT),
-        lambda words: Run(("podman", "update", *words, entry.id), user),
+        lambda words: RunCommand(("podman", "update", *words, entry.id), user),
     )

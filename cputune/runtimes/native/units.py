@@ -10,7 +10,16 @@ from cputune.core.model import Domain
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.systemd import Properties, Systemd, Unit, enables
 from cputune.host.systemd import wanted as wanted_properties
-from cputune.runtimes.native.memory import Edit, Orders, Remembered, Run, Step, Wanted, refuse, refuse_all_but
+from cputune.runtimes.native.settings import (
+    EditFile,
+    NativeAction,
+    NativePlan,
+    RunCommand,
+    Settings,
+    WantedSettings,
+    cannot_remember,
+    refuse_other_knobs,
+)
 from cputune.runtimes.systemd import unit_called
 from cputune.runtimes.users import home_of
 
@@ -22,39 +31,41 @@ _FILES = {
 }
 
 
-def read(cgroups: Cgroups, domain: Domain) -> Remembered:
+def read(cgroups: Cgroups, domain: Domain) -> Settings:
     """Return the texts of the drop-ins as `raw`; what limits they mean, only systemd itself can tell."""
     unit = _unit(domain)
     folder = _folder(cgroups, unit) if unit else None
     texts = {name: cgroups.host.read_regular_or_none(f"{folder}/{name}") for name in _FILES.values()} if folder else {}
-    return Remembered(None, texts)
+    return Settings(None, texts)
 
 
-def orders(cgroups: Cgroups, domain: Domain, wanted: Wanted) -> Orders:
+def plan(cgroups: Cgroups, domain: Domain, wanted: WantedSettings) -> NativePlan:
     """Return the call that makes systemd write drop-ins, and the old drop-ins with a reload. Raises Unsupported."""
     version, unit = cgroups.hierarchy.version, _unit(domain)
     idle = ("idle",) if version == 2 else ()
-    refuse_all_but(domain, wanted.change, "shares", "weight", "period", "quota", *idle)
+    refuse_other_knobs(domain, wanted.change, "shares", "weight", "period", "quota", *idle)
     systemd = Systemd(cgroups.host)
     folder = _folder(cgroups, unit) if unit else None
     if unit is None or folder is None or not systemd.booted() or not enables(unit, version):
         raise Unsupported(f"--native: {domain.qualified} has no unit that systemd could remember limits for")
     properties = wanted_properties(version, wanted.goal, frozenset(wanted.change.named()))
     if not properties:
-        raise refuse(domain, next(iter(wanted.change.named())), "systemd has no property for that")
+        raise cannot_remember(domain, next(iter(wanted.change.named())), "systemd has no property for that")
     argv, user = systemd.set_command(unit, properties, runtime=False)
     paths = [f"{folder}/{_FILES[name]}" for name in properties]
     texts = [cgroups.host.read_regular_or_none(path) for path in paths]
     edits = [_back(cgroups, unit, path, text) for path, text in zip(paths, texts, strict=True)]
     reload_argv, user = systemd.reload_command(unit)
-    return Orders((Run(argv, user, mend="systemctl start dbus.socket"),), (*edits, Run(reload_argv, user)), None)
+    forward = (RunCommand(argv, user, hint="systemctl start dbus.socket"),)
+    return NativePlan(forward, (*edits, RunCommand(reload_argv, user)), None)
 
 
-def _back(cgroups: Cgroups, unit: Unit, path: str, text: str | None) -> Step:
+def _back(cgroups: Cgroups, unit: Unit, path: str, text: str | None) -> NativeAction:
     """Return how to restore a drop-in. A user's is written as that user, who could link its folder to anywhere."""
     if unit.uid is None:
-        return Edit(cgroups.host.real(path), text)
-    return Run(("rm", "-f", "--", path), unit.uid) if text is None else Run(("tee", "--", path), unit.uid, text)
+        return EditFile(cgroups.host.real(path), text)
+    argv = ("rm", "-f", "--", path) if text is None else ("tee", "--", path)
+    return RunCommand(argv, unit.uid, text)
 
 
 def hiding(cgroups: Cgroups, unit: Unit, properties: Properties) -> list[str]:

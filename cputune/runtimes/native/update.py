@@ -1,40 +1,23 @@
-"""What `docker update` and `podman update` have in common, and the shares that runtimes are given for a weight."""
+"""What `docker update` and `podman update` have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from cputune.core.knobs import DEFAULT_PERIOD, DEFAULT_SHARES, DEFAULT_WEIGHT, UNLIMITED
-from cputune.core.model import Change, Domain, Scale
-from cputune.core.units import shares_of_weight
+from cputune.core.knobs import DEFAULT_PERIOD, UNLIMITED
+from cputune.core.model import Change, Domain
 from cputune.host.cgroup.cgroups import Cgroups
-from cputune.runtimes.native.memory import Orders, Run
+from cputune.runtimes.native.settings import NativePlan, RunCommand, default_shares, shares_for
 
 
-def shares_for(cgroups: Cgroups, domain: Domain, change: Change) -> int | None:
-    """Return the shares to give to the runtime for a change; None if it names neither shares nor weight."""
-    if change.weight is None:
-        return change.shares
-    return shares_of_weight(change.weight, _scale(cgroups, domain))
-
-
-def default_shares(cgroups: Cgroups, domain: Domain) -> int:
-    """Return the shares that stand for the weight of a new container."""
-    return DEFAULT_SHARES if cgroups.hierarchy.version == 1 else shares_of_weight(DEFAULT_WEIGHT, domain.scale)
-
-
-def _scale(cgroups: Cgroups, domain: Domain) -> Scale:
-    return Scale.KERNEL if cgroups.hierarchy.version == 1 else domain.scale
-
-
-def orders_of(
+def plan_update(
     cgroups: Cgroups,
     domain: Domain,
     before: Change,
     change: Change,
     bandwidth: Callable[[Change], list[str]],
-    command: Callable[[list[str]], Run],
-) -> Orders:
+    command: Callable[[list[str]], RunCommand],
+) -> NativePlan:
     """Return the update with the options for a change, and the one that restores what was remembered before.
 
     `bandwidth` makes the options for quota and period, `command` the program of all options. 0 means "no change" to
@@ -50,10 +33,10 @@ def orders_of(
         period=before.period if change.period is None else change.period,
         shares=before.shares if shares is None else shares,
     )
-    return Orders(_commands(command, forward), _commands(command, back), after)
+    return NativePlan(_commands(command, forward), _commands(command, back), after)
 
 
-def _commands(command: Callable[[list[str]], Run], options: list[str]) -> tuple[Run, ...]:
+def _commands(command: Callable[[list[str]], RunCommand], options: list[str]) -> tuple[RunCommand, ...]:
     return (command(options),) if options else ()
 
 

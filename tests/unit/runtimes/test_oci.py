@@ -204,20 +204,20 @@ def test_a_user_who_copies_an_id_gets_no_command_of_roots_for_it(
     """His own container has root's id; what --native would run is run as him, on his own daemon."""
     from cputune.core.model import Change, CpuTune
     from cputune.runtimes.native import docker, podman
-    from cputune.runtimes.native.memory import Run, Wanted
+    from cputune.runtimes.native.settings import RunCommand, WantedSettings
 
-    monkeypatch.setattr("cputune.runtimes.native.podman.refuse_elsewhere", lambda *_: None)
+    monkeypatch.setattr("cputune.runtimes.native.podman.refuse_other_host", lambda *_: None)
     scratch.file(f"{USERS}/{MYDOM}/config.v2.json", '{"Name":"/evil","State":{"Running":false}}')
     storage = "/home/labuser/.local/share/containers/storage/overlay-containers/containers.json"
     entry = json.loads(scratch.text(f"{STORAGE}/containers.json"))[0] | {"names": ["evil"]}
     scratch.file(storage, json.dumps([entry]))
-    wanted = Wanted(Change(quota=50000, period=100000), CpuTune())
-    (run,) = docker.orders(cgroups, lookup.find(cgroups, "docker:1000/evil"), wanted).forward
-    assert isinstance(run, Run)
+    wanted = WantedSettings(Change(quota=50000, period=100000), CpuTune())
+    (run,) = docker.plan(cgroups, lookup.find(cgroups, "docker:1000/evil"), wanted).forward
+    assert isinstance(run, RunCommand)
     assert (run.user, run.argv[2]) == (1000, f"unix://{scratch.directory}/run/user/1000/docker.sock")
     running = lookup.find(cgroups, "podman:1000/evil")._replace(running=True)
-    (run,) = podman.orders(cgroups, running, wanted).forward
-    assert isinstance(run, Run)
+    (run,) = podman.plan(cgroups, running, wanted).forward
+    assert isinstance(run, RunCommand)
     assert run.user == 1000
 
 

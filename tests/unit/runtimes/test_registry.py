@@ -63,13 +63,13 @@ def test_a_native_module_reads_what_is_remembered_and_knows_how_to_change_it(row
     if row.native:
         module = import_module(f"cputune.runtimes.native.{row.native}")
         assert callable(module.read)
-        assert callable(module.orders)
+        assert callable(module.plan)
 
 
 def test_every_module_that_finds_domains_has_a_row_and_every_native_one_is_used() -> None:
     found = {path.stem for path in (PACKAGE / "runtimes").glob("*.py") if defines(path) >= {"find", "domains"}}
     assert found - {"lookup"} <= set(RUNTIMES)
-    native = {path.stem for path in (PACKAGE / "runtimes/native").glob("*.py") if defines(path) >= {"read", "orders"}}
+    native = {path.stem for path in (PACKAGE / "runtimes/native").glob("*.py") if defines(path) >= {"read", "plan"}}
     assert native == {row.native for row in RUNTIMES.values()} - {None}
 
 

@@ -12,7 +12,7 @@ from cputune.runtimes.native.libvirt import edited as edit_xml
 from cputune.runtimes.native.lxc import change_in as in_lxc
 from cputune.runtimes.native.lxc import edited as edit_lxc
 from cputune.runtimes.native.lxc import settings
-from cputune.runtimes.native.memory import agree
+from cputune.runtimes.native.settings import mean_the_same
 
 # --- libvirt ----------------------------------------------------------------------------------------------------------
 
@@ -153,5 +153,5 @@ def test_the_allowance_is_the_one_that_the_profiles_are_in(text: str, allowance:
     ],
 )
 def test_two_memories_that_mean_the_same(one: Change | None, other: Change, same: bool) -> None:
-    assert agree(one, other, 2623) is same
-    assert agree(other, one, 2623) is same
+    assert mean_the_same(one, other, 2623) is same
+    assert mean_the_same(other, one, 2623) is same
