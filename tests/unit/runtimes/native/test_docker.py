@@ -326,7 +326,7 @@ def test_native_is_for_what_starts_again(docker: Docker, cputune: CommandLine) -
     for words in (("--live",), ()):
         done = cputune(docker, "set", "docker:web", "--quota", "50000", "--native", *words)
         assert done.status == 2
-        assert "give --config too" in done.err
+        assert "give --config, too" in done.err
     done = cputune(docker, "set", "docker:web", "--quota", "50000", "--native", "--config")
     assert done.status == 2
     assert (
