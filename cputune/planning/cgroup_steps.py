@@ -30,8 +30,8 @@ def _through_systemd(
     backend: Backend, directory: str, task: CgroupTask, start: CpuTune, bounds: Bounds, change: UnitChange
 ) -> CgroupTask:
     """The call to systemd, what systemd then writes, and our own writes before and behind it."""
-    first, start = _lower_burst(backend, directory, start, task.goal)
     held = held_state(backend.VERSION, {**change.held, **change.properties})
+    first, start = _lower_burst(backend, directory, start, task.goal, held)
     done = realized(backend, directory, start, held, bounds)
     last = writes(backend, directory, done.state, task.goal, bounds, rewritten=True)
     before = {name: change.held[name] for name in change.properties}
@@ -39,9 +39,14 @@ def _through_systemd(
     return task._replace(first=first, unit_change=unit_change, writes=tuple(last))
 
 
-def _lower_burst(backend: Backend, directory: str, start: CpuTune, goal: CpuTune) -> tuple[tuple[Write, ...], CpuTune]:
+def _lower_burst(
+    backend: Backend, directory: str, start: CpuTune, goal: CpuTune, held: CpuTune
+) -> tuple[tuple[Write, ...], CpuTune]:
     """Lower the burst before systemd writes, which knows no burst: the kernel refuses a quota that is below it."""
-    if not start.burst or goal.burst is None or goal.burst >= start.burst:
+    if start.burst is None or goal.burst is None:
         return (), start
-    write = Write(f"{directory}/{backend.BURST_FILE}", str(goal.burst), str(start.burst))
-    return (write,), start.replace(burst=goal.burst)
+    largest = min(goal.burst, held.quota) if isinstance(held.quota, int) else goal.burst
+    if start.burst <= largest:
+        return (), start
+    write = Write(f"{directory}/{backend.BURST_FILE}", str(largest), str(start.burst))
+    return (write,), start.replace(burst=largest)
