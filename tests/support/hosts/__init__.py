@@ -13,7 +13,7 @@ A file begins with what the host is and where the record is from. Then come sect
     [domains]                     all that `runtimes.domains` finds, in its order: NAME | STATE | LIMIT | WEIGHT
     [find]                        NAME = RUNTIME:NAME, or NAME ! the whole error
 
-A host is added by adding a file; tests/unit/runtimes/test_lookup.py finds it.
+A host is added by adding a file; tests/unit/runtimes/test_recorded_hosts.py finds it.
 """
 
 from __future__ import annotations
@@ -224,6 +224,7 @@ def _settle(scratch: Scratch, recorded: Recorded) -> None:
                     scratch.file(procs, f"{scratch.text(procs)}{section.words[1]}\n")
 
 
+MOUNT = "/sys/fs/cgroup"
 MOUNTS = {
     1: "33 29 0:29 / /sys/fs/cgroup rw - cgroup cgroup rw,cpu,cpuacct\n",
     2: "30 22 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",

@@ -8,8 +8,6 @@ from tests.support.commandline import CommandLine
 from tests.support.containers import save, snapshot
 from tests.support.fakekernel import FakeKernel
 
-# --- forget -----------------------------------------------------------------------------------------------------------
-
 
 def limits(host: FakeKernel) -> dict[str, str]:
     return {path: text for path, text in snapshot(host).items() if "lxc.payload.web/" in path}

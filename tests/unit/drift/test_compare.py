@@ -89,9 +89,6 @@ def test_a_group_that_somebody_made_idle_has_lost_its_weight() -> None:
     ]
 
 
-# --- cputune diff -----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("weight", [20, 50, 59])
 def test_shares_by_another_name_may_be_converted_in_another_way(weight: int) -> None:
     put = (OtherName("oci:crun/web", Change(shares=512)),)

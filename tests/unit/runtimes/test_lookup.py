@@ -2,138 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import random
-from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from cputune.core.errors import NoSuchDomain, Unsupported
-from cputune.core.model import Domain
+from cputune.core.errors import Ambiguous, CpuTuneError, NoSuchDomain, Unsupported, UsageError
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import lookup
-from cputune.runtimes.registry import PERSISTENT, RUNTIMES
-from tests.support.commandline import CommandLine
+from cputune.runtimes.registry import RUNTIMES
+from tests.support.commandline import STATUS, CommandLine
+from tests.support.finding import refused
 from tests.support.hostile import damaged, explained, one_host, texts
-from tests.support.hosts import HOSTS, Recorded, Scratch, lay_out, parse, read
-
-
-class Laid(Scratch):
-    """A recorded host, laid out."""
-
-    def __init__(self, recorded: Recorded, directory: Path) -> None:
-        super().__init__(directory)
-        self.recorded = recorded
-        self.expect = dict(line.split(" = ", 1) for line in recorded.lines("expect") if line)
-        if "error" not in self.expect:
-            self.expect.setdefault("prefix", "")
-        self.cgroups = Cgroups(lay_out(recorded, directory).host)
-
-
-@pytest.fixture(params=HOSTS)
-def laid(request: pytest.FixtureRequest, tmp_path: Path) -> Laid:
-    return Laid(read(request.param), tmp_path)
-
-
-@pytest.fixture(params=[name for name in HOSTS if read(name).lines("domains")])
-def with_cpu(request: pytest.FixtureRequest, tmp_path: Path) -> Laid:
-    return Laid(read(request.param), tmp_path)
-
-
-def shown(domain: Domain) -> str:
-    state = f"{'running' if domain.running else 'stopped'} {'persistent' if domain.persistent else 'transient'}"
-    return " | ".join((domain.qualified, state, domain.limit_cgroup or "-", domain.weight_cgroup or "-"))
-
-
-def test_every_kind_of_host_is_recorded() -> None:
-    kinds = {tuple(line for line in read(name).lines("expect") if line[:4] in ("layo", "vers")) for name in HOSTS}
-    assert {
-        ("layout = v2", "version = 2"),
-        ("layout = v1", "version = 1"),
-        ("layout = hybrid", "version = 1"),
-        ("layout = hybrid", "version = 2"),
-        (),
-    } <= kinds
-
-
-def test_where_the_cpu_controller_is(laid: Laid) -> None:
-    if "error" in laid.expect:
-        with pytest.raises(Unsupported) as caught:
-            _ = laid.cgroups.hierarchy
-        assert (caught.value.message, caught.value.hint) == (laid.expect["error"], laid.expect["hint"])
-        return
-    found = laid.cgroups.hierarchy._asdict()
-    assert {key: str(value) for key, value in found.items()} == laid.expect
-
-
-def test_all_domains_and_their_cgroups(with_cpu: Laid) -> None:
-    found = [shown(domain) for domain in lookup.domains(with_cpu.cgroups)]
-    assert found == [line for line in with_cpu.recorded.lines("domains") if line]
-
-
-def test_what_names_mean(with_cpu: Laid) -> None:
-    asked = [line for line in with_cpu.recorded.lines("find") if line]
-    found = []
-    for line in asked:
-        name = line.split(" = " if " = " in line else " ! ")[0]
-        try:
-            found.append(f"{name} = {lookup.find(with_cpu.cgroups, name).qualified}")
-        except NoSuchDomain as error:
-            found.append(f"{name} ! {error.message}")
-    assert found == asked
-
-
-def test_every_listed_domain_is_found_by_its_qualified_name(with_cpu: Laid) -> None:
-    for domain in lookup.domains(with_cpu.cgroups):
-        assert lookup.find(with_cpu.cgroups, domain.qualified) == domain
-
-
-def test_every_running_domain_can_be_read_or_its_cgroup_is_only_in_the_tree_of_units(with_cpu: Laid) -> None:
-    read_ones = 0
-    for domain in lookup.domains(with_cpu.cgroups):
-        for cgroup in domain.cgroups:
-            if with_cpu.cgroups.exists(cgroup):
-                assert with_cpu.cgroups.read(cgroup).period == 100000
-                read_ones += 1
-            else:
-                assert with_cpu.cgroups.unit_exists(cgroup)
-    assert read_ones or not any(with_cpu.recorded.lines("domains"))
-
-
-def test_a_process_outside_the_namespace_is_not_read_as_one_inside(tmp_path: Path) -> None:
-    cgroups = Laid(read("inside-namespace"), tmp_path).cgroups
-    with pytest.raises(Unsupported) as caught:
-        cgroups.read(cgroups.of_pid(21))
-    assert caught.value.message == "cgroup /../other is outside this cgroup namespace"
-    assert caught.value.hint == "run cputune on the host"
-
-
-def test_a_process_outside_what_is_mounted_is_not_read_as_one_inside(tmp_path: Path) -> None:
-    cgroups = Laid(read("inside-without-namespace"), tmp_path).cgroups
-    with pytest.raises(Unsupported) as caught:
-        cgroups.read(cgroups.of_pid(21))
-    assert caught.value.message == (
-        "cgroup /elsewhere is not below /docker/baacfb6f9f6f, all that is mounted at /sys/fs/cgroup/cpu,cpuacct"
-    )
-    assert caught.value.hint == "run cputune on the host"
-
-
-def test_the_loader_refuses_a_section_that_it_does_not_know(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"^odd: unknown section \[mistake here\]$"):
-        lay_out(parse("odd", "About.\n\n[mistake here]\n"), tmp_path)
-
-
-CALLED_OTHERWISE = {"oci:runc/mydom-sd", "oci:crun/mydom-sd", "lxc:configured"}
-"""Their cgroups bear names that somebody chose: the runtime's list alone tells whose they are."""
-
-
-def test_a_domain_is_found_by_its_cgroup(with_cpu: Laid) -> None:
-    cgroups = with_cpu.cgroups
-    for domain in lookup.domains(cgroups, PERSISTENT):
-        for cgroup in domain.cgroups:
-            of_it = [shown(one) for one in lookup.of_cgroup(cgroups, cgroup, (domain.runtime,))]
-            assert of_it == ([] if domain.qualified in CALLED_OTHERWISE else [shown(domain)]), cgroup
+from tests.support.hosts import MOUNT, Scratch, lay_out, read
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +75,102 @@ def test_random_bytes_everywhere_at_once(everything: Scratch, cputune: CommandLi
     finally:
         for file, text in before.items():
             file.write_bytes(text)
+
+
+@pytest.mark.parametrize(("pid", "gone"), [(438, "libvirt:mydom"), (742, "lxc:mydom"), (718, "nspawn:mydom")])
+def test_a_domain_outside_the_mount_does_not_end_the_list(
+    scratch: Scratch, cgroups: Cgroups, pid: int, gone: str
+) -> None:
+    before = list(lookup.domains(cgroups))
+    scratch.file(f"/proc/{pid}/cgroup", "0::/../elsewhere\n")
+    found = list(lookup.domains(cgroups))  # with the units that were its own
+    assert [domain for domain in found if domain in before] == [domain for domain in before if domain.qualified != gone]
+    with pytest.raises(Unsupported) as caught:
+        lookup.find(cgroups, gone)
+    assert caught.value.message == "cgroup /../elsewhere is outside this cgroup namespace"
+
+
+def test_a_name_is_split_at_a_known_runtime_only() -> None:
+    assert lookup.split("lxc:web") == ("lxc", "web")
+    assert lookup.split("lxc:a:b") == ("lxc", "a:b")
+    assert lookup.split("a:b") == (None, "a:b")
+    assert lookup.split("web") == (None, "web")
+    assert lookup.split(":web") == (None, ":web")
+    assert lookup.split("LXC:web") == (None, "LXC:web")
+
+
+@pytest.mark.parametrize("name", ["", "lxc:", "systemd:", "cgroup:"])
+def test_no_name(cgroups: Cgroups, name: str) -> None:
+    error = refused(cgroups, name)
+    assert type(error) is UsageError
+    assert (error.message, error.hint) == ("the name of the domain is empty", STATUS)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("a\0b", "a\\x00b"), ("lxc:a\nb", "lxc:a\\nb"), ("\x1b[31m", "\\x1b[31m"), ("x" * 5000, "x" * 60)],
+)
+def test_what_can_be_no_name(cgroups: Cgroups, name: str, shown: str) -> None:
+    error = refused(cgroups, name)
+    assert type(error) is UsageError
+    assert error.message == f"{shown}: not a name: too long, or with control characters"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["nosuch", "lxc:nosuch", "..", ".", "lxc:..", "libvirt:..", "nspawn:..", "systemd:..", "run:..", "lxc:../mydom",
+     "libvirt:../lxc/mydom", "nspawn:../machines/mydom", "a/b", "lxc:mydom/..", "systemd:../mydom.service",
+     "systemd:a/../mydom.service", "run:../lock", "x" * 300, "lxc:" + "x" * 300, "ü", "docker:mydom", "lxc:mydom ",
+     "mydom.SERVICE", "libvirt:6433a6ff", "libvirt:-438", "libvirt:driver"],
+)  # fmt: skip
+def test_what_nobody_knows(cgroups: Cgroups, name: str) -> None:
+    error = refused(cgroups, name)
+    assert type(error) is NoSuchDomain
+    shown = name if name != "systemd:.." else "systemd:.."
+    assert (error.message, error.hint) == (f"no domain {shown}", STATUS)
+
+
+def test_a_broken_byte_is_shown_as_an_escape(cgroups: Cgroups) -> None:
+    assert refused(cgroups, "lxc:\udcff").message == "no domain lxc:\\udcff"
+
+
+def test_a_name_that_more_than_one_runtime_knows(cgroups: Cgroups) -> None:
+    error = refused(cgroups, "mydom")
+    assert type(error) is Ambiguous
+    assert (
+        error.message
+        == "mydom is the name of more than one domain: libvirt:mydom, lxc:mydom, incus:mydom, nspawn:mydom"
+    )
+    assert error.hint == "name one of them as it is here"
+
+
+PIECES = ("..", ".", "/", "mydom", "system.slice", "\\x2d", " ", "*", "[", "ü", "-", "1000", "\0")
+NAMES = st.one_of(
+    st.text(max_size=30),
+    st.binary(max_size=30).map(os.fsdecode),
+    st.builds(
+        "{}:{}".format,
+        st.sampled_from(tuple(RUNTIMES)),
+        st.lists(st.sampled_from(PIECES)).map("".join),
+    ),
+)  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=300)
+@given(NAMES)
+@example("cgroup://../..//")
+@example("cgroup:/sys/fs/cgroup/../../../etc")
+@example("systemd:/")
+@example("systemd:-.slice")
+@example("systemd:a--b.slice")
+def test_no_name_leads_outside_or_is_an_unexpected_error(cgroups: Cgroups, name: str) -> None:
+    for directory in directories(cgroups, name):
+        assert f"{os.path.normpath(directory)}/".startswith(f"{MOUNT}/")
+
+
+def directories(cgroups: Cgroups, name: str) -> list[str]:
+    """Where a domain's cgroups are; none for a name that is refused. Any other error is a failure."""
+    try:
+        return list(map(cgroups.directory, lookup.find(cgroups, name).cgroups))
+    except CpuTuneError:
+        return []
