@@ -1,1 +1,1 @@
-"""The manual and the completions, generated from the commands: `python -m cputune.docgen`, and `--check`."""
+"""Generates the manual and the completions from the commands: `python -m cputune.docgen`, and `--check`."""

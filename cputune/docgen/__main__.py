@@ -1,4 +1,4 @@
-"""Write the manual and the completions into the source tree, or with --check list those that are stale."""
+"""`python -m cputune.docgen`: write the manual and the completions; with --check, list the files that are stale."""
 
 from __future__ import annotations
 

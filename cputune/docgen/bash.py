@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import shlex
 
-from cputune.docgen.tree import Command, Kind, Option, Value, takers
+from cputune.docgen.tree import Command, Kind, Option, Value, options_with_value
 
 _TEMPLATE = r"""@NOTICE@
 # shellcheck shell=bash
 
-# What fits at one place, a candidate a line. $1: the command; $2: "options", the option whose value is asked for,
-# or how many arguments stand before. All of it is fixed, except the names of domains.
-_cputune_fitting() {
+# Print the candidates for a position, one a line. $1: the command; $2: "options", the option whose value is wanted, or
+# the number of arguments before. All of them are fixed, except the names of domains.
+_cputune_candidates() {
     case $1:$2 in
 @CASES@
     esac
 }
 
-# The names of the domains that are there now, from cputune itself, which is given the words before the cursor.
+# Print the names of the existing domains: cputune lists them itself, given the words before the cursor.
 _cputune_domains() {
     COMP_WORDS="${words[*]:0:${#words[@]}-1}" COMP_CWORD=${#words[@]} _CPUTUNE_COMPLETE=bash_complete \
         "${words[0]}" 2>/dev/null | sed -n 's/^plain,//p'
 }
 
-# COMP_WORDS up to the cursor, but with a name that has colons in it as one word, as the shell will pass it on.
-# words: those words; places: where each begins in COMP_WORDS; head: the part of the last one that readline keeps.
+# Split the line up to the cursor into words as the shell will, so that a name with colons is one word, unlike in
+# COMP_WORDS. Sets words; starts: where each begins in COMP_WORDS; head: the part of the last one that readline keeps.
 _cputune_split() {
     local line=${COMP_LINE:0:COMP_POINT} at word
     for ((at = 0; at <= COMP_CWORD; at++)); do
         word=${COMP_WORDS[at]}
         if [[ $at == 0 || $line == [[:space:]]* ]]; then
             line=${line#"${line%%[![:space:]]*}"}
-            words+=('') places+=("$at") head=
+            words+=('') starts+=("$at") head=
         else
             head=${words[-1]}
         fi
@@ -39,13 +39,13 @@ _cputune_split() {
         words[-1]+=$word
         line=${line#"$word"}
     done
-    # Readline begins anew behind a character of COMP_WORDBREAKS, of which a colon is one; with @ and $ at them.
+    # Readline starts a new word after a character of COMP_WORDBREAKS, such as a colon, but at @ and $ themselves.
     [[ -n $word && -z ${word//["$COMP_WORDBREAKS"]/} ]] && head=${words[-1]}
     head=${head%[@$]}
 }
 
-# Offer the lines of stdin that go on from what is typed. $1 stands before each of them.
-# Where read has no -r, it is to take the backslashes away, as the shell does.
+# Offer the lines of stdin that begin with what has been typed, each with $1 in front.
+# read without -r removes backslashes, as the shell does.
 # shellcheck disable=SC2162
 _cputune_offer() {
     local line typed=$cur kept=$head quote=
@@ -70,7 +70,7 @@ _cputune_offer() {
     done
 }
 
-# The command after `cputune run`, which begins in COMP_WORDS at $1: as the shell completes commands.
+# Complete the command line after `cputune run`, which begins at word $1 of COMP_WORDS, as the shell does.
 _cputune_delegate() {
     local function
     for function in _comp_command_offset _command_offset; do
@@ -84,7 +84,7 @@ _cputune_delegate() {
 }
 
 _cputune() {
-    local IFS=$' \t\n' words=() places=() head='' command='' count=0 option='' ended='' at cur place
+    local IFS=$' \t\n' words=() starts=() head='' command='' count=0 option='' ended='' at cur position
     COMPREPLY=()
     _cputune_split
     cur=${words[-1]}
@@ -95,27 +95,27 @@ _cputune() {
         fi
         case $ended${words[at]} in
             --) ended=yes ;;
-            @TAKERS@) option=${words[at]} ;;
+            @WITH_VALUE@) option=${words[at]} ;;
             -*) ;;
             *) if [[ ! $command ]]; then command=${words[at]}; else ((count += 1)); fi ;;
         esac
         if [[ $count == 1 && $command == @DELEGATING@ ]]; then
-            _cputune_delegate "${places[at]}"
+            _cputune_delegate "${starts[at]}"
             return
         fi
     done
-    place=$count
+    position=$count
     if [[ $option ]]; then
-        place=$option
+        position=$option
     elif [[ ! $ended && $cur == --*=* ]]; then
-        place=${cur%%=*} option=$place=
+        position=${cur%%=*} option=$position=
     elif [[ ! $ended && $cur == -* ]]; then
-        place=options
+        position=options
     elif [[ $command == @DELEGATING@ ]]; then
-        _cputune_delegate "${places[-1]}"
+        _cputune_delegate "${starts[-1]}"
         return
     fi
-    case $place in
+    case $position in
         @DIRECTORIES@)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -d -- "${cur#"$head"}")
@@ -123,7 +123,7 @@ _cputune() {
             ;;
     esac
     [[ $option == *= ]] || option=
-    _cputune_offer "$option" < <(_cputune_fitting "$command" "$place")
+    _cputune_offer "$option" < <(_cputune_candidates "$command" "$position")
     [[ ${COMPREPLY[0]-} != *= ]] || compopt -o nospace 2>/dev/null
 }
 
@@ -132,13 +132,13 @@ complete -F _cputune cputune
 
 
 def render(notice: str, top: Command, commands: list[Command]) -> str:
-    """The script."""
+    """Return the script."""
     directories = _with(Kind.DIRECTORY, top, commands)
     delegating = [command.name for command in commands if command.delegates]
     return (
         _TEMPLATE.replace("@NOTICE@", notice)
         .replace("@CASES@", "\n".join(_cases(top, commands)))
-        .replace("@TAKERS@", " | ".join(takers(top, commands)))
+        .replace("@WITH_VALUE@", " | ".join(options_with_value(top, commands)))
         .replace("@DELEGATING@", _either(delegating))
         .replace("@DIRECTORIES@", " | ".join(option.names[0] for option in directories))
     )

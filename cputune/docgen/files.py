@@ -1,7 +1,7 @@
-"""The manual and the completions, generated from the commands: `python -m cputune.docgen`, and `--check`.
+"""The generated files: the manual pages and the completions. The only module here that reads and writes files.
 
-`tree` reads the commands, `manual` has the words that are nowhere else, `pages` and `bash`, `zsh`, `fish` render;
-all of that is pure. Only this module touches files.
+`tree` reads the commands, `manual` and `config_manual` have the texts that are nowhere else, `pages`, `bash`, `zsh` and
+`fish` render them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FOLDERS = ("man", "completions")
 
 
 def render() -> dict[str, str]:
-    """The text of every generated file, by its path in the source tree."""
+    """Return the text of every generated file, by its path in the source tree."""
     top, commands = read()
     roff, shell = rf".\" {NOTICE}", f"# {NOTICE}"
     files = {"man/man1/cputune.1": pages.overview(roff, top, commands)}
@@ -30,15 +30,15 @@ def render() -> dict[str, str]:
 
 
 def stale(root: Path) -> list[str]:
-    """The generated files below `root` that are missing, not what `render` gives, or left over; sorted."""
+    """List the generated files below `root` that are missing, that differ from `render`, or that it no longer makes."""
     files = render()
     found = [path for folder in FOLDERS for path in (root / folder).rglob("*") if path.is_file()]
-    left = {path.relative_to(root).as_posix() for path in found if NOTICE in (_text(path) or "")} - set(files)
-    return sorted(left | {path for path, text in files.items() if _text(root / path) != text})
+    obsolete = {path.relative_to(root).as_posix() for path in found if NOTICE in (_text(path) or "")} - set(files)
+    return sorted(obsolete | {path for path, text in files.items() if _text(root / path) != text})
 
 
 def write(root: Path) -> list[str]:
-    """Make the files below `root` what they should be; the paths of those that changed. Raises OSError."""
+    """Write, and remove, the files below `root` that are stale, and return their paths. Raises OSError."""
     files, changed = render(), stale(root)
     for path in changed:
         if path not in files:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cputune.docgen.tree import Command, Kind, Option, Value, takers
+from cputune.docgen.tree import Command, Kind, Option, Value, options_with_value
 
 _TEMPLATE = r"""@NOTICE@
 
-# The words before the cursor that are neither options nor their values, a line each: the command, then its arguments.
+# Print the words before the cursor that are neither options nor their values, one a line: the command, its arguments.
 function __cputune_words
     set -l awaited no
     set -l ended no
@@ -22,7 +22,7 @@ function __cputune_words
             switch $word
                 case --
                     set ended yes
-                case @TAKERS@
+                case @WITH_VALUE@
                     set awaited yes
                 case '-*'
                 case '*'
@@ -34,7 +34,7 @@ function __cputune_words
     printf '%s\n' $words
 end
 
-# Whether the command is $argv[1] ("" for none yet) and has at least $argv[2] arguments, at most $argv[3].
+# Succeed if the command is $argv[1] ("" for none yet), and has at least $argv[2] and at most $argv[3] arguments.
 function __cputune_at
     set -l words (__cputune_words)
     set -l count (math (count $words) - 1)
@@ -43,7 +43,7 @@ function __cputune_at
     test -z "$argv[3]"; or test $count -le $argv[3]
 end
 
-# The names of the domains that are there now, from cputune itself, which is given the words before the cursor.
+# Print the names of the existing domains: cputune lists them itself, given the words before the cursor.
 function __cputune_domains
     string match -q -- '-*' (commandline -ct); and return
     set -l words (commandline -opc)
@@ -53,7 +53,7 @@ function __cputune_domains
     $words[1] 2>/dev/null | string replace -rf '^plain,' ''
 end
 
-# The command line after `cputune run`, completed as the shell does.
+# Complete the command line after `cputune run`, as the shell does.
 function __cputune_delegated
     set -l words (string escape -- (__cputune_words)[2..-1])
     set -l current (commandline -ct)
@@ -66,11 +66,11 @@ complete -c cputune -f
 
 
 def render(notice: str, top: Command, commands: list[Command]) -> str:
-    """The script."""
+    """Return the script."""
     delegating = [command.name for command in commands if command.delegates]
     return (
         _TEMPLATE.replace("@NOTICE@", notice)
-        .replace("@TAKERS@", " ".join(takers(top, commands)))
+        .replace("@WITH_VALUE@", " ".join(options_with_value(top, commands)))
         .replace("@DELEGATING@", " ".join(delegating))
         .replace("@LINES@", "\n".join(_lines(top, commands)))
     )

@@ -1,4 +1,4 @@
-"""The manual pages: commands and words -> roff. Pure."""
+"""The manual pages as roff, from the commands and the texts of `manual`. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from cputune import __version__
 from cputune.core.knobs import KNOBS, Knob
 from cputune.core.names import file_name
-from cputune.docgen import manual, roff
+from cputune.docgen import config_manual, manual, roff
 from cputune.docgen.tree import Argument, Command, Kind, Option
 from cputune.host.system import CONFIG_DIR
 from cputune.runtimes.registry import RUNTIMES, Runtime
@@ -16,7 +16,7 @@ CONFIG_PAGE = "cputune.yaml"
 
 
 def overview(notice: str, top: Command, commands: list[Command]) -> str:
-    """cputune(1)."""
+    """Return cputune(1)."""
     synopsis = [*map(_optional, top.options), roff.italic("COMMAND"), r"[\fIARGUMENT\fR\ ...]"]
     parts = [
         *_head(notice, top, roff.section("SYNOPSIS", roff.usage("cputune", synopsis))),
@@ -57,7 +57,7 @@ def overview(notice: str, top: Command, commands: list[Command]) -> str:
 
 
 def command_page(notice: str, command: Command) -> str:
-    """cputune-COMMAND(1)."""
+    """Return cputune-COMMAND(1)."""
     synopsis = [*map(_optional, command.options[:-1]), *map(_positional, command.arguments)]
     parts = [
         *_head(notice, command, roff.section("SYNOPSIS", roff.usage(command.title, synopsis))),
@@ -72,23 +72,25 @@ def command_page(notice: str, command: Command) -> str:
 
 def config_page(notice: str) -> str:
     """cputune.yaml(5)."""
-    keys = [*((_key(name, value), text) for name, value, text in manual.YAML_KEYS), *map(_yaml_key, KNOBS)]
-    names = [(f"{runtime}:{name}", f"{runtime}/{file_name(name)}.yaml") for runtime, name in manual.YAML_NAME_EXAMPLES]
+    keys = [*((_key(name, value), text) for name, value, text in config_manual.KEYS), *map(_yaml_key, KNOBS)]
+    names = [
+        (f"{runtime}:{name}", f"{runtime}/{file_name(name)}.yaml") for runtime, name in config_manual.NAME_EXAMPLES
+    ]
     parts = [
         notice,
         roff.heading(CONFIG_PAGE, 5, __version__, "File Formats"),
-        roff.section("NAME", rf"{CONFIG_PAGE} \- {manual.YAML_SUMMARY}"),
+        roff.section("NAME", rf"{CONFIG_PAGE} \- {config_manual.SUMMARY}"),
         roff.section("SYNOPSIS", roff.metavar(f"{CONFIG_DIR}/domains/RUNTIME/NAME.yaml")),
-        roff.section("DESCRIPTION", roff.paragraphs(manual.YAML_INTRODUCTION)),
+        roff.section("DESCRIPTION", roff.paragraphs(config_manual.INTRODUCTION)),
         roff.section("KEYS", roff.items(keys)),
-        roff.section("FORM", roff.paragraphs((*manual.YAML_FORM, manual.YAML_TRUST))),
+        roff.section("FORMAT", roff.paragraphs((*config_manual.FORMAT, config_manual.TRUST))),
         roff.section(
             "MANY DOMAINS IN ONE FILE",
-            roff.paragraphs(manual.YAML_MANY),
-            roff.block(manual.YAML_MANY_EXAMPLE.splitlines()),
+            roff.paragraphs(config_manual.MANY),
+            roff.block(config_manual.MANY_EXAMPLE.splitlines()),
         ),
-        roff.section("FILE NAMES", roff.paragraphs(manual.YAML_NAMES), roff.block(roff.columns(names))),
-        roff.section("EXAMPLE", roff.block(manual.YAML_EXAMPLE.splitlines())),
+        roff.section("FILE NAMES", roff.paragraphs(config_manual.NAMES), roff.block(roff.columns(names))),
+        roff.section("EXAMPLE", roff.block(config_manual.EXAMPLE.splitlines())),
         _see_also("cputune(1)", "cputune-set(1)", "cputune-schedinfo(1)", "cputune-apply(1)"),
     ]
     return "\n".join(parts) + "\n"
@@ -133,7 +135,7 @@ def _command(command: Command) -> str:
 
 
 def _runtime(row: Runtime) -> tuple[str, str]:
-    """A runtime: what the names of its domains look like, and what they are."""
+    """Return the head and the text of a runtime's entry: the forms of its domains' names, and what they are."""
     return ", ".join(map(_name_form, row.forms)), row.about
 
 

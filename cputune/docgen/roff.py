@@ -1,4 +1,4 @@
-"""Text -> roff for man(7). Pure."""
+"""Converts text to roff, with the macros of man(7). Pure."""
 
 from __future__ import annotations
 
@@ -12,84 +12,84 @@ _ESCAPES = {"\\": r"\e", "-": r"\-", "^": r"\(ha", "~": r"\(ti", "`": r"\(ga"}
 
 
 def plain(text: str) -> str:
-    """Text with what roff would take for its own escaped."""
+    """Escape the characters of a text that have a meaning in roff."""
     return "".join(_ESCAPES.get(letter, letter if ord(letter) < 128 else f"\\[u{ord(letter):04X}]") for letter in text)
 
 
 def literal(text: str) -> str:
-    """Text that is pasted into a shell or a file: quotes stay what they are."""
+    """Escape a text that readers paste into a shell or a file: its quotes must stay straight."""
     return plain(text).replace("'", r"\(aq")
 
 
 def bold(text: str) -> str:
-    """What is typed as it stands."""
+    """Set a text in bold, which readers type as it is."""
     return rf"\fB{literal(text)}\fR"
 
 
 def italic(text: str) -> str:
-    """What stands for something else."""
+    """Set a text in italics, which readers replace."""
     return rf"\fI{literal(text)}\fR"
 
 
 def page(text: str) -> str:
-    """A reference to a page, "name(1)"."""
+    """Set a reference to a manual page such as "name(1)"."""
     name, parenthesis, number = text.partition("(")
     return bold(name) + parenthesis + number
 
 
 def metavar(text: str) -> str:
-    """A metavar, its names in italics: dots and brackets are grammar."""
+    """Set a metavar: its capitals in italics, dots and brackets as they are."""
     return re.sub(r"[A-Z]+", lambda match: italic(match[0]), literal(text))
 
 
 def prose(text: str) -> str:
-    """A paragraph, a sentence a line; `code`, --options and pages(1) in bold, *names* in italics."""
+    """Set a paragraph, one sentence a line: `code`, --options and pages(1) in bold, *names* in italics."""
     lines = [line for part in _SENTENCE.split(text) for line in textwrap.wrap(part, 72, break_on_hyphens=False)]
     return "\n".join(map(_protected, _marked("\n".join(lines)).splitlines()))
 
 
 def heading(title: str, section: int, version: str, book: str) -> str:
-    """The page's title line, without a date, since the text depends on the version alone; no justified lines."""
+    """Return the title line of a page, without a date: the text depends only on the version. Lines are ragged right."""
     return f'.TH {literal(title.upper())} {section} "" "cputune {literal(version)}" "{book}"\n.nh\n.ad l'
 
 
 def section(title: str, *parts: str) -> str:
-    """A section of the page."""
+    """Return a section with its heading."""
     return _headed(f".SH {title}", parts)
 
 
 def subsection(title: str, *parts: str) -> str:
-    """A subsection."""
+    """Return a subsection with its heading."""
     return _headed(f".SS {title}", parts)
 
 
 def paragraphs(texts: Iterable[str]) -> str:
-    """Paragraphs of prose."""
+    """Set several paragraphs."""
     return "\n.PP\n".join(map(prose, texts))
 
 
 def item(head: str, text: str) -> str:
-    """An entry with its head in the margin; the head is roff already, the text prose."""
+    """Return an entry with a hanging head, which is roff already; the text is prose."""
     return f".TP\n{head}\n{prose(text)}"
 
 
 def items(pairs: Iterable[tuple[str, str]]) -> str:
-    """Entries."""
+    """Return several entries."""
     return "\n".join(item(head, text) for head, text in pairs)
 
 
 def block(lines: Iterable[str]) -> str:
-    """Lines to paste, or a table: as they are, in a fixed font, indented."""
+    """Set lines to paste, or a table, unchanged: indented, in a font of fixed width."""
     return "\n".join([".PP", ".RS 2", ".EX", *(_protected(literal(line)) for line in lines), ".EE", ".RE"])
 
 
 def usage(words: str, parts: Iterable[str]) -> str:
-    """One form of a command in a synopsis; the parts are roff already."""
+    """Return a synopsis of a command; the parts are roff already."""
     return "\n".join([f'.SY "{literal(words)}"', *parts, ".YS", ".nh", ".ad l"])
 
 
 def columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Cells aligned with spaces."""
+    """Align the cells of a table with spaces."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

@@ -1,6 +1,6 @@
-"""The click tree as plain data: what the pages and the completions are made from. The only part that knows click.
+"""The commands as plain data, from which pages and completions are made: the only module that reads click's objects.
 
-Reads the parameters, never click's formatted help, which differs between versions and with the terminal.
+It reads the parameters, never click's formatted help, which depends on click's version and the terminal.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cputune.docgen import manual
 
 
 class Kind(Enum):
-    """What a value is, as far as it matters to completion."""
+    """How a value is completed."""
 
     TEXT = auto()
     WORDS = auto()
@@ -29,16 +29,16 @@ class Kind(Enum):
 
 
 class Value(NamedTuple):
-    """What an option or an argument takes."""
+    """The value of an option or an argument."""
 
     kind: Kind
     metavar: str
     words: tuple[str, ...] = ()
-    """Values that can be named: all of them for a choice, some for others."""
+    """The values that are offered: of a choice all there are, of others some."""
 
 
 class Option(NamedTuple):
-    """One option."""
+    """An option of a command."""
 
     names: tuple[str, ...]
     help: str
@@ -51,7 +51,7 @@ class Option(NamedTuple):
 
     @property
     def brief(self) -> str:
-        """The help in a few words, for a completion menu."""
+        """The beginning of the help text, for a completion menu."""
         text = self.help
         for stop in (". ", "; ", " ["):
             text = text.partition(stop)[0]
@@ -59,14 +59,14 @@ class Option(NamedTuple):
 
 
 class Argument(NamedTuple):
-    """One positional argument."""
+    """A positional argument."""
 
     value: Value
     repeats: bool
 
 
 class Command(NamedTuple):
-    """One command, or (with the name "") cputune itself."""
+    """A command, or cputune itself, whose name is ""."""
 
     name: str
     summary: str
@@ -77,7 +77,7 @@ class Command(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The command as it is typed."""
+        """The command line, `cputune NAME`."""
         return f"cputune {self.name}".strip()
 
     @property
@@ -92,20 +92,20 @@ class Command(NamedTuple):
 
 
 def read() -> tuple[Command, list[Command]]:
-    """cputune itself, and its commands in the order of the manual."""
+    """Return cputune itself, and its commands in the order of the manual."""
     parent = _context(cli, "cputune", None)
     top = _command(cli, "", parent)
     return top, [_command(_lookup(name, parent), name, parent) for name in COMMANDS]
 
 
-def takers(top: Command, commands: list[Command]) -> list[str]:
-    """The names of all options that take a value. Raises ValueError where a name does in one command only."""
+def options_with_value(top: Command, commands: list[Command]) -> list[str]:
+    """Return the names of all options that take a value. Raises ValueError if a name is a flag in another command."""
     options = [option for command in (top, *commands) for option in command.options]
-    taking = {name: None for option in options if option.value for name in option.names}
+    names = {name: None for option in options if option.value for name in option.names}
     flags = {name for option in options if not option.value for name in (*option.names, *option.opposites)}
-    if both := flags & set(taking):
-        raise ValueError(f"with a value in one command and without in another: {', '.join(sorted(both))}")
-    return list(taking)
+    if both := flags & set(names):
+        raise ValueError(f"with a value in one command and a flag in another: {', '.join(sorted(both))}")
+    return list(names)
 
 
 def _lookup(name: str, parent: click.Context) -> click.Command:

@@ -7,7 +7,7 @@ from cputune.docgen.tree import Argument, Command, Kind, Option, Value
 _TEMPLATE = r"""#compdef cputune
 @NOTICE@
 
-# The names of the domains that are there now, from cputune itself, which is given the words before the cursor.
+# Offer the names of the existing domains: cputune lists them itself, given the words before the cursor.
 _cputune_domains() {
     [[ $PREFIX == -* ]] && return 1
     local -a names
@@ -24,7 +24,7 @@ _cputune_commands() {
     _describe -t commands command commands
 }
 
-# A command and its arguments, as the shell completes them.
+# Complete the command line after `cputune run`, as the shell does.
 _cputune_delegate() {
     [[ $words[1] == -- ]] && shift words && (( CURRENT-- ))
     _normal
@@ -49,7 +49,7 @@ _cputune "$@"
 
 
 def render(notice: str, top: Command, commands: list[Command]) -> str:
-    """The script; its first line is what zsh demands there."""
+    """Return the script; zsh requires #compdef in its first line."""
     listed = [f"        {_quoted(f'{command.name}:{command.summary.rstrip(chr(46))}')}" for command in commands]
     return (
         _TEMPLATE.replace("@NOTICE@", notice)
@@ -61,13 +61,14 @@ def render(notice: str, top: Command, commands: list[Command]) -> str:
 
 def _case(command: Command) -> str:
     specs = [spec for option in command.options for spec in _specs(option)]
-    specs += [_quoted(spec) for at, argument in enumerate(command.arguments, 1) for spec in _places(argument, at)]
+    for number, argument in enumerate(command.arguments, 1):
+        specs += map(_quoted, _argument_specs(argument, number))
     body = " \\\n".join(f"                {spec}" for spec in specs)
     return f"        {command.name})\n            _arguments -S \\\n{body} && ret=0\n            ;;"
 
 
 def _specs(option: Option) -> list[str]:
-    """One specification for each name; a flag and its opposite, and names of one thing, exclude each other."""
+    """Return a specification for each name of an option. Its names, and those of its opposite, exclude each other."""
     names = (*option.names, *option.opposites)
     exclude = "" if option.multiple or len(names) == 1 else f"({' '.join(names)})"
     star = "*" if option.multiple else ""
@@ -78,10 +79,10 @@ def _specs(option: Option) -> list[str]:
     return [_quoted(f"{exclude}{star}{name}{equals}[{text}]{value}") for name in names]
 
 
-def _places(argument: Argument, at: int) -> list[str]:
+def _argument_specs(argument: Argument, number: int) -> list[str]:
     if argument.value.kind is Kind.COMMAND:
-        return [f"(-){at}:command:_command_names -e", "*::argument:_cputune_delegate"]
-    return [f"{'*' if argument.repeats else at}:{_label(argument.value)}:{_action(argument.value)}"]
+        return [f"(-){number}:command:_command_names -e", "*::argument:_cputune_delegate"]
+    return [f"{'*' if argument.repeats else number}:{_label(argument.value)}:{_action(argument.value)}"]
 
 
 def _label(value: Value) -> str:

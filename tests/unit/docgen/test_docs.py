@@ -19,8 +19,8 @@ from cputune.config.store import Store
 from cputune.core.errors import Exit, UsageError
 from cputune.core.knobs import KNOBS, Knob
 from cputune.core.model import Change, Domain
+from cputune.docgen import config_manual, roff, tree
 from cputune.docgen import files as docgen
-from cputune.docgen import manual, roff, tree
 from cputune.host.system import CONFIG_DIR, STATE_DIR, Host
 from cputune.runtimes.registry import RUNTIMES, Runtime
 from tests.support.machine import give_up
@@ -241,7 +241,7 @@ def test_every_key_is_in_the_page(key: str) -> None:
 
 def test_the_page_names_files_as_the_store_does() -> None:
     store, names = Store(Host("/")), section(CONFIG_PAGE, "FILE NAMES")
-    for runtime, name in manual.YAML_NAME_EXAMPLES:
+    for runtime, name in config_manual.NAME_EXAMPLES:
         path = store.path(Domain(runtime, name, running=False, persistent=True))
         row = rf"^{re.escape(f'{runtime}:{name}')} +{re.escape(path.removeprefix(f'{CONFIG_DIR}/domains/'))}$"
         assert re.search(row, names.replace(r"\&", ""), re.MULTILINE), path
@@ -325,5 +325,5 @@ def test_the_other_completions_are_good_syntax(shell: str, path: str, tmp_path: 
 def test_an_option_must_take_a_value_in_all_commands_or_in_none() -> None:
     top, commands = tree.read()
     odd = commands[0]._replace(options=(tree.Option(("--root",), "A flag of the same name."),))
-    with pytest.raises(ValueError, match=r"^with a value in one command and without in another: --root$"):
-        tree.takers(top, [odd])
+    with pytest.raises(ValueError, match=r"^with a value in one command and a flag in another: --root$"):
+        tree.options_with_value(top, [odd])
