@@ -21,6 +21,7 @@ _EXIT_SECONDS = 1.0
 """Seconds in which the kernel must have removed ended processes from a cgroup: it does so just after their parent has
 been told."""
 OTHER_NAME = "give another name: cputune run --name ..."
+"""The hint where the name is in use."""
 
 
 class CommandCgroup(Protocol):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from cputune.core.errors import CpuTuneError, Interrupted
 
 _FORWARDED = (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGQUIT)
+"""Signals that are passed on to the command, rather than ending cputune before it."""
 _FROM_KERNEL = 128
 """si_code SI_KERNEL: the terminal sent it, to the whole foreground process group, so the command has it already."""
 

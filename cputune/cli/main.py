@@ -17,6 +17,7 @@ COMMANDS = (
     "set", "schedinfo", "status", "run", "apply", "diff", "guard", "hook", "forget", "export", "import",
     "history", "undo", "recover",
 )  # fmt: skip
+"""In the order of the manual."""
 
 
 class LazyGroup(click.Group):

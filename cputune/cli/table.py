@@ -7,7 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 _RIGHT = frozenset({"SHARES", "WEIGHT", "LIMIT", "EFFECTIVE", "USE", "THROTTLED"})
+"""Headings of the columns that are aligned to the right: those with numbers."""
 _STYLES = {"stopped": "dim", "drift": "yellow"}
+"""Styles of rich, by what a cell has before its first colon."""
 
 
 def show(header: list[str], rows: list[list[str]]) -> None:

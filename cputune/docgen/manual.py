@@ -43,7 +43,7 @@ TRANSACTIONS = (
     "undone, which is mentioned.",
 )
 
-MEMORY = (
+NATIVE_LIMITS = (
     "docker, podman, incus, LXD, libvirt, LXC and systemd remember limits themselves. They write them to the cgroup "
     "when the container starts, and some of them at each update of the container, whatever it is about. --live and "
     "--config never change what they remember; `cputune status` shows it as drift if it differs from what is in force.",
@@ -122,7 +122,7 @@ LIVE_AND_CONFIG = (
     ),
 )
 
-OWNERS = (
+SYSTEMD_UNITS = (
     "systemd holds the limits of its units as properties, and writes them to the cgroups again and again: when the "
     "unit is changed, or another unit starts in the same slice. So if the cgroup of a domain is a unit's, cputune "
     "first sets the property, at runtime and over D-Bus (busctl(1)), then writes the exact value to the file, and "

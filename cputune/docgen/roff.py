@@ -7,7 +7,9 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 _CODE = re.compile(r"`([^`]+)`|(?<![\w-])(--[a-z][a-z-]*)|\b([a-z][a-z.-]*\([1-8]\))|\*([A-Za-z-]+)\*")
+"""What becomes bold or italic: `code`, --option, page(1), *NAME*."""
 _SENTENCE = re.compile(r"(?<=[^.][.?!:]) (?=[A-Z`*])")
+"""The end of a sentence, but for an ellipsis: the next one begins with a capital, with code or with a name."""
 _ESCAPES = {"\\": r"\e", "-": r"\-", "^": r"\(ha", "~": r"\(ti", "`": r"\(ga"}
 
 

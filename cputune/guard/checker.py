@@ -41,6 +41,7 @@ _RUNTIME_SECONDS = 1.0
 _BUSY_SECONDS = 1.0
 """Seconds until a domain that another cputune process has locked is checked again."""
 _STARTUP_CAUSE = "set during the start, probably by the runtime"
+"""The cause that is logged for changes within STARTUP_SECONDS."""
 
 
 class DriftChecker:
@@ -82,9 +83,7 @@ class DriftChecker:
             if self.cgroups.exists(domain.limit_cgroup or ""):  # if not, the event of its removal follows
                 self.registry.checks[name] = now + (_BUSY_SECONDS if isinstance(error, Busy) else FINAL_CHECK)
             return
-        final_check = self.registry.started.get(name, now - FINAL_CHECK) + FINAL_CHECK
-        if now < final_check:
-            self.registry.checks[name] = final_check
+        self._schedule_final_check(name, now)
         if not drift:
             self.registry.reported.pop(name, None)
             self.registry.rechecked.discard(name)
@@ -94,6 +93,12 @@ class DriftChecker:
             self._undo(domain, change, drift, service.INFO, by_runtime)
         else:
             self._handle(domain, change, drift)
+
+    def _schedule_final_check(self, name: str, now: float) -> None:
+        """Check a domain that is starting once more, when its runtime has done all that belongs to the start."""
+        due = self.registry.started.get(name, now - FINAL_CHECK) + FINAL_CHECK
+        if now < due:
+            self.registry.checks[name] = due
 
     def _drift_of(self, domain: Domain) -> tuple[list[Difference], Change]:
         """Return what others have changed since cputune limited this cgroup, and what cputune has put into force."""

@@ -9,7 +9,9 @@ import struct
 from typing import NamedTuple
 
 MODIFY, MOVED_TO, CREATE, DELETE = 0x2, 0x80, 0x100, 0x200
+"""What to watch for: IN_MODIFY and so on of <sys/inotify.h>."""
 OVERFLOW, IGNORED, ISDIR = 0x4000, 0x8000, 0x40000000
+"""What events say besides: events were dropped; the watch has ended; the event is about a directory."""
 _ONLYDIR, _DONT_FOLLOW = 0x01000000, 0x02000000
 _HEADER = struct.Struct("iIII")
 """struct inotify_event without its name: watch descriptor, mask, cookie, length of the name."""

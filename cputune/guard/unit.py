@@ -19,6 +19,7 @@ DIRECTORY = "/etc/systemd/system"
 GUARD = "cputune-guard.service"
 TIMER = "cputune-apply.timer"
 _FILES = {GUARD: (GUARD,), TIMER: (TIMER, "cputune-apply.service")}
+"""The unit files of each: a timer starts a service."""
 
 
 def unit_text(name: str, program: str, *, enforce: bool = False) -> str:

@@ -27,6 +27,7 @@ _LXC_DEFAULT = "/etc/lxc/default.conf"
 """What the configuration of a new container begins with."""
 _UNIT_DIRECTORY = "/etc/systemd/system"
 _DROP_IN = "50-cputune.conf"
+"""The name of the drop-in, below NAME.service.d."""
 
 
 def hook_files(host: Host, runtime: str, names: tuple[str, ...], program: tuple[str, ...]) -> list[HookFile]:
