@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from cputune.core.errors import CpuTuneError
@@ -47,33 +46,36 @@ _STARTUP_CAUSE = "set during the start, probably by the runtime"
 class DriftChecker:
     """Checks the domains in the registry when their time has come; with `enforce`, it undoes the changes of others."""
 
-    def __init__(self, tuner: Tuner, registry: Registry, log: Log, *, enforce: bool) -> None:
+    def __init__(
+        self, tuner: Tuner, registry: Registry, log: Log, clock: Callable[[], float], *, enforce: bool
+    ) -> None:
         self.tuner = tuner
         self.cgroups = tuner.cgroups
         self.registry = registry
         self.log = log
+        self.clock = clock
         self.enforce = enforce
 
     def limit_changed(self, cgroup: str) -> None:
         """Schedule a check of the domain whose cgroup was written to, maybe by cputune itself."""
         domain = self.registry.by_cgroup.get(cgroup)
         if domain:
-            now = time.monotonic()
+            now = self.clock()
             wait = 0.0 if self.registry.is_starting(domain.qualified, now) else _SETTLE_SECONDS
             self.registry.checks[domain.qualified] = now + wait
 
     def run_due(self, has_events: Callable[[], bool]) -> None:
         """Check the domains that are due, at least one of them; events come first, since a domain may be starting."""
-        begun = time.monotonic()
+        begun = self.clock()
         for name in [name for name, due in self.registry.checks.items() if due <= begun]:
             self._check(name)
-            if has_events() or time.monotonic() - begun > _TIME_SLICE:
+            if has_events() or self.clock() - begun > _TIME_SLICE:
                 return
 
     def _check(self, name: str) -> None:
         """Compare one domain, with its lock held: no cputune process is changing it meanwhile."""
         self.registry.checks.pop(name, None)
-        domain, now = self.registry.get(name), time.monotonic()
+        domain, now = self.registry.get(name), self.clock()
         if domain is None:
             return
         try:
@@ -115,7 +117,7 @@ class DriftChecker:
 
     def _handle(self, domain: Domain, change: Change, drift: list[Difference]) -> None:
         """Undo or report what others have changed."""
-        name, writer, now = domain.qualified, drift[0].cause, time.monotonic()
+        name, writer, now = domain.qualified, drift[0].cause, self.clock()
         if writer.startswith(SOMEBODY) and module_of(domain) and name not in self.registry.rechecked:
             self.registry.rechecked.add(name)
             self.registry.checks[name] = now + _RUNTIME_SECONDS
@@ -149,7 +151,7 @@ class DriftChecker:
         try:
             self.tuner.change([Job(domain, Request(change), "live", set_by_runtime=set_by_runtime)], enter=False)
         except Busy:
-            self.registry.checks[domain.qualified] = time.monotonic() + _BUSY_SECONDS
+            self.registry.checks[domain.qualified] = self.clock() + _BUSY_SECONDS
             return
         except CpuTuneError as error:
             if self.cgroups.exists(domain.limit_cgroup or ""):

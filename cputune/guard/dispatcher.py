@@ -14,6 +14,8 @@ from cputune.guard.startup import Startup
 from cputune.guard.tree import Tree
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cputune.app.tuner import Tuner
     from cputune.guard.service import Log
     from cputune.guard.tree import Changes
@@ -29,15 +31,16 @@ _LOCK_SECONDS = 0.2
 class Dispatcher:
     """The guard without its process: `scan` first, then `step` whenever there are events or `timeout` has passed."""
 
-    def __init__(self, tuner: Tuner, log: Log, *, enforce: bool) -> None:
+    def __init__(self, tuner: Tuner, log: Log, *, enforce: bool, clock: Callable[[], float] = time.monotonic) -> None:
         tuner.patience = _LOCK_SECONDS
         self.tuner = tuner
         self.log = log
+        self.clock = clock
         self.tree = Tree(tuner.cgroups)
         self.registry = Registry()
         self.discovery = Discovery(tuner, self.tree, log)
-        self.startup = Startup(tuner, self.discovery, self.registry, log)
-        self.checker = DriftChecker(tuner, self.registry, log, enforce=enforce)
+        self.startup = Startup(tuner, self.discovery, self.registry, log, clock)
+        self.checker = DriftChecker(tuner, self.registry, log, clock, enforce=enforce)
         self.records = RecordWatcher(tuner, self.discovery, self.registry)
         self._scan_due: float | None = None
         """When to scan the whole tree."""
@@ -78,7 +81,7 @@ class Dispatcher:
             cgroup for cgroup in cgroups if cgroup not in identified and cgroup not in self.startup.pending
         )
         self.startup.start(running)
-        self.registry.check_all(time.monotonic())
+        self.registry.check_all(self.clock())
 
     def reload(self) -> None:
         """Scan, and take up again the domains that were left alone."""
@@ -99,19 +102,19 @@ class Dispatcher:
             *self.registry.checks.values(),
             *([self._scan_due] if self._scan_due is not None else []),
         ]
-        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+        return max(0.0, min(deadlines) - self.clock()) if deadlines else None
 
     def step(self) -> None:
         """Handle the events that have arrived, then do what is due: starts before checks."""
         self._handle(self.tree.read())
-        if self._scan_due is not None and self._scan_due <= time.monotonic():
+        if self._scan_due is not None and self._scan_due <= self.clock():
             self.scan()
         self.startup.run_due()
         self.checker.run_due(self.tree.has_events)
 
     def scan_soon(self) -> None:
         """Scan the whole tree in a moment, because the guard may have missed something."""
-        due = time.monotonic() + _RESCAN_SECONDS
+        due = self.clock() + _RESCAN_SECONDS
         self._scan_due = due if self._scan_due is None else min(self._scan_due, due)
 
     def _handle(self, changes: Changes) -> None:
@@ -144,7 +147,7 @@ class Dispatcher:
             )
         self._polling = True
         if self._scan_due is None:
-            self._scan_due = time.monotonic() + _POLL_SECONDS
+            self._scan_due = self.clock() + _POLL_SECONDS
 
     def _cgroup_removed(self, cgroup: str) -> None:
         self.startup.cgroup_removed(cgroup)

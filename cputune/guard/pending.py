@@ -15,7 +15,7 @@ _REFUSED_DELAY, _MAX_REFUSED_DELAY = 30.0, 600.0
 
 
 class Pending(NamedTuple):
-    """One such cgroup. Times are those of time.monotonic(), in seconds."""
+    """One such cgroup. Times are the guard's clock's, in seconds."""
 
     since: float
     """When it was first seen."""

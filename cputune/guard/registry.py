@@ -12,7 +12,7 @@ FINAL_CHECK = STARTUP_SECONDS - 0.5
 
 
 class Registry:
-    """The watched domains, found by cgroup or by qualified name (RUNTIME:NAME). Times are those of time.monotonic()."""
+    """The watched domains, found by cgroup or by qualified name (RUNTIME:NAME). Times are the guard's clock's."""
 
     def __init__(self) -> None:
         self.by_cgroup: dict[str, Domain] = {}

@@ -7,7 +7,6 @@ afterwards (`systemd_sync`), since that takes longer.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from cputune.core.errors import CpuTuneError, Gone, NoSuchDomain, Unsupported, WrongState
@@ -21,7 +20,7 @@ from cputune.planning.plan import Job
 from cputune.transaction.locks import Busy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from cputune.app.tuner import Tuner
     from cputune.guard.discovery import Discovery
@@ -39,12 +38,15 @@ _TRANSIENT = (Busy, Unsupported, WrongState, NoSuchDomain, Gone)
 class Startup:
     """Identifies new cgroups, and applies what is saved for their domains."""
 
-    def __init__(self, tuner: Tuner, discovery: Discovery, registry: Registry, log: Log) -> None:
+    def __init__(
+        self, tuner: Tuner, discovery: Discovery, registry: Registry, log: Log, clock: Callable[[], float]
+    ) -> None:
         self.tuner = tuner
         self.cgroups = tuner.cgroups
         self.discovery = discovery
         self.registry = registry
         self.log = log
+        self.clock = clock
         self.pending: dict[str, Pending] = {}
         """New cgroups whose owner is not known, and cgroups whose limits could not be applied yet."""
         self.overdue: set[str] = set()
@@ -53,17 +55,17 @@ class Startup:
 
     def cgroups_created(self, cgroups: Iterable[str]) -> None:
         """Identify these cgroups, which are new or have not been looked at."""
-        now = time.monotonic()
+        now = self.clock()
         self.pending.update((cgroup, pending.new(now)) for cgroup in cgroups)
 
     def cgroup_written(self, cgroup: str) -> None:
         """Look at a new cgroup at once: its runtime has written to it, so it may be recorded now."""
         if cgroup in self.pending:
-            self.pending[cgroup] = self.pending[cgroup].woken(time.monotonic())
+            self.pending[cgroup] = self.pending[cgroup].woken(self.clock())
 
     def limit_changed(self, cgroup: str) -> None:
         """Try refused limits below a cgroup again, since its own limits have changed."""
-        now = time.monotonic()
+        now = self.clock()
         below = [(one, wait) for one, wait in self.pending.items() if wait.refused and one.startswith(f"{cgroup}/")]
         self.pending.update((one, wait.retried(now)) for one, wait in below)
 
@@ -74,7 +76,7 @@ class Startup:
 
     def deadlines(self) -> list[float]:
         """Return the times at which there is something to do."""
-        now = [time.monotonic()] if self.systemd or self.overdue else []
+        now = [self.clock()] if self.systemd or self.overdue else []
         return [*now, *(wait.due for wait in self.pending.values())]
 
     def run_due(self) -> None:
@@ -88,7 +90,7 @@ class Startup:
 
     def start(self, domains: Iterable[Domain]) -> None:
         """Apply what is saved for these running domains; those that cputune has limited already are only watched."""
-        now = time.monotonic()
+        now = self.clock()
         batch: dict[str, tuple[Domain, Pending]] = {}
         for domain in domains:
             batch[domain.qualified] = (domain, pending.new(now))
@@ -100,7 +102,7 @@ class Startup:
 
     def _identify(self) -> None:
         """Find the owners of the pending cgroups that are due, and start those that are found."""
-        now = time.monotonic()
+        now = self.clock()
         batch: dict[str, tuple[Domain, Pending]] = {}
         for cgroup, wait in [(cgroup, wait) for cgroup, wait in self.pending.items() if wait.due <= now]:
             domain = self.discovery.owner_of(cgroup)
@@ -116,7 +118,7 @@ class Startup:
             if len(batch) == _BATCH:
                 self._start_batch(batch)
                 batch = {}
-            if time.monotonic() - now > _TIME_SLICE:
+            if self.clock() - now > _TIME_SLICE:
                 break
         self._start_batch(batch)
 
@@ -145,7 +147,7 @@ class Startup:
                 return
         self.registry.add(domain)
         self.registry.records[domain.qualified] = record
-        self.registry.checks.setdefault(domain.qualified, time.monotonic())
+        self.registry.checks.setdefault(domain.qualified, self.clock())
 
     def _apply(self, jobs: list[Job]) -> CpuTuneError | None:
         """Write all the jobs' limits to the kernel as one transaction, or none and return the error."""
@@ -159,7 +161,7 @@ class Startup:
         return None
 
     def _has_started(self, domain: Domain, change: Change) -> None:
-        name, now = domain.qualified, time.monotonic()
+        name, now = domain.qualified, self.clock()
         self.registry.add(domain)
         self.registry.started[name] = now
         self.registry.checks[name] = now + FINAL_CHECK
@@ -170,7 +172,7 @@ class Startup:
 
     def _retry_later(self, job: Job, error: CpuTuneError, wait: Pending) -> None:
         """Try again: soon after an error that may pass, else later."""
-        domain, now = job.domain, time.monotonic()
+        domain, now = job.domain, self.clock()
         cgroup = domain.limit_cgroup or ""
         if isinstance(error, Unsupported) and self.systemd.is_unit(domain) and self._start_by_systemd(job):
             return

@@ -8,118 +8,22 @@ from __future__ import annotations
 import errno
 import json
 import os
-import select
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cputune.app.forget import forget_job
 from cputune.app.tuner import Tuner
-from cputune.config.store import Store
 from cputune.core.errors import Refused
-from cputune.core.goals import Where
-from cputune.core.model import Change, Domain
 from cputune.guard.backoff import MAX_REPAIRS
-from cputune.guard.dispatcher import Dispatcher
 from cputune.guard.inotify import OVERFLOW, Event
-from cputune.host.system import Host
 from cputune.planning.plan import Plan
 from cputune.transaction.journal import Page
-from cputune.transaction.locks import Keys
 from tests.support.fakekernel import FakeKernel
-from tests.support.lab import Lab, change_domains, request
-
-SECONDS = 20
-"""Within which what the guard does has happened, on any machine."""
-
-
-class Guarded:
-    """A lab with containers of docker's, and a guard whose turns the test takes."""
-
-    def __init__(self, lab: Lab, folder: Path) -> None:
-        self.lab = lab
-        root = folder if isinstance(lab.host, FakeKernel) else folder / "root"
-        self.records = root / "var/lib/docker/containers"
-        self.records.mkdir(parents=True)
-        if isinstance(lab.host, FakeKernel):
-            self.host: Host = lab.host
-        else:
-            for name in ("proc", "sys"):
-                (root / name).symlink_to(f"/{name}")
-            self.host = Host(str(root), str(folder / "config"), str(folder / "state"), str(folder / "data"))
-        self.tuner = Tuner(self.host)
-        self.told: list[tuple[str, dict[str, str]]] = []
-        self.dispatcher: Dispatcher | None = None
-
-    def log(self, priority: int, message: str, **fields: str) -> None:
-        self.told.append((message, fields))
-
-    def begin(self, *, enforce: bool = False) -> Dispatcher:
-        self.dispatcher = Dispatcher(self.tuner, self.log, enforce=enforce)  # type: ignore[arg-type]
-        self.dispatcher.scan()
-        return self.dispatcher
-
-    def save(self, name: str, **values: Any) -> None:
-        """Of a container that docker need not know so far."""
-        runtime, _, own = name.partition(":")
-        store, domain = Store(self.host), Domain(runtime, own, running=False, persistent=True)
-        store.save(domain, store.load(domain), Change(**values))
-
-    def set(self, name: str, where: Where, **values: Any) -> None:
-        change_domains(Tuner(self.host), [name], request(**values), where)
-
-    def define(self, name: str, number: int) -> str:
-        """A container's records; docker writes them before it starts it. Returns its cgroup's name in the lab."""
-        id_ = f"{number:064x}"
-        folder = self.records / id_
-        folder.mkdir(exist_ok=True)
-        self._record(folder, name, 0)
-        (folder / "hostconfig.json").write_text("{}")
-        return f"docker/{id_}"
-
-    def start(self, name: str, number: int) -> str:
-        cgroup = self.define(name, number)
-        self.lab.make(cgroup)
-        return cgroup
-
-    def has_started(self, name: str, cgroup: str) -> None:
-        """Its records say so from now on."""
-        self._record(self.records / cgroup.rpartition("/")[2], name, self.lab.spawn(cgroup))
-
-    @staticmethod
-    def _record(folder: Path, name: str, pid: int) -> None:
-        record = {"Name": f"/{name}", "State": {"Running": pid > 0, "Pid": pid}}
-        (folder / "config.v2.json").write_text(json.dumps(record, separators=(",", ":")))
-
-    def until(self, condition: Callable[[], object]) -> None:
-        """Take the guard's turns until that is so."""
-        assert self.dispatcher
-        deadline = time.monotonic() + SECONDS
-        while not condition():
-            assert time.monotonic() < deadline, self.told
-            waiting = self.dispatcher.timeout()
-            select.select([self.dispatcher.tree.queue.fd], [], [], 0.05 if waiting is None else min(waiting, 0.05))
-            self.dispatcher.step()
-
-    def quota(self, cgroup: str) -> object:
-        return self.lab.state(cgroup).quota
-
-    def actions(self) -> list[str]:
-        return [fields.get("action", "") for _, fields in self.told]
-
-    def pass_time(self) -> None:
-        """As if all domains had started long ago."""
-        assert self.dispatcher
-        self.dispatcher.registry.started.clear()
-        self.dispatcher.registry.checks.clear()
-
-    def calm(self) -> None:
-        """Let it look at all that seemed suspicious so far."""
-        deadline = time.monotonic() + 0.2
-        self.until(lambda: time.monotonic() > deadline and not (self.dispatcher and self.dispatcher.registry.checks))
+from tests.support.guarded import Guarded
+from tests.support.lab import Lab
+from tests.support.locks import held_in
 
 
 @pytest.fixture
@@ -405,19 +309,10 @@ def test_while_another_cputune_works_on_a_domain_it_is_no_drift(guarded: Guarded
     cgroup = guarded.start("web", 1)
     guarded.until(lambda: guarded.quota(cgroup) == 50000)
     guarded.pass_time()
-    pid = os.fork()
-    if pid == 0:  # the other one: holds the lock until it is killed
-        with Tuner(guarded.host).context.locks.hold(Keys(frozenset(("docker:web",)))):
-            guarded.lab.put(cgroup, quota=90000)
-            time.sleep(1000)
-    try:
-        guarded.until(lambda: guarded.dispatcher.registry.checks)  # type: ignore[union-attr]
-        deadline = time.monotonic() + 1
-        guarded.until(lambda: time.monotonic() > deadline)
+    with held_in(guarded.host.state_dir, "docker:web"):
+        guarded.lab.put(cgroup, quota=90000)
+        guarded.turn_for(10)
         assert guarded.quota(cgroup) == 90000
-    finally:
-        os.kill(pid, 9)
-        os.waitpid(pid, 0)
     guarded.until(lambda: guarded.quota(cgroup) == 50000)
 
 
@@ -457,7 +352,6 @@ def test_a_cgroup_that_somebody_else_called_like_roots_container_is_not_its(
 
 
 def test_without_a_watch_for_every_cgroup_it_looks_itself(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cputune.guard.dispatcher._POLL_SECONDS", 0.3)
     guarded.save("docker:web-*", quota=50000)
     dispatcher = guarded.begin()
     really = dispatcher.tree.queue.add
@@ -479,7 +373,6 @@ def test_without_a_watch_for_every_cgroup_it_looks_itself(guarded: Guarded, monk
 
 
 def test_what_was_refused_is_tried_again_and_told_once(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cputune.guard.pending._REFUSED_DELAY", 0.2)
     guarded.save("docker:web", quota=50000)
     guarded.begin()
     really = guarded.tuner.change
@@ -490,8 +383,7 @@ def test_what_was_refused_is_tried_again_and_told_once(guarded: Guarded, monkeyp
     monkeypatch.setattr(guarded.tuner, "change", refused)
     cgroup = guarded.start("web", 1)
     guarded.until(lambda: "failed" in guarded.actions())
-    deadline = time.monotonic() + 1
-    guarded.until(lambda: time.monotonic() > deadline)
+    guarded.turn_for(300)
     assert guarded.actions() == ["failed"]
     monkeypatch.setattr(guarded.tuner, "change", really)
     guarded.until(lambda: guarded.quota(cgroup) == 50000)
@@ -501,16 +393,11 @@ def test_what_another_cputune_works_on_when_the_guard_begins_has_its_turn_later(
     cgroup = guarded.start("web", 1)
     guarded.has_started("web", cgroup)
     guarded.save("docker:web", quota=50000)
-    pid = os.fork()
-    if pid == 0:
-        with Tuner(guarded.host).context.locks.hold(Keys(frozenset(("docker:web",)))):
-            time.sleep(1)
-        os._exit(0)
-    time.sleep(0.2)
-    guarded.begin()
-    assert guarded.lab.state(cgroup).limit_cpus is None
+    with held_in(guarded.host.state_dir, "docker:web"):
+        guarded.begin()
+        guarded.turn_for(1)
+        assert guarded.lab.state(cgroup).limit_cpus is None
     guarded.until(lambda: guarded.quota(cgroup) == 50000)
-    os.waitpid(pid, 0)
 
 
 def test_a_group_that_somebody_made_idle_is_put_right(guarded: Guarded) -> None:
@@ -528,7 +415,7 @@ def test_the_name_that_was_used_last_counts_where_a_cgroup_has_two(guarded: Guar
     cgroup = guarded.start("web", 1)
     guarded.has_started("web", cgroup)
     guarded.set(guarded.lab.name(cgroup), "live", quota=30000)
-    time.sleep(0.05)  # more than a tick of the file system's clock, by which the last one is known
+    guarded.age_records()
     guarded.set("docker:web", "live", quota=70000)
     guarded.begin(enforce=True)
     guarded.calm()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from cputune.host.system import Host
@@ -31,11 +31,15 @@ def keys(exclusive: str = "", shared: str = "") -> Keys:
     return Keys(frozenset(exclusive.split()), frozenset(shared.split()))
 
 
+def held(folder: Path, exclusive: str = "", shared: str = "") -> AbstractContextManager[subprocess.Popen[str]]:
+    """Another process that holds locks in a state directory of `locks`."""
+    return held_in(str(folder / "state"), exclusive, shared)
+
+
 @contextmanager
-def held(folder: Path, exclusive: str = "", shared: str = "") -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds locks."""
-    words = [str(folder / "state"), exclusive, shared]
-    command = [sys.executable, "-c", HOLDER, *words]
+def held_in(state_dir: str, exclusive: str = "", shared: str = "") -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds locks, until the end."""
+    command = [sys.executable, "-c", HOLDER, state_dir, exclusive, shared]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout
         assert holder.stdout.readline() == "held\n"
