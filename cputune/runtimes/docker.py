@@ -106,11 +106,11 @@ def _daemons(cgroups: Cgroups) -> Iterator[Daemon]:
     root = _data_root_in(cgroups, "/etc/docker/daemon.json") or DATA_ROOT
     found = {root: Daemon(root, "", "/run/docker.sock")}
     yield found[root]
-    for words in _running_daemons(cgroups):
-        config = _option(words, "--config-file")
-        data = _option(words, "--data-root", "-g") or _data_root_in(cgroups, config) or root
+    for argv in _running_daemons(cgroups):
+        config = _option(argv, "--config-file")
+        data = _option(argv, "--data-root", "-g") or _data_root_in(cgroups, config) or root
         if data not in found:
-            found[data] = Daemon(data, f"{data}/", _socket(words))
+            found[data] = Daemon(data, f"{data}/", _socket(argv))
             yield found[data]
     for user in logged_in(cgroups):
         config = f"{user.home}/.config/docker/daemon.json"
@@ -191,21 +191,23 @@ def _running_daemons(cgroups: Cgroups) -> Iterator[list[str]]:
         return
     for pid in filter(str.isdigit, cgroups.host.names("/proc")):
         if cgroups.host.read_or_none(f"/proc/{pid}/comm") == "dockerd\n":
-            # One inside a container, where root may call anything dockerd, sees other files by the same names.
-            ours = cgroups.host.link("/proc/1/ns/mnt")
-            if cgroups.host.owner(f"/proc/{pid}") == 0 and ours and cgroups.host.link(f"/proc/{pid}/ns/mnt") == ours:
+            # A dockerd in a container sees other files by the same names, and root there may call anything dockerd.
+            mounts = cgroups.host.link("/proc/1/ns/mnt")
+            is_ours = mounts is not None and cgroups.host.link(f"/proc/{pid}/ns/mnt") == mounts
+            if is_ours and cgroups.host.owner(f"/proc/{pid}") == 0:
                 yield (cgroups.host.read_or_none(f"/proc/{pid}/cmdline") or "").split("\0")
 
 
-def _option(words: list[str], *names: str) -> str | None:
+def _option(argv: list[str], *names: str) -> str | None:
     """Return the value of an option, given as --name=value or as two words, without a slash at its end."""
-    for index, word in enumerate(words):
+    for word, following in zip(argv, [*argv[1:], None], strict=True):
         name, equals, value = word.partition("=")
         if name in names:
-            return value.rstrip("/") if equals else words[index + 1].rstrip("/") if index + 1 < len(words) else None
+            found = value if equals else following
+            return None if found is None else found.rstrip("/")
     return None
 
 
-def _socket(words: list[str]) -> str | None:
-    host = _option(words, "-H", "--host") or ""
+def _socket(argv: list[str]) -> str | None:
+    host = _option(argv, "-H", "--host") or ""
     return host.removeprefix("unix://") if host.startswith("unix://") else None

@@ -36,8 +36,8 @@ def is_settled(domain: Domain) -> bool:
 
 def running(cgroups: Cgroups) -> Iterator[tuple[str, str]]:
     """Yield LXCPATH and name of every running container, whoever started it."""
-    # The sockets are in the network namespace of the host's init, which is not ours where we run in a container. A
-    # sandboxed service has a network namespace of its own, and may not look into init's: then ours has to do.
+    # The sockets are in the network namespace of the host's init. Ours may be another one, as in a sandboxed service;
+    # it is used only if init's cannot be read.
     text = cgroups.host.read_or_none("/proc/1/net/unix") or cgroups.host.read_or_none("/proc/net/unix") or ""
     for line in text.splitlines():
         if match := _SOCKET.search(line):

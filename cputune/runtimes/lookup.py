@@ -51,7 +51,7 @@ def find(cgroups: Cgroups, name: str) -> Domain:
     asked = [RUNTIMES[runtime]] if runtime else [row for row in RUNTIMES.values() if row.bare]
     found, what = _candidates(cgroups, rest, asked, bare=runtime is None)
     if len(found) > 1 and runtime:
-        # Where several users have the name, it is root's own as it stands, and theirs as they are listed.
+        # If several owners have the name, it means root's; users' own are listed with a prefix, and found with it.
         found = [domain for domain in found if domain.name == rest] or found
     if len(found) == 1:
         return found[0]

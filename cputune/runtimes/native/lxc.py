@@ -38,15 +38,15 @@ def change_in(text: str, version: int) -> Change:
         key, equals, value = line.partition("=")
         if equals and key.strip().startswith(_prefix(version)):
             found[key.strip().removeprefix(_prefix(version))] = value.strip()
-    band = [found.get("cpu.cfs_quota_us"), found.get("cpu.cfs_period_us")]
+    quota_text, period_text = found.get("cpu.cfs_quota_us", ""), found.get("cpu.cfs_period_us", "")
     if version == 2:
-        band = [*found.get("cpu.max", "").split(), None, None][:2]
-    number = parse_integer(band[0] or "")
-    quota: Quota | None = UNLIMITED if band[0] == "max" or (number or 0) < 0 else number
+        quota_text, period_text, *_ = [*found.get("cpu.max", "").split(), "", ""]
+    number = parse_integer(quota_text)
+    quota: Quota | None = UNLIMITED if quota_text == "max" or (number or 0) < 0 else number
     names = _V1 if version == 1 else _V2
     own = {key: parse_integer(found.get(names[key], "")) for key in ("shares", "weight", "burst") if key in names}
     idle = {"1": True, "0": False}.get(found.get(_IDLE, ""))
-    return Change(period=parse_integer(band[1] or ""), quota=quota, idle=idle, **own)
+    return Change(period=parse_integer(period_text), quota=quota, idle=idle, **own)
 
 
 def plan(cgroups: Cgroups, domain: Domain, wanted: WantedSettings) -> NativePlan:
