@@ -7,8 +7,9 @@ _cputune_candidates() {
     case $1:$2 in
         :0) printf '%s\n' set schedinfo status run apply diff guard hook forget export import history undo recover ;;
         :options) printf '%s\n' --root --config-dir --state-dir --data-dir --version -h --help ;;
-        set:options) printf '%s\n' --shares --weight --period --quota --burst --cpus --idle --no-idle --live --config --current --native --dry-run --atomic --keep-going --json -h --help ;;
+        set:options) printf '%s\n' --shares --weight --period --quota --cpus --burst --idle --no-idle --live --config --current --native --dry-run --atomic --keep-going --json -h --help ;;
         set:--quota) printf '%s\n' unlimited ;;
+        set:--cpus) printf '%s\n' unlimited ;;
         set:[0-9]*) _cputune_domains ;;
         schedinfo:options) printf '%s\n' --set --live --config --current --all --json -h --help ;;
         schedinfo:--set) printf '%s\n' cpu_shares= cpu_weight= vcpu_period= vcpu_quota= vcpu_burst= cpu_idle= ;;
@@ -17,8 +18,9 @@ _cputune_candidates() {
         status:options) printf '%s\n' --runtime --interval --config --json -h --help ;;
         status:--runtime) printf '%s\n' libvirt lxc incus lxd nspawn docker podman cri oci run systemd cgroup pid ;;
         status:[0-9]*) _cputune_domains ;;
-        run:options) printf '%s\n' --name --shares --weight --period --quota --burst --cpus --idle --no-idle -h --help ;;
+        run:options) printf '%s\n' --name --shares --weight --period --quota --cpus --burst --idle --no-idle -h --help ;;
         run:--quota) printf '%s\n' unlimited ;;
+        run:--cpus) printf '%s\n' unlimited ;;
         apply:options) printf '%s\n' --file --live --config --current --started --quiet -q --dry-run --atomic --keep-going --json -h --help ;;
         apply:--file) printf '%s\n' '' ;;
         apply:[0-9]*) _cputune_domains ;;
@@ -121,7 +123,7 @@ _cputune() {
         fi
         case $ended${words[at]} in
             --) ended=yes ;;
-            --root | --config-dir | --state-dir | --data-dir | --shares | --weight | --period | --quota | --burst | --cpus | --set | --runtime | --interval | --name | --file | --last) option=${words[at]} ;;
+            --root | --config-dir | --state-dir | --data-dir | --shares | --weight | --period | --quota | --cpus | --burst | --set | --runtime | --interval | --name | --file | --last) option=${words[at]} ;;
             -*) ;;
             *) if [[ ! $command ]]; then command=${words[at]}; else ((count += 1)); fi ;;
         esac

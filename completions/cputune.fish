@@ -14,7 +14,7 @@ function __cputune_words
             switch $word
                 case --
                     set ended yes
-                case --root --config-dir --state-dir --data-dir --shares --weight --period --quota --burst --cpus --set --runtime --interval --name --file --last
+                case --root --config-dir --state-dir --data-dir --shares --weight --period --quota --cpus --burst --set --runtime --interval --name --file --last
                     set awaited yes
                 case '-*'
                 case '*'
@@ -78,8 +78,8 @@ complete -c cputune -n '__cputune_at set' -l shares -x -d 'Relative weight in th
 complete -c cputune -n '__cputune_at set' -l weight -x -d 'Relative weight in the unit of cgroup v2 (100 is the default)'
 complete -c cputune -n '__cputune_at set' -l period -x -d 'CFS period: how often the quota is granted anew'
 complete -c cputune -n '__cputune_at set' -l quota -x -a 'unlimited' -d 'CPU time per period'
+complete -c cputune -n '__cputune_at set' -l cpus -x -a 'unlimited' -d 'CPUs the domain may use, as 1.5, .5, 150% (of one CPU) or 1500m: quota = N x period'
 complete -c cputune -n '__cputune_at set' -l burst -x -d 'What may be saved up, and spent above the quota'
-complete -c cputune -n '__cputune_at set' -l cpus -x -d 'CPUs the domain may use, with decimals: quota = N x period'
 complete -c cputune -n '__cputune_at set' -l idle -d 'Run only when nothing else wants the CPU (SCHED_IDLE)'
 complete -c cputune -n '__cputune_at set' -l no-idle -d 'Run only when nothing else wants the CPU (SCHED_IDLE)'
 complete -c cputune -n '__cputune_at set' -l live -d 'The running domain, now'
@@ -115,8 +115,8 @@ complete -c cputune -n '__cputune_at run 0 0' -l shares -x -d 'Relative weight i
 complete -c cputune -n '__cputune_at run 0 0' -l weight -x -d 'Relative weight in the unit of cgroup v2 (100 is the default)'
 complete -c cputune -n '__cputune_at run 0 0' -l period -x -d 'CFS period: how often the quota is granted anew'
 complete -c cputune -n '__cputune_at run 0 0' -l quota -x -a 'unlimited' -d 'CPU time per period'
+complete -c cputune -n '__cputune_at run 0 0' -l cpus -x -a 'unlimited' -d 'CPUs the domain may use, as 1.5, .5, 150% (of one CPU) or 1500m: quota = N x period'
 complete -c cputune -n '__cputune_at run 0 0' -l burst -x -d 'What may be saved up, and spent above the quota'
-complete -c cputune -n '__cputune_at run 0 0' -l cpus -x -d 'CPUs the domain may use, with decimals: quota = N x period'
 complete -c cputune -n '__cputune_at run 0 0' -l idle -d 'Run only when nothing else wants the CPU (SCHED_IDLE)'
 complete -c cputune -n '__cputune_at run 0 0' -l no-idle -d 'Run only when nothing else wants the CPU (SCHED_IDLE)'
 complete -c cputune -n '__cputune_at run 0 0' -s h -d 'Print the options and examples of this command'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cputune.core.errors import UsageError, WrongState
+from cputune.core.knobs import SHARES_AND_WEIGHT, with_pair
 from cputune.core.model import Change, Domain, Request
 from cputune.core.names import is_pattern
 from cputune.planning.plan import Job
@@ -34,8 +35,7 @@ def forget_job(tuner: Tuner, domain: Domain, *, live: bool) -> Job:
 
 def without_us(found: Change, remembered: Change) -> Change:
     """What a domain would have without cputune: what was found there, or what its runtime has set since. Pure."""
-    keys = set(found.named())
     weighed = remembered.shares is not None or remembered.weight is not None
     rest = found.replace(shares=None, weight=None) if weighed else found
-    set_by_runtime = remembered.only(keys | ({"shares", "weight"} if keys & {"shares", "weight"} else set()))
+    set_by_runtime = remembered.only(with_pair(found.named(), SHARES_AND_WEIGHT))
     return rest.replace(**set_by_runtime.named())

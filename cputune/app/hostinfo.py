@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from cputune.core.errors import CpuTuneError
@@ -37,7 +36,7 @@ def host_info(context: Context) -> HostInfo:
         hierarchy.version,
         hierarchy.mount,
         hierarchy.readonly,
-        os.cpu_count() or 1,
+        context.cgroups.host.online_cpus(),
         context.systemd.booted(),
         offered,
     )

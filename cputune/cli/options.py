@@ -13,7 +13,6 @@ from cputune.core.goals import Where
 from cputune.core.knobs import KNOB, KNOBS, Knob
 from cputune.core.model import Change, Request
 from cputune.core.names import printable
-from cputune.core.units import parse_cpus, parse_number, parse_quota
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -44,8 +43,8 @@ class KnobType(TextType):
         """The range as a help line, and the words that are values."""
         from click.shell_completion import CompletionItem
 
-        words = ["unlimited"] if self.knob.key == "quota" else []
-        return [CompletionItem(word, help=self.knob.range) for word in words if word.startswith(incomplete)]
+        words = (word for word in self.knob.kind.words if word.startswith(incomplete))
+        return [CompletionItem(word, help=self.knob.range) for word in words]
 
 
 class DomainType(TextType):
@@ -96,13 +95,10 @@ def say(text: str) -> None:
 
 
 def knob_options(command: F) -> F:
-    """One option a knob, in the order of the table, with --cpus behind --quota."""
+    """One option a knob, in the order of the table."""
     for knob in reversed(KNOBS):
-        if knob.key == "burst":
-            cpus_help = "CPUs the domain may use, with decimals: quota = N x period. Not together with --quota."
-            command = click.option("--cpus", metavar="N", help=cpus_help)(command)
-        if knob.key == "idle":
-            command = click.option("--idle/--no-idle", default=None, help=knob.help)(command)
+        if knob.kind.is_flag:
+            command = click.option(f"{knob.option}/--no-{knob.key}", default=None, help=knob.help)(command)
         else:
             text = f"{knob.help} [{knob.range}]"
             command = click.option(knob.option, type=KnobType(knob), metavar=knob.metavar, help=text)(command)
@@ -136,17 +132,13 @@ def where_of(live: bool, config: bool, current: bool) -> Where:
 
 def request_of(values: dict[str, Any]) -> Request:
     """What the knob options ask for. Raises UsageError for a value out of range, or two that exclude each other."""
-    texts = {key: values[key] for key in KNOB if key != "idle" and values.get(key) is not None}
-    if "shares" in texts and "weight" in texts:
-        raise UsageError("--shares and --weight are mutually exclusive: they are two units of one thing")
-    cpus = values.get("cpus")
-    if "quota" in texts and cpus is not None:
-        raise UsageError("--quota and --cpus are mutually exclusive: --cpus N is --quota N x period")
-    request = request_from_texts(texts, {key: KNOB[key].option for key in texts})
-    idle = values.get("idle")
-    if idle is not None:
-        request = request._replace(change=request.change.replace(idle=idle))
-    return refuse_idle_weight(request._replace(microcpus=parse_cpus(cpus) if cpus is not None else None))
+    given = {knob.key: values.get(knob.identifier) for knob in KNOBS}
+    texts = {
+        key: KNOB[key].format(value) if isinstance(value, bool) else value
+        for key, value in given.items()
+        if value is not None
+    }
+    return request_from_texts(texts, {key: KNOB[key].option for key in texts})
 
 
 def refuse_idle_weight(request: Request) -> Request:
@@ -158,19 +150,19 @@ def refuse_idle_weight(request: Request) -> Request:
 
 
 def request_from_texts(texts: dict[str, str], labels: dict[str, str]) -> Request:
-    """Knob texts -> a request; `labels` say in errors where each came from. Raises UsageError."""
-    numbers: dict[str, Any] = {}
-    for key, text in texts.items():
-        parse = parse_quota if key == "quota" else None
-        numbers[key] = parse(text, labels[key]) if parse else parse_number(KNOB[key], text, labels[key])
-    zeros = frozenset(key for key, number in numbers.items() if number == 0 and KNOB[key].zero_is_none)
-    if "idle" in numbers:
-        numbers["idle"] = bool(numbers["idle"])
-    return Request(Change(**{key: number for key, number in numbers.items() if key not in zeros}), zeros)
+    """Knob texts by key -> a request; `labels` say in errors where each came from. Raises UsageError."""
+    for key in texts:
+        if (other := KNOB[key].alternative) in texts:
+            raise UsageError(
+                f"{labels[key]} and {labels[other]} are mutually exclusive: they are two units of one thing"
+            )
+    values = {key: KNOB[key].parse(text, labels[key]) for key, text in texts.items()}
+    zeros = frozenset(key for key, value in values.items() if KNOB[key].zero_is_none and value == 0)
+    return refuse_idle_weight(Request(Change(**values).replace(**dict.fromkeys(zeros)), zeros))
 
 
 def need_something(request: Request) -> Request:
     """The request, unless it asks for nothing. Raises UsageError."""
-    if not request.change.named() and not request.zeros and request.microcpus is None:
+    if not request.change.named() and not request.zeros:
         raise UsageError("nothing to set: give at least one limit", "cputune set mydom --cpus 1.5 --live")
     return request

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cputune.core.knobs import KNOB, KNOBS, UNLIMITED
-from cputune.core.model import CpuTune, Domain, Scale
+from cputune.core.knobs import BANDWIDTH, KNOB, KNOBS
+from cputune.core.model import CpuTune, Domain
 from cputune.core.names import printable
-from cputune.core.units import nearest_weight, shares_of_weight, words
+from cputune.core.units import in_other_unit
 
 if TYPE_CHECKING:
     from cputune.app.schedinfo import SchedInfo
@@ -24,20 +24,14 @@ def to_json(data: object) -> str:
     return json.dumps(data, indent=2, ensure_ascii=True)
 
 
-def number(value: object) -> object:
-    """A value as scripts see it: unlimited is -1 on both cgroup versions, as in virsh."""
-    return -1 if value is UNLIMITED else value
-
-
 def difference_data(domain: str, difference: Difference) -> dict[str, Any]:
     """A difference for programs: virsh's names, microseconds; null is not named."""
     knob = KNOB.get(difference.key)
+    values = {"config": difference.saved, "applied": difference.applied, "live": difference.live}
     return {
         "domain": domain,
-        "parameter": knob.virsh if knob else difference.key,
-        "config": number(difference.saved),
-        "applied": number(difference.applied),
-        "live": number(difference.live),
+        "parameter": knob.name if knob else difference.key,
+        **{name: knob.number(value) if knob else None for name, value in values.items()},
         "cause": difference.cause,
         "drift": difference.drift,
     }
@@ -45,10 +39,9 @@ def difference_data(domain: str, difference: Difference) -> dict[str, Any]:
 
 def schedinfo_values(info: SchedInfo, *, everything: bool) -> dict[str, object]:
     """Names and numbers of schedinfo, in virsh's order; a config's missing values are virsh's zeros."""
-    keys = ["shares", "period", "quota"] if info.bandwidth else ["shares"]
-    if everything:
-        keys += ["weight", *(["burst"] if info.bandwidth else []), "idle"]
-    values = {KNOB[key].virsh: number(info.tune[key]) for key in keys}
+    shown = [knob for knob in KNOBS if knob.virsh and (info.bandwidth or knob.key not in BANDWIDTH)]
+    of_virsh, others = ([knob for knob in shown if knob.in_virsh is yes] for yes in (True, False))
+    values = {knob.virsh: knob.number(info.tune[knob.key]) for knob in (*of_virsh, *(others if everything else ()))}
     if info.source == "config":
         return {name: 0 if value is None else value for name, value in values.items()}
     return {name: value for name, value in values.items() if value is not None}
@@ -75,18 +68,11 @@ def schedinfo_data(info: SchedInfo, *, everything: bool) -> dict[str, object]:
 
 def moved(domain: Domain, change: Moved) -> str:
     """One line for one knob that changed."""
-    before, after = words(change.key, change.before), words(change.key, change.after)
-    also = _in_other_terms(change, domain.scale)
-    return f"{printable(domain.qualified)}: {change.source}: {change.key} {before} -> {after}{also}"
-
-
-def _in_other_terms(change: Moved, scale: Scale) -> str:
-    if change.source == "live" and isinstance(change.after, int):
-        if change.key == "weight":
-            return f" ({change.shares or shares_of_weight(change.after, scale)} shares)"
-        if change.key == "shares":
-            return f" (weight {nearest_weight(change.after)})"
-    return ""
+    knob = KNOB[change.key]
+    line = f"{change.source}: {change.key} {knob.format(change.before)} -> {knob.format(change.after)}"
+    live = change.source == "live"
+    also = in_other_unit(change.key, change.after, domain.scale, change.given) if live else None
+    return f"{printable(domain.qualified)}: {line}{f' ({also})' if also else ''}"
 
 
 def cpus_of(tune: CpuTune) -> str:
@@ -111,15 +97,14 @@ def _step_data(step: Step) -> dict[str, str]:
 
 def outcome_data(outcome: Outcome) -> dict[str, Any]:
     """A change for programs."""
-    names = {knob.key: knob.virsh for knob in KNOBS}
     return {
         "domain": outcome.domain.qualified,
         "changes": [
             {
                 "where": change.source,
-                "name": names[change.key],
-                "from": number(change.before),
-                "to": number(change.after),
+                "name": KNOB[change.key].name,
+                "from": KNOB[change.key].number(change.before),
+                "to": KNOB[change.key].number(change.after),
             }
             for change in outcome.moved
         ],
@@ -138,14 +123,15 @@ def past(one: Past, name: str | None) -> list[str]:
     for step in entry.steps:
         if name in (None, step.domain):
             mark = one.mark(step.domain)
-            change = f"{step.key} {words(step.key, step.before)} -> {words(step.key, step.after)}"
+            knob = KNOB[step.key]
+            change = f"{step.key} {knob.format(step.before)} -> {knob.format(step.after)}"
             lines.append(f"  {step.domain}: {step.where}: {change}{f' ({mark})' if mark else ''}")
     return lines
 
 
 def past_data(one: Past, name: str | None) -> dict[str, Any]:
     """The same for programs; `when` is seconds since 1970."""
-    entry, names = one.entry, {knob.key: knob.virsh for knob in KNOBS}
+    entry = one.entry
     return {
         "id": entry.id,
         "when": entry.when,
@@ -157,9 +143,9 @@ def past_data(one: Past, name: str | None) -> dict[str, Any]:
             {
                 "domain": step.domain,
                 "where": step.where,
-                "name": names.get(step.key, step.key),
-                "from": number(step.before),
-                "to": number(step.after),
+                "name": KNOB[step.key].name,
+                "from": KNOB[step.key].number(step.before),
+                "to": KNOB[step.key].number(step.after),
                 "taken_back": step.domain in one.undone,
                 "gone": step.domain in one.gone,
             }

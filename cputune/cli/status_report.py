@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cputune.cli.report import cpus_of, number
-from cputune.core.knobs import KNOB
-from cputune.core.units import words
+from cputune.cli.report import cpus_of
+from cputune.core.knobs import BANDWIDTH, KNOB, KNOBS
+from cputune.core.model import CpuTune
 
 if TYPE_CHECKING:
     from cputune.app.hostinfo import HostInfo
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 def host_line(host: HostInfo) -> str:
     """Describe the host in one line."""
     support = host.support
-    bandwidth = "unknown" if support is None else "yes" if support.bandwidth else "no"
-    burst = "unknown" if support is None else "yes" if support.burst else "no"
+    offers = {"CFS bandwidth": support and support.bandwidth}
+    offers |= {knob.key: support and knob.key in support.keys for knob in KNOBS if knob.since and knob.key in BANDWIDTH}
+    features = (f"{name}: {'unknown' if there is None else 'yes' if there else 'no'}" for name, there in offers.items())
     mount = f"{host.mount}{', read-only' if host.readonly else ''}"
-    return f"cgroup {host.layout} (cpu at {mount}), {host.cpus} CPUs, CFS bandwidth: {bandwidth}, burst: {burst}"
+    return f"cgroup {host.layout} (cpu at {mount}), {host.cpus} CPUs, {', '.join(features)}"
 
 
 def host_data(host: HostInfo) -> dict[str, Any]:
@@ -35,8 +36,7 @@ def host_data(host: HostInfo) -> dict[str, Any]:
         "cpus": host.cpus,
         "systemd": host.systemd,
         "cfs_bandwidth": support.bandwidth if support else None,
-        "burst": support.burst if support else None,
-        "idle": support.idle if support else None,
+        **{knob.key: knob.key in support.keys if support else None for knob in KNOBS if knob.since},
     }
 
 
@@ -90,7 +90,7 @@ def _drift(row: Row) -> str:
 
 def config_text(saved: Change) -> str:
     """Return a saved configuration as KEY=VALUE words, "-" if nothing is saved."""
-    return " ".join(f"{key}={words(key, value)}" for key, value in saved.named().items()) or "-"
+    return " ".join(f"{key}={KNOB[key].format(value)}" for key, value in saved.named().items()) or "-"
 
 
 def _or_dash(value: object) -> str:
@@ -133,7 +133,7 @@ def details(row: Row) -> list[str]:
     if domain.weight_cgroup and domain.weight_cgroup != domain.limit_cgroup:
         lines.append(("weight cgroup", domain.weight_cgroup))
     if tune is not None:
-        lines += [(key, words(key, value)) for key, value in tune.named().items()]
+        lines += [(key, KNOB[key].format(value)) for key, value in tune.named().items()]
         lines += [("limit", f"{cpus_of(tune)} CPUs" if tune.limit_cpus else "none"), ("effective", _effective(row))]
     if row.sample:
         lines += [("use", _use(row)), ("throttled", _throttled(row))]
@@ -158,7 +158,7 @@ def _fact(value: object) -> str:
 
 
 def _named(change: Change) -> dict[str, object]:
-    return {KNOB[key].virsh: number(value) for key, value in change.named().items()}
+    return {KNOB[key].name: KNOB[key].number(value) for key, value in change.named().items()}
 
 
 def row_data(row: Row) -> dict[str, Any]:
@@ -174,8 +174,8 @@ def row_data(row: Row) -> dict[str, Any]:
         "weight_cgroup": row.domain.weight_cgroup,
         "facts": _facts(row.domain),
     }
-    for key, knob in KNOB.items():
-        data[knob.virsh] = number(tune[key]) if tune else None
+    for key in CpuTune.KEYS:
+        data[KNOB[key].name] = KNOB[key].number(tune[key]) if tune else None
     data |= {
         "limit_cpus": tune.limit_cpus if tune else None,
         "effective_cpus": row.effective,

@@ -10,10 +10,10 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cputune.core.errors import CpuTuneError, UsageError
-from cputune.core.knobs import KNOB, UNLIMITED
+from cputune.core.goals import concrete
+from cputune.core.knobs import KNOB, Knob
 from cputune.core.model import Change
 from cputune.core.names import printable
-from cputune.core.units import in_range, out_of_range, parse_integer
 
 if TYPE_CHECKING:
     import yaml
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 VERSION = 1
 _INT = "tag:yaml.org,2002:int"
 _BOOL = "tag:yaml.org,2002:bool"
-_STR = "tag:yaml.org,2002:str"
 # What YAML 1.1 counts as the end of a line besides those two that editors write.
 OTHER_BREAKS = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
 
@@ -85,6 +84,9 @@ def understood(path: str, node: yaml.Node) -> tuple[str | None, Change]:
             raise mistake(path, line, "not of the form key: value")
         if key.value in seen:
             raise mistake(path, line, f"{printable(key.value)} is there twice")
+        other = KNOB[key.value].alternative if key.value in KNOB else ""
+        if other in seen:
+            raise mistake(path, line, f"{other} and {key.value} cannot both be set: they are two units of one thing")
         seen[key.value] = _value(path, key.value, value)
     if seen.pop("version", None) != VERSION:
         raise mistake(path, node.start_mark.line, f"no line `version: {VERSION}`")
@@ -95,19 +97,26 @@ def understood(path: str, node: yaml.Node) -> tuple[str | None, Change]:
 
 
 def check(change: Change, where: str) -> None:
-    """Refuse a configuration that no kernel would take. Raises UsageError."""
-    if change.shares is not None and change.weight is not None:
-        raise UsageError(f"{where}: shares and weight cannot both be set", "keep one of the two")
-    if change.burst is not None and isinstance(change.quota, int) and change.burst > change.quota:
+    """Refuse a configuration that no kernel would take. Raises UsageError.
+
+    The quota for a number of CPUs is judged by the period that is saved, else by the default one.
+    """
+    quota = concrete(change, None, f"{where}: cpus").quota
+    if change.burst is not None and isinstance(quota, int) and change.burst > quota:
         raise UsageError(
-            f"{where}: burst {change.burst} is not in range: 0..quota ({change.quota})", "lower burst, or raise quota"
+            f"{where}: burst {change.burst} is not in range: 0..quota ({quota})", "lower burst, or raise quota"
         )
 
 
 def written(name: str, change: Change) -> str:
     """The text of a new file."""
     lines = [f"version: {VERSION}", f"domain: {quoted(name)}"]
-    return "\n".join(lines + [_line(key, value) for key, value in change.named().items()]) + "\n"
+    return "\n".join([*lines, *_lines(change).values()]) + "\n"
+
+
+def _lines(change: Change) -> dict[str, str]:
+    """The line of each knob."""
+    return {key: f"{key}: {KNOB[key].format(value)}" for key, value in change.named().items()}
 
 
 def edited(saved: Saved, name: str, change: Change) -> str:
@@ -116,7 +125,7 @@ def edited(saved: Saved, name: str, change: Change) -> str:
         return written(name, change)
     import yaml
 
-    wanted = change.named()
+    wanted = _lines(change)
     if OTHER_BREAKS.search(saved.text):
         raise _other_form(saved)
     lines = saved.text.removesuffix("\n").split("\n")
@@ -129,12 +138,12 @@ def edited(saved: Saved, name: str, change: Change) -> str:
             at = key.start_mark.line
             if key.value not in wanted:
                 gone.append(at)
-            elif wanted[key.value] != saved.change[key.value]:
+            elif change[key.value] != saved.change[key.value]:
                 tail = lines[at][value.end_mark.column :] if value.end_mark.line == at else ""
-                lines[at] = lines[at][: key.start_mark.column] + _line(key.value, wanted[key.value]) + tail
+                lines[at] = lines[at][: key.start_mark.column] + wanted[key.value] + tail
             wanted.pop(key.value, None)
     lines = [line for at, line in enumerate(lines) if at not in gone]
-    lines += [_line(key, value) + ending for key, value in wanted.items()]
+    lines += [line + ending for line in wanted.values()]
     text = "\n".join(lines) + "\n"
     # A file in some other form (braces, several keys on a line) does not survive editing by lines: say so, keep it.
     try:
@@ -153,41 +162,38 @@ def _other_form(saved: Saved) -> UsageError:
     )
 
 
-def _line(key: str, value: object) -> str:
-    word = "unlimited" if value is UNLIMITED else str(value).lower() if isinstance(value, bool) else str(value)
-    return f"{key}: {word}"
-
-
 def quoted(name: str) -> str:
     """A name as a YAML double-quoted scalar, which any text can be."""
     plain = (letter if letter.isascii() and letter.isprintable() else f"\\U{ord(letter):08x}" for letter in name)
     return '"' + "".join(f"\\{letter}" if letter in '"\\' else letter for letter in plain) + '"'
 
 
-def _value(path: str, key: str, node: yaml.ScalarNode) -> object:
+def _value(path: str, key: str, node: yaml.ScalarNode) -> Any:
     line = node.start_mark.line
-    # YAML 1.1 takes 010 for eight: nobody means that here.
-    plain = node.tag == _INT and (node.value == "0" or not node.value.lstrip("-").startswith("0"))
-    number = parse_integer(node.value) if plain else None
     if key == "version":
-        if number != VERSION:
+        if node.tag != _INT or node.value != str(VERSION):
             raise mistake(path, line, f"version {printable(node.value)} is not one this cputune can read ({VERSION})")
-        return number
+        return VERSION
     if key == "domain":
         return node.value
     knob = KNOB.get(key)
     if knob is None:
         raise mistake(path, line, f"unknown key {printable(key)}; known: version, domain, {', '.join(KNOB)}")
-    where = f"{path}:{line + 1}: {key}"
-    if key == "idle":
-        if node.tag != _BOOL:
-            raise out_of_range(knob, node.value, where, f"$EDITOR {path}")
-        return node.value.lower() in ("true", "yes", "on")
-    if key == "quota" and ((node.tag == _STR and node.value in ("unlimited", "max")) or (number or 0) < 0):
-        return UNLIMITED
-    if number is None or not in_range(knob, number) or (number == 0 and knob.zero_is_none):
-        raise out_of_range(knob, node.value, where, f"$EDITOR {path}")
-    return number
+    where, hint = f"{path}:{line + 1}: {key}", f"$EDITOR {path}"
+    value = knob.parse(node.value, where, hint) if _can_be(knob, node) else None
+    if value is None or (knob.zero_is_none and value == 0):
+        raise knob.out_of_range(node.value, where, hint)
+    return value
+
+
+def _can_be(knob: Knob, node: yaml.ScalarNode) -> bool:
+    """Whether YAML and people read a value alike. 1 is no flag, a quoted number is a text, and 010 is eight to YAML."""
+    if knob.kind.is_flag:
+        return bool(node.tag == _BOOL)
+    if node.style:
+        return str(node.value).isalpha()
+    digits = node.value.lstrip("-")
+    return not (digits[:1] == "0" and digits[1:2].isdigit())
 
 
 def mistake(path: str, line: int, what: str) -> UsageError:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from cputune.core.knobs import BANDWIDTH, KNOB, MAX_QUOTA, WEIGHT, Quota, Value
+from cputune.core.knobs import IN_KERNEL, KNOB, LIMIT, MAX_QUOTA, WEIGHT, Quota, Value
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -19,16 +19,17 @@ class KnobValues:
 
     KEYS: ClassVar[tuple[str, ...]] = tuple(KNOB)
     """All that there can be, in the order of the table."""
+    _KNOWN: ClassVar[frozenset[str]] = frozenset(KEYS)
 
     def __init__(self, **values: Value) -> None:
         """Raises TypeError for a key that is no knob's."""
-        if not KNOB.keys() >= values.keys():
-            raise TypeError(f"no knobs: {', '.join(values.keys() - KNOB.keys())}")
+        if not values.keys() <= self._KNOWN:
+            raise TypeError(f"no knobs: {', '.join(sorted(values.keys() - self._KNOWN))}")
         self._values: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
 
     def __getitem__(self, key: str) -> Value:
         """The value of a knob; None for one that is not there. Raises KeyError for a key that is no knob's."""
-        if key not in KNOB:
+        if key not in self._KNOWN:
             raise KeyError(key)
         value: Value = self._values.get(key)
         return value
@@ -104,11 +105,25 @@ class Change(KnobValues):
 
     __slots__ = ()
 
+    @property
+    def cpus(self) -> Quota | None:
+        """A limit in millionths of a CPU: the quota is this x the period that will be in force."""
+        cpus: Quota | None = self._values.get("cpus")
+        return cpus
+
+    def updated(self, change: Change) -> Self:
+        """The same with the values that another change names; what is their other unit goes."""
+        named = change.named()
+        return self.replace(**{KNOB[key].alternative: None for key in named if KNOB[key].alternative}).replace(**named)
+
 
 class CpuTune(KnobValues):
     """What one cgroup has in force: shares on v1, weight on v2; no value where the kernel has no such file."""
 
     __slots__ = ()
+
+    KEYS = IN_KERNEL
+    _KNOWN = frozenset(IN_KERNEL)
 
     @property
     def limit_cpus(self) -> float | None:
@@ -122,8 +137,6 @@ class Request(NamedTuple):
 
     change: Change
     zeros: frozenset[str] = frozenset()
-    microcpus: int | None = None
-    """`--cpus` in millionths of a CPU: quota = this x period, with the period that will then be in force."""
 
 
 class Scale(Enum):
@@ -215,20 +228,20 @@ class Domain(NamedTuple):
             and outer < (limit.limit_cpus or outer + 1)
         ):
             limit = states[self.weight_cgroup]  # both are to have the same: the tighter one counts
-        return states[self.weight_cgroup].replace_from(limit, BANDWIDTH)
+        return states[self.weight_cgroup].replace_from(limit, LIMIT)
 
     def knob_cgroups(self) -> tuple[KnobCgroup, ...]:
         """Return the cgroups to write, outermost first, each with the knobs that it carries; none as for `cgroups`."""
         if self.limit_cgroup is None or self.weight_cgroup is None:
             return ()
         if self.limit_cgroup == self.weight_cgroup:
-            return (KnobCgroup(self.limit_cgroup, BANDWIDTH + WEIGHT),)
+            return (KnobCgroup(self.limit_cgroup, LIMIT + WEIGHT),)
         if self.mirrored:
             return (
-                KnobCgroup(self.weight_cgroup, BANDWIDTH + WEIGHT),
-                KnobCgroup(self.limit_cgroup, BANDWIDTH + WEIGHT),
+                KnobCgroup(self.weight_cgroup, LIMIT + WEIGHT),
+                KnobCgroup(self.limit_cgroup, LIMIT + WEIGHT),
             )
-        return (KnobCgroup(self.weight_cgroup, WEIGHT), KnobCgroup(self.limit_cgroup, BANDWIDTH))
+        return (KnobCgroup(self.weight_cgroup, WEIGHT), KnobCgroup(self.limit_cgroup, LIMIT))
 
 
 class KnobCgroup(NamedTuple):

@@ -38,10 +38,13 @@ TRUST = (
 )
 
 FORMAT = (
-    "A file is one mapping of keys to plain values, and is read strictly. An unknown key, a key that occurs twice, a "
-    "value out of range, a number with anything around it (`5_000`, `010`, `5000us`, or in quotes), `shares` together "
-    "with `weight`, a `burst` above the `quota`: each is an error that names the line, with exit status 2, and the "
-    "domain is not changed.",
+    "A file is one mapping of keys to plain values, with the units that the options accept: `quota: 50ms`, `cpus: "
+    "150%`. It is read strictly. An unknown key, a key that occurs twice, a value out of range, a number with anything "
+    "else around it (`5_000`, `010`, `50 ms`, or in quotes), `shares` together with `weight`, `quota` together with "
+    "`cpus`, a `burst` above the `quota`: each is an error that names the line, with exit status 2, and the domain is "
+    "not changed.",
+    "`cpus` means the same for every period: the quota is computed when the configuration is put into force, for the "
+    "`period` of the file, else for the period that the domain has then.",
     "A limit whose key is missing is not changed. 0 does not mean that, and is refused: leave the key out.",
     "When cputune changes a file, it edits the lines of the keys, so that comments and their order are kept. If a file "
     "is not written as one `key: value` a line, that cannot be done; it is an error, and the file is not changed. A "

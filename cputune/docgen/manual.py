@@ -141,8 +141,14 @@ SYSTEMD_UNITS = (
 PARAMETERS = (
     "Parameters that are not given do not change: a new quota keeps the period, a new period keeps the quota. 0 for "
     'shares, weight, period or quota is libvirt\'s "no value": live it changes nothing (and stderr says so), in the '
-    "configuration it removes the key. Anything that is not exactly a number in its range is refused, and nothing is "
-    "changed.",
+    "configuration it removes the key, and a quota of 0 also the number of CPUs. Anything that is not exactly a value "
+    "in its range is refused, and nothing is changed.",
+    "A time is a bare number of microseconds, or a number with one of the units `us`, `ms` and `s` and nothing between "
+    "them: `--quota 50ms --period 0.1s`, and `vcpu_quota=50ms` for `schedinfo`. A number of CPUs may have decimals "
+    "(`1.5`, `.5`), be a percentage of one CPU as in systemd (`150%`), or be in thousandths as in Kubernetes "
+    "(`1500m`). Decimals are accepted where they are exact: to a whole microsecond, and to a millionth of a CPU. "
+    "`unlimited` or `max` lifts the limit, given as a quota or as a number of CPUs. More CPUs than the host has are "
+    "accepted as well, and stderr says so.",
     f"`--shares` and `--weight` are two units for the same thing, with the defaults {DEFAULT_SHARES} and "
     f"{DEFAULT_WEIGHT}. With cgroup v2 the kernel has only the weight, with v1 only the shares; the other one is "
     f"converted as in the kernel: weight = shares x {DEFAULT_WEIGHT} / {DEFAULT_SHARES}. But --shares has the meaning "
@@ -151,9 +157,10 @@ PARAMETERS = (
     "does: since runc 1.3.2 and crun 1.23 on a curve (1024 becomes 100, and 512 becomes 59), before that in proportion "
     "to the range (1024 becomes 39).",
     f"The default period is {DEFAULT_PERIOD} microseconds. A quota of half the period is half a CPU, one of twice the "
-    "period is two CPUs; --cpus computes the quota. A domain can use no more than the lowest of its own and its "
-    "ancestors' limits. On v1 the kernel refuses a limit above an ancestor's; on v2 it accepts it, and cputune names "
-    "the ancestor whose limit is lower.",
+    "period is two CPUs; --cpus computes the quota, for the period that is given, else for the one in force. With "
+    "--config the number of CPUs is saved, so that the same file is right where the period is different. A domain can "
+    "use no more than the lowest of its own and its ancestors' limits. On v1 the kernel refuses a limit above an "
+    "ancestor's; on v2 it accepts it, and cputune names the ancestor whose limit is lower.",
     "An idle group has no shares and no weight. `--no-idle` restores those that it had before cputune made it idle.",
 )
 

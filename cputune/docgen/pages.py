@@ -163,9 +163,9 @@ def _key(name: str, value: str) -> str:
 
 
 def _yaml_key(knob: Knob) -> tuple[str, str]:
-    kind = {"idle": "BOOLEAN", "quota": "INTEGER | unlimited"}.get(knob.key, "INTEGER")
-    text = re.sub("--([a-z]+)", r"`\1`", knob.help)
-    return _key(knob.key, kind), f"{text} [{knob.range}]"
+    words = "" if knob.kind.is_flag else "".join(f" | {word}" for word in knob.kind.words)
+    text = re.sub("--([a-z-]+)", r"`\1`", knob.help)
+    return _key(knob.key, f"{knob.metavar}{words}"), f"{text} [{knob.range}]"
 
 
 def _see_also(*pages: str) -> str:

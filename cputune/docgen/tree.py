@@ -154,7 +154,7 @@ def _value(param: click.Parameter, ctx: click.Context, metavar: str) -> Value:
     if isinstance(param.type, DomainType):
         return Value(Kind.DOMAIN, metavar)
     if "NAME=VALUE" in metavar:
-        return Value(Kind.ASSIGNMENT, metavar, tuple(f"{knob.virsh}=" for knob in KNOBS))
+        return Value(Kind.ASSIGNMENT, metavar, tuple(f"{knob.virsh}=" for knob in KNOBS if knob.virsh))
     if metavar == "DIR":
         return Value(Kind.DIRECTORY, metavar)
     if isinstance(param, click.Argument) and not ctx.allow_interspersed_args:

@@ -1,12 +1,12 @@
-"""Where what is in force is not what was saved, or not what cputune put there, and who has likely done that. Pure."""
+"""Where what is in force differs from what was saved or from what cputune set, and who has likely changed it. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 from cputune.core.errors import CpuTuneError
-from cputune.core.goals import goal_of
-from cputune.core.knobs import MAX_QUOTA, UNLIMITED, Value
+from cputune.core.goals import goal_of, touched
+from cputune.core.knobs import KNOB, MAX_QUOTA, SHARES_AND_WEIGHT, UNLIMITED, Value, with_pair
 from cputune.core.model import Change, CpuTune, Domain, Request, Scale
 from cputune.core.units import nearest_weight
 from cputune.host.systemd import kept
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cputune.drift.records import OtherName
 
 SOMEBODY = "somebody else"
-"""How a cause begins that no fact tells of."""
+"""How a cause begins that none of the facts explains."""
 
 
 class Held(NamedTuple):
@@ -49,9 +49,10 @@ class Facts(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """One knob that has not got what is saved, or what cputune put there; in the terms of the kernel."""
+    """One knob whose value is not what is saved, or not what cputune set; in the terms of the kernel."""
 
     key: str
+    """The knob; or "config" where what is saved cannot be put into force at all."""
     saved: Value
     applied: Value
     live: Value
@@ -65,11 +66,12 @@ def explain(facts: Facts) -> list[Difference]:
     live = comparable(facts.live)
     saved, problem = wish(facts.saved, live, facts.domain, facts.version)
     applied, _ = wish(facts.applied or Change(), live, facts.domain, facts.version)
+    if _period_means_nothing(saved if applied.period is None else applied, live):
+        saved, applied = saved.replace(period=None), applied.replace(period=None)
     found = [Difference("config", None, None, None, problem, True)] if problem else []
     for key in CpuTune.KEYS:
-        wanted, put, has = (state[key] for state in (saved, applied, live))
-        differs = any(value is not None and value != has for value in (wanted, put))
-        if differs and not _moot(key, saved if put is None else applied, live):
+        wanted, put, has = saved[key], applied[key], live[key]
+        if any(value is not None and value != has for value in (wanted, put)):
             found.append(Difference(key, wanted, put, has, *_cause(facts, key, put, has)))
     return found
 
@@ -79,7 +81,7 @@ def _cause(facts: Facts, key: str, put: Value, has: Value) -> tuple[str, bool]:
     if put is not None and put == has:
         return "set so by cputune itself", False
     for other in facts.elsewhere:
-        if _means(other.change, key, has):
+        if has is not None and has in [meaning[key] for meaning in _meanings(other.change)]:
             return f"set so by cputune itself, as {other.name}", False
     if put is None and facts.given_back:
         return "taken back by cputune; from its next start on, or cputune apply", False
@@ -89,30 +91,26 @@ def _cause(facts: Facts, key: str, put: Value, has: Value) -> tuple[str, bool]:
     if has is not None and remembered[key] == has:
         return f"{facts.domain.runtime} put back what it remembers", True
     for held in facts.held:
-        if key == "quota" and _is_rounded(facts, put, has, held):
+        if has is not None and put != has == _rounded(facts, held.grain)[key]:
             return f"systemd rounded it, as it keeps it for {held.unit}", True
         if has is not None and held.state[key] == has:
             return f"systemd put back what it holds for {held.unit}", True
-    if has is UNLIMITED or _DEFAULTS.get(key) == has:
+    if has == KNOB[key].default:
         return f"{SOMEBODY} put back the kernel's default", True
     return f"{SOMEBODY} changed it", True
 
 
-_DEFAULTS = {"shares": 1024, "weight": 100, "period": 100000, "burst": 0, "idle": False}
+def _meanings(change: Change) -> list[Change]:
+    """What a change can mean for a domain with another name: shares may be converted in another way there."""
+    if change.shares is None:
+        return [change]
+    return [change, *(change.replace(weight=nearest_weight(change.shares, scale)) for scale in Scale)]
 
 
-def _means(change: Change, key: str, has: Value) -> bool:
-    """Whether this may have made the knob what it is: under another name, shares may be converted in another way."""
-    if key == "weight" and change.shares is not None:
-        return has in [nearest_weight(change.shares, scale) for scale in Scale]
-    return has is not None and change[key] == has
-
-
-def _is_rounded(facts: Facts, put: Value, has: Value, held: Held) -> bool:
-    period = facts.live.period
-    if not isinstance(put, int) or not isinstance(has, int) or not period:
-        return False
-    return has == kept(put, period, held.grain) != put
+def _rounded(facts: Facts, grain: int) -> Change:
+    """What cputune put into force, with the quota that systemd makes of it with the period that is in force."""
+    put, period = facts.applied or Change(), facts.live.period
+    return put.replace(quota=kept(put.quota, period, grain)) if isinstance(put.quota, int) and period else put
 
 
 def comparable(state: CpuTune) -> CpuTune:
@@ -121,7 +119,7 @@ def comparable(state: CpuTune) -> CpuTune:
 
 
 def wish(change: Change, live: CpuTune, domain: Domain, version: int) -> tuple[CpuTune, str | None]:
-    """What a change means for a domain, None for the knobs that it does not name; and what is wrong with it, if so."""
+    """What a change means for a domain, without the knobs that it does not name; and what is wrong with it, if so."""
     if change.idle and live.idle:
         change = change.replace(shares=None, weight=None)  # an idle group has none
     if live.idle and change.idle is None and (change.shares or change.weight):
@@ -130,41 +128,40 @@ def wish(change: Change, live: CpuTune, domain: Domain, version: int) -> tuple[C
         change = change.replace(quota=UNLIMITED)
     if not change.named():
         return CpuTune(), None
-    weighed = live.replace(idle=False) if change.idle is False else live
+    awake = live.replace(idle=False) if change.idle is False else live
     try:
-        goal = goal_of(weighed, Request(change.replace(idle=None)), version, domain.scale, None, Change.KEYS)
+        goal = goal_of(awake, Request(change.replace(idle=None)), version, domain.scale, None, CpuTune.KEYS)
     except CpuTuneError as error:
         return CpuTune(idle=change.idle), error.message
-    named = set(change.named()) | ({"shares", "weight"} if change.shares or change.weight else set())
+    named = with_pair(touched(Request(change)), SHARES_AND_WEIGHT)
     return goal.replace(idle=change.idle).only(named), None
 
 
 def text(difference: Difference) -> str:
     """One difference in words."""
-    if difference.key == "config":
-        return f"config: {difference.cause}"
+    knob = KNOB.get(difference.key)
+    if knob is None:
+        return f"{difference.key}: {difference.cause}"
     parts = (("config", difference.saved), ("applied", difference.applied), ("live", difference.live))
-    values = ", ".join(f"{name} {_word(value)}" for name, value in parts if value is not None)
+    values = ", ".join(f"{name} {knob.format(value)}" for name, value in parts if value is not None)
     return f"{difference.key}: {values} ({difference.cause})"
 
 
 def differences(what: str, wanted: Change, state: CpuTune, domain: Domain, version: int) -> list[str]:
-    """The knobs of somebody's wishes that are not in force, in words."""
+    """The knobs that somebody wants (`what`: "docker", "config") and that are not in force, in words."""
     live = comparable(state)
     goal, problem = wish(wanted, live, domain, version)
     if problem:
         return [f"{what}: {problem}"]
+    if _period_means_nothing(goal, live):
+        goal = goal.replace(period=None)
     return [
-        f"{key}: {what} {_word(value)}, live {_word(live[key])}"
+        f"{key}: {what} {KNOB[key].format(value)}, live {KNOB[key].format(live[key])}"
         for key, value in goal.named().items()
-        if value != live[key] and not _moot(key, goal, live)
+        if value != live[key]
     ]
 
 
-def _moot(key: str, wanted: CpuTune, live: CpuTune) -> bool:
-    """Without a limit the period means nothing, and systemd resets it."""
-    return key == "period" and live.quota is UNLIMITED and wanted.quota in (UNLIMITED, None)
-
-
-def _word(value: object) -> str:
-    return "unlimited" if value is UNLIMITED else str(value).lower()
+def _period_means_nothing(wanted: CpuTune, live: CpuTune) -> bool:
+    """Whether there is no limit and none is wanted: then the period has no effect, and systemd resets it."""
+    return live.quota is UNLIMITED and wanted.quota in (UNLIMITED, None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cputune.core.errors import CpuTuneError
+from cputune.core.knobs import KNOB
 from cputune.core.model import Change, Domain, Request
-from cputune.core.units import words
 from cputune.drift.compare import SOMEBODY, Facts, explain, text
 from cputune.drift.evidence import gather_facts
 from cputune.drift.records import AppliedIndex
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
     from cputune.guard.registry import Registry
     from cputune.guard.service import Log
 
-KNOB_FILES = frozenset(
-    (
-        "cpu.max", "cpu.max.burst", "cpu.weight", "cpu.weight.nice", "cpu.idle",
-        "cpu.shares", "cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.cfs_burst_us",
-    )
-)  # fmt: skip
-"""The files of both cgroup versions that hold a limit or a weight."""
 _SETTLE_SECONDS = 0.05
 """Seconds after a write until the domain is checked: a program that sets several knobs has set all of them by then."""
 _TIME_SLICE = 0.05
@@ -146,8 +139,8 @@ class DriftChecker:
 
         The keys in `set_by_runtime` have the runtime's own values now: those are what `forget --live` will restore.
         """
-        if any(difference.key == "idle" and difference.applied is False for difference in drift):
-            change = change.replace(idle=False)  # which also restores the weight
+        # Where a group is idle and should not be, naming the flag also restores the weight.
+        change = change.replace(**{difference.key: False for difference in drift if difference.applied is False})
         try:
             self.tuner.change([Job(domain, Request(change), "live", set_by_runtime=set_by_runtime)], enter=False)
         except Busy:
@@ -169,7 +162,7 @@ class DriftChecker:
                 domain=domain.qualified,
                 action=action,
                 key=difference.key,
-                applied=words(difference.key, difference.applied),
-                live=words(difference.key, difference.live),
+                applied=KNOB[difference.key].format(difference.applied),
+                live=KNOB[difference.key].format(difference.live),
                 cause=difference.cause,
             )

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from cputune.guard import service
-from cputune.guard.checker import KNOB_FILES, DriftChecker
+from cputune.guard.checker import DriftChecker
 from cputune.guard.discovery import Discovery
 from cputune.guard.records import RecordWatcher
 from cputune.guard.registry import Registry
@@ -127,7 +127,7 @@ class Dispatcher:
         self.startup.cgroups_created(changes.created)
         for cgroup, file in changes.written:
             self.startup.cgroup_written(cgroup)
-            if file in KNOB_FILES:
+            if file in self.tuner.cgroups.backend.names:
                 self.startup.limit_changed(cgroup)
                 self.checker.limit_changed(cgroup)
         self.records.files_changed(changes.files)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cputune.core.errors import CpuTuneError, Gone, NoSuchDomain, Unsupported, WrongState
+from cputune.core.knobs import KNOB
 from cputune.core.model import Change, Domain, Request
-from cputune.core.units import words
 from cputune.guard import pending, service
 from cputune.guard.pending import Pending
 from cputune.guard.registry import FINAL_CHECK
@@ -167,7 +167,7 @@ class Startup:
         self.registry.checks[name] = now + FINAL_CHECK
         self.registry.backoff.reset(name)
         self.registry.records[name] = self.tuner.context.state.newest(domain)
-        values = " ".join(f"{key}={words(key, value)}" for key, value in change.named().items())
+        values = " ".join(f"{key}={KNOB[key].format(value)}" for key, value in change.named().items())
         self.log(service.INFO, f"{name}: started; applied {values}", domain=name, action="started")
 
     def _retry_later(self, job: Job, error: CpuTuneError, wait: Pending) -> None:

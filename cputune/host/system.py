@@ -147,6 +147,10 @@ class Host:
         except (OSError, ValueError):
             return None
 
+    def online_cpus(self) -> int:
+        """Return how many CPUs the running kernel has online."""
+        return os.cpu_count() or 1
+
     def in_first_user_namespace(self) -> bool:
         """Whether this process is in the initial user namespace, user_namespaces(7); assumed if /proc cannot tell."""
         text = self.read_or_none("/proc/self/uid_map")

@@ -14,7 +14,7 @@ from itertools import count
 from typing import NamedTuple
 
 from cputune.core.errors import CpuTuneError, NoPermission, NoSuchDomain, Refused, WrongState
-from cputune.core.knobs import WEIGHT
+from cputune.core.knobs import KNOB, KNOBS, QUOTA_AND_PERIOD, WEIGHT
 from cputune.core.model import CpuTune
 from cputune.host.system import Completed, Host
 
@@ -25,10 +25,12 @@ _SECONDS, _SECONDS_OF_A_USER = 30.0, 5.0
 _MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
 _NOT_LABEL = re.compile(rb"[^A-Za-z0-9]|^[0-9]")
 _UNIT_CHAR = re.compile(rb"[A-Za-z0-9:_.@-]")
-_DEFAULTS = {"CPUQuotaPeriodUSec": 100_000, "CPUWeight": 100, "CPUShares": 1024}
+_QUOTA, _PERIOD, _WEIGHT, _SHARES = (KNOB[key].systemd for key in ("quota", "period", "weight", "shares"))
+_DEFAULTS = {knob.systemd: knob.default for knob in KNOBS if knob.systemd and isinstance(knob.default, int)}
+"""What a property stands for that is not set."""
 
 Properties = dict[str, int]
-"""CPUQuotaPerSecUSec and CPUQuotaPeriodUSec in microseconds, CPUWeight, CPUShares; INFINITY = not set."""
+"""Properties of a unit by name: microseconds per second, microseconds, weights; INFINITY = not set."""
 
 
 class Unit(NamedTuple):
@@ -87,19 +89,19 @@ def unit_of(cgroup: str) -> Unit | None:
 def wanted(version: int, goal: CpuTune, keys: frozenset[str]) -> Properties:
     """The properties that say `goal`, for the knobs in `keys`; quota and period always together. Pure.
 
-    v1's shares go as CPUShares, which is exact; as CPUWeight they would be rounded to hundredths of 1024. v1's idle
-    and every burst have no property.
+    v1's shares go as CPUShares, which is exact; as CPUWeight they would be rounded to hundredths of 1024. On v2 idle is
+    a weight of 0; on v1 it has no property, and burst has none anywhere.
     """
     found: Properties = {}
-    if keys & {"quota", "period"} and goal.period:
+    if keys & QUOTA_AND_PERIOD and goal.period:
         per_second = -(-goal.quota * 1_000_000 // goal.period) if isinstance(goal.quota, int) else INFINITY
-        found |= {"CPUQuotaPerSecUSec": per_second, "CPUQuotaPeriodUSec": goal.period}
-    if not keys & set(WEIGHT):
+        found |= {_QUOTA: per_second, _PERIOD: goal.period}
+    if keys.isdisjoint(WEIGHT):
         return found
     if version == 2 and goal.weight is not None:
-        found["CPUWeight"] = 0 if goal.idle else goal.weight
+        found[_WEIGHT] = 0 if goal.idle else goal.weight
     if version == 1 and goal.shares is not None and not goal.idle:
-        found |= {"CPUWeight": INFINITY, "CPUShares": goal.shares}
+        found |= {_WEIGHT: INFINITY, _SHARES: goal.shares}
     return found
 
 

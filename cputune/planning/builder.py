@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from cputune.core.goals import targets
+from cputune.core.knobs import KNOB
 from cputune.core.model import Change, CpuTune, KnobValues, Source
 from cputune.planning.plan import Job, Moved, Outcome
 from cputune.transaction.applied import AppliedRecord
@@ -42,12 +43,17 @@ class PlanBuilder:
         self.notes.append(f"{self.domain.qualified}: {text}")
 
     def move(
-        self, source: Source | Literal["native"], before: KnobValues, after: KnobValues, shares: int | None = None
+        self, source: Source | Literal["native"], before: KnobValues, after: KnobValues, given: Change | None = None
     ) -> None:
-        """Take down the knobs that differ between two states, two configurations or two memories."""
+        """Take down the knobs that differ between two states, two configurations or two memories.
+
+        `given` is what was asked for, perhaps in another unit than the kernel's.
+        """
         for key in before.differing(after):
             if source != "live" or after[key] is not None:
-                self.moved.append(Moved(source, key, before[key], after[key], shares if key == "weight" else None))
+                other = KNOB[key].alternative
+                in_other_unit = given[other] if given and other else None
+                self.moved.append(Moved(source, key, before[key], after[key], in_other_unit))
 
     def tasks(self) -> tuple[Task, ...]:
         """All there is to do for it."""

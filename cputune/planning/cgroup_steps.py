@@ -11,8 +11,9 @@ from cputune.host.held import held_state
 from cputune.transaction.cgroup_task import CgroupTask, UnitChange
 
 if TYPE_CHECKING:
+    from cputune.host.cgroup.backend import Backend
     from cputune.host.cgroup.bandwidth import Bounds
-    from cputune.host.cgroup.cgroups import Backend, Cgroups
+    from cputune.host.cgroup.cgroups import Cgroups
 
 
 def with_steps(cgroups: Cgroups, task: CgroupTask, start: CpuTune, bounds: Bounds) -> CgroupTask:
@@ -30,7 +31,7 @@ def _through_systemd(
     backend: Backend, directory: str, task: CgroupTask, start: CpuTune, bounds: Bounds, change: UnitChange
 ) -> CgroupTask:
     """The call to systemd, what systemd then writes, and our own writes before and behind it."""
-    held = held_state(backend.VERSION, {**change.held, **change.properties})
+    held = held_state(backend.version, {**change.held, **change.properties})
     first, start = _lower_burst(backend, directory, start, task.goal, held)
     done = realized(backend, directory, start, held, bounds)
     last = writes(backend, directory, done.state, task.goal, bounds, rewritten=True)
@@ -48,5 +49,5 @@ def _lower_burst(
     largest = min(goal.burst, held.quota) if isinstance(held.quota, int) else goal.burst
     if start.burst <= largest:
         return (), start
-    write = Write(f"{directory}/{backend.BURST_FILE}", str(largest), str(start.burst))
-    return (write,), start.replace(burst=largest)
+    lowered = start.replace(burst=largest)
+    return (backend.write(directory, "burst", start, lowered),), lowered

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from cputune.core.errors import WrongState
 from cputune.core.goals import merged
-from cputune.core.knobs import DEFAULT_PERIOD
 from cputune.core.model import Change
 from cputune.transaction.tasks import Save
 
@@ -32,7 +31,7 @@ def plan_config(snapshot: Snapshot, builder: PlanBuilder) -> None:
             f"change it while it runs: cputune set {domain.qualified} ... --live",
         )
     saved, pattern = _saved(store, builder)
-    builder.saved = _change(builder, saved, pattern, live_period(snapshot, builder))
+    builder.saved = _change(builder, saved, pattern)
     _plan_save(builder, saved)
 
 
@@ -61,12 +60,12 @@ def _saved(store: Store, builder: PlanBuilder) -> tuple[Saved, str | None]:
     return saved._replace(change=store.load(domain._replace(name=pattern)).change), pattern
 
 
-def _change(builder: PlanBuilder, saved: Saved, pattern: str | None, period: int) -> Change:
+def _change(builder: PlanBuilder, saved: Saved, pattern: str | None) -> Change:
     """The configuration afterwards. Raises UsageError, WrongState where nothing of a pattern's would be left."""
     from cputune.config.schema import check
 
     domain = builder.domain
-    change = merged(saved.change, builder.request, period)
+    change = merged(saved.change, builder.request)
     check(change, domain.qualified)
     if pattern and not change.named():
         raise WrongState(
@@ -84,11 +83,3 @@ def _plan_save(builder: PlanBuilder, saved: Saved) -> None:
         text = edited(saved, name, builder.saved) if builder.saved.named() else None
         builder.saves.append(Save(name, saved.path, text, saved.text or None))
         builder.move("config", saved.change, builder.saved)
-
-
-def live_period(snapshot: Snapshot, builder: PlanBuilder) -> int:
-    """The period for --cpus where nothing names one; microseconds."""
-    limit = builder.domain.limit_cgroup
-    if limit is None or builder.request.microcpus is None:
-        return DEFAULT_PERIOD
-    return snapshot.read(limit).period or DEFAULT_PERIOD

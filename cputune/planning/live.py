@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cputune.core.errors import NoSuchDomain, Unsupported, UsageError
 from cputune.core.goals import goal_of, refuse_not_running, touched
-from cputune.core.knobs import BANDWIDTH, KNOB, WEIGHT
-from cputune.core.model import Change, CpuTune, Domain, KnobCgroup
+from cputune.core.knobs import KNOB, QUOTA_AND_PERIOD, with_groups
+from cputune.core.model import CpuTune, Domain, KnobCgroup
 from cputune.host.cgroup.bandwidth import limit_of
 from cputune.host.cgroup.cgroups import Limits
 from cputune.host.cgroup.support import require
@@ -58,8 +58,8 @@ def cgroup_changes(snapshot: Snapshot, builder: PlanBuilder) -> list[CgroupChang
     keys = frozenset(touched(request))
     states = {one.cgroup: _state(snapshot, domain, one, keys & set(one.carries)) for one in domain.knob_cgroups()}
     builder.now = domain.state(states)
-    goal = goal_of(builder.now, request, snapshot.version, domain.scale, builder.current_record.weight, Change.KEYS)
-    builder.move("live", builder.now, goal, request.change.shares)
+    goal = goal_of(builder.now, request, snapshot.version, domain.scale, builder.current_record.weight, CpuTune.KEYS)
+    builder.move("live", builder.now, goal, request.change)
     found = (_change(builder, one, keys, states[one.cgroup], goal) for one in domain.knob_cgroups())
     return [change for change in found if change.keys]
 
@@ -77,8 +77,7 @@ def _change(
     builder: PlanBuilder, knob_cgroup: KnobCgroup, keys: frozenset[str], now: CpuTune, goal: CpuTune
 ) -> CgroupChange:
     own = keys & set(knob_cgroup.carries)
-    groups = [key for group in (BANDWIDTH, WEIGHT) if own & set(group) for key in group]
-    return CgroupChange(builder, knob_cgroup, own, now, now.replace_from(goal, groups))
+    return CgroupChange(builder, knob_cgroup, own, now, now.replace_from(goal, with_groups(own)))
 
 
 def refuse_two_goals(changes: list[CgroupChange]) -> None:
@@ -113,7 +112,7 @@ class CgroupTasks:
         if task:
             builder.cgroup_tasks.append(task)
             self.states[cgroup] = change.goal
-        if change.keys & {"quota", "period"}:
+        if change.keys & QUOTA_AND_PERIOD:
             self.reached[cgroup] = limit_of(cgroup, change.goal)
             # Of two levels that get the same limit, the outer one is what other domains see of this one.
             if not (builder.domain.mirrored and cgroup == builder.domain.limit_cgroup):

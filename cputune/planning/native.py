@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cputune.core.errors import NoSuchDomain, UsageError
 from cputune.core.goals import goal_of, touched
+from cputune.core.knobs import QUOTA_AND_PERIOD
 from cputune.core.model import Change, CpuTune, Domain, Request, Write
 from cputune.host.systemd import Unreachable, wanted
 from cputune.runtimes.native.settings import WantedSettings, default_shares, mean_the_same, require_module
@@ -51,8 +52,8 @@ def _native(snapshot: Snapshot, builder: PlanBuilder, states: dict[str, CpuTune]
     remembered = module.read(cgroups, domain)
     goal = _goal(cgroups, builder, states, remembered)
     change = builder.request.change
-    if touched(builder.request) & {"quota", "period"}:
-        change = change.replace(quota=goal.quota, period=goal.period)
+    if touched(builder.request) & QUOTA_AND_PERIOD:
+        change = change.replace(cpus=None, quota=goal.quota, period=goal.period)
     if not change.named():
         return None
     plan = module.plan(cgroups, domain, WantedSettings(change, goal))
@@ -84,7 +85,7 @@ def _hold(snapshot: Snapshot, builder: PlanBuilder, cgroup: str, goal: CpuTune) 
         held = snapshot.held(unit, cgroup)
     except (Unreachable, NoSuchDomain):
         return hold
-    everything = wanted(snapshot.version, goal, frozenset(Change.KEYS))
+    everything = wanted(snapshot.version, goal, frozenset(CpuTune.KEYS))
     named = wanted(snapshot.version, goal, frozenset(touched(builder.request)))
     before = {name: held[name] for name in everything if name in held}
     return hold._replace(unit_change=UnitChange(unit, {**before, **named}, before) if before else None)
@@ -98,8 +99,6 @@ def hold_writes(cgroups: Cgroups, cgroup: str, goal: CpuTune) -> tuple[Write, ..
 
 def at_start(cgroups: Cgroups, domain: Domain, saved: Change, remembered: Change | None) -> CpuTune:
     """What a domain that does not run will have when it starts: what is saved, else what its runtime remembers."""
-    found = (remembered or Change()).replace(**saved.named())
-    if saved.shares is not None or saved.weight is not None:
-        found = found.replace_from(saved, ("shares", "weight"))
+    found = (remembered or Change()).updated(saved)
     version = cgroups.hierarchy.version
-    return goal_of(cgroups.default(), Request(found), version, domain.scale, None, Change.KEYS)
+    return goal_of(cgroups.default(), Request(found), version, domain.scale, None, CpuTune.KEYS)

@@ -19,8 +19,8 @@ class Moved(NamedTuple):
     key: str
     before: Value
     after: Value
-    shares: int | None = None
-    """What was given, where the kernel counts in weight."""
+    given: Value = None
+    """What was given, where that was in the knob's other unit: shares, where the kernel counts in weight."""
 
 
 class Job(NamedTuple):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cputune.core.goals import beyond_host
 from cputune.host.cgroup.sequence import in_order
 from cputune.planning.builder import PlanBuilder
 from cputune.planning.live import CgroupTasks, cgroup_changes, refuse_two_goals
@@ -56,6 +57,8 @@ def _cgroup_tasks(snapshot: Snapshot, builders: list[PlanBuilder], *, native: bo
 
 def _plan_rest(snapshot: Snapshot, builder: PlanBuilder, *, native: bool) -> None:
     """Plan the record, the configuration and the runtime's memory of one domain."""
+    if too_many := beyond_host(builder.request.change, snapshot.cgroups.host.online_cpus()):
+        builder.note(too_many)
     if builder.live:
         plan_record(snapshot, builder)
     if builder.config:

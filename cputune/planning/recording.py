@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cputune.core.goals import merged, touched
-from cputune.core.knobs import WEIGHT
+from cputune.core.goals import concrete, touched
+from cputune.core.knobs import QUOTA_AND_PERIOD, WEIGHT, with_pair
 from cputune.core.model import Change, CpuTune, Domain, Request
-from cputune.planning.config import live_period
 from cputune.transaction.applied import AppliedRecord
 from cputune.transaction.tasks import Record
 
@@ -15,9 +14,6 @@ if TYPE_CHECKING:
     from cputune.host.cgroup.cgroups import Cgroups
     from cputune.planning.builder import PlanBuilder
     from cputune.planning.snapshot import Snapshot
-
-_LIMIT = frozenset(("quota", "period"))
-"""These two are one thing."""
 
 
 def current_record(cgroups: Cgroups, domain: Domain, applied: AppliedRecord | None) -> AppliedRecord:
@@ -39,20 +35,22 @@ def plan_record(snapshot: Snapshot, builder: PlanBuilder) -> None:
 
 def _new_record(snapshot: Snapshot, builder: PlanBuilder) -> AppliedRecord:
     request, current = builder.request, builder.current_record
-    period = live_period(snapshot, builder)
-    change = current.change.replace(period=period) if request.microcpus is not None else current.change
-    change = merged(change, request._replace(zeros=frozenset()), period)
+    change = current.change.updated(_in_force(request.change, builder.now.period))
     weight = _weight_to_remember(builder.now, request, current)
-    return AppliedRecord(change, current.inode, weight, _found(snapshot.cgroups.backend.WEIGHT_KEY, builder))
+    return AppliedRecord(change, current.inode, weight, _found(snapshot.cgroups.backend.weight_key, builder))
+
+
+def _in_force(change: Change, period: int | None) -> Change:
+    """The change with a quota and its period in place of a number of CPUs."""
+    found = concrete(change, period)
+    return found if change.cpus is None else found.replace(period=change.period or period)
 
 
 def _found(weight_key: str, builder: PlanBuilder) -> Change:
     """What was there before cputune set anything."""
-    keys = touched(builder.request)
-    keys |= _LIMIT if keys & _LIMIT else set()
+    keys = with_pair(touched(builder.request), QUOTA_AND_PERIOD)
     keys |= {"idle", weight_key} if keys & set(WEIGHT) else set()
-    set_by_runtime = builder.job.set_by_runtime
-    set_by_runtime |= _LIMIT if set_by_runtime & _LIMIT else frozenset()
+    set_by_runtime = with_pair(builder.job.set_by_runtime, QUOTA_AND_PERIOD)
     now = builder.now.only(keys).named()
     newer = {key: value for key, value in now.items() if key in set_by_runtime}
     return Change(**{**now, **builder.current_record.found.named(), **newer})

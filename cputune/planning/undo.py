@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cputune.core.errors import CpuTuneError, Gone, WrongState
-from cputune.core.knobs import Value
+from cputune.core.knobs import KNOB, SHARES_AND_WEIGHT, Value
 from cputune.core.model import Change, CpuTune, Domain
 from cputune.host.cgroup.bandwidth import limit_of
 from cputune.host.cgroup.cgroups import Limits
@@ -20,7 +20,6 @@ from cputune.runtimes.native.settings import NativePlan, require_module
 from cputune.transaction.cgroup_task import CgroupTask, UnitChange
 from cputune.transaction.native import Native, stands_for
 from cputune.transaction.tasks import Record, Save
-from cputune.transaction.writer import value_text
 
 if TYPE_CHECKING:
     from cputune.transaction.context import Context
@@ -93,9 +92,10 @@ class UndoPlanner:
         for key in changed:
             have, left = actual[key], task.goal[key]
             self.actual[task.domain, "live", key] = have
-            if have != left and not (actual.idle and key in ("shares", "weight")):
-                self.conflicts.append(f"{task.domain}: {key} is {value_text(have)}, not {value_text(left)}")
-        return [*changed, "shares", "weight"] if "idle" in changed else changed  # the kernel has forgotten these
+            if have != left and not (actual.idle and key in SHARES_AND_WEIGHT):
+                self.conflicts.append(f"{task.domain}: {key} is {KNOB[key].format(have)}, not {KNOB[key].format(left)}")
+        # With idle the kernel has forgotten the weight.
+        return changed if task.now.idle == task.goal.idle else [*changed, *SHARES_AND_WEIGHT]
 
     def _actual(self, task: CgroupTask) -> CpuTune | None:
         """What a cgroup has now; None where that one is gone, with what was done to it."""

@@ -6,9 +6,10 @@ import os
 from typing import NamedTuple
 
 from cputune.core.errors import from_os_error
-from cputune.core.knobs import UNLIMITED, Value
+from cputune.core.knobs import KNOB, Value
 from cputune.core.model import Change, Domain
 from cputune.core.names import file_name
+from cputune.core.units import parse_integer
 from cputune.host.files import require_trusted_path, write_atomically
 from cputune.host.system import STATE_DIR, Host
 
@@ -121,33 +122,27 @@ def _place(domain: Domain) -> str:
 
 def _format(applied: AppliedRecord) -> str:
     """Plain `key value` lines: read and written on every `set`, so without a parser to load."""
-    values = {key: _word(value) for key, value in applied.change.named().items()}
+    values = {key: KNOB[key].format(value) for key, value in applied.change.named().items()}
     extra = {"inode": applied.inode, "before-idle": applied.weight}
     values |= {key: str(value) for key, value in extra.items() if value is not None}
-    values |= {f"{_FOUND}{key}": _word(value) for key, value in applied.found.named().items()}
+    values |= {f"{_FOUND}{key}": KNOB[key].format(value) for key, value in applied.found.named().items()}
     return "".join(f"{key} {value}\n" for key, value in values.items())
 
 
-def _word(value: Value) -> str:
-    return "unlimited" if value is UNLIMITED or value is None else str(int(value))
-
-
 def _parse(text: str) -> AppliedRecord | None:
-    found: dict[str, int | object] = {}
+    """The record again; None where one of its lines makes no sense."""
+    changed: dict[str, Value] = {}
+    found: dict[str, Value] = {}
+    extra: dict[str, int] = {}
     for line in text.splitlines():
-        key, _, value = line.partition(" ")
-        if value == "unlimited":
-            found[key] = UNLIMITED
-        elif value.isascii() and value.isdigit():
-            found[key] = int(value)
+        name, _, word = line.partition(" ")
+        knob = KNOB.get(name.removeprefix(_FOUND))
+        value, number = knob.kind.read(word) if knob else None, parse_integer(word)
+        # An older cputune wrote flags as 0 and 1.
+        if knob and value is not None and (knob.kind.is_flag or word == knob.format(value)):
+            (found if name.startswith(_FOUND) else changed)[knob.key] = value
+        elif name in ("inode", "before-idle") and number is not None and number >= 0:
+            extra[name] = number
         else:
             return None
-    inode, weight = found.pop("inode", None), found.pop("before-idle", None)
-    before = {key.removeprefix(_FOUND): found.pop(key) for key in [*found] if key.startswith(_FOUND)}
-    if not {*found, *before} <= set(Change.KEYS):
-        return None
-    return AppliedRecord(_change(found), inode, weight, _change(before))  # type: ignore[arg-type]
-
-
-def _change(values: dict[str, int | object]) -> Change:
-    return Change(**{key: bool(value) if key == "idle" else value for key, value in values.items()})  # type: ignore[arg-type]
+    return AppliedRecord(Change(**changed), extra.get("inode"), extra.get("before-idle"), Change(**found))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cputune.core.errors import ChangedMeanwhile, Gone
-from cputune.core.knobs import BANDWIDTH, UNLIMITED, WEIGHT, Value
+from cputune.core.knobs import KNOB, Value, with_groups
 from cputune.core.model import CpuTune, Write
+from cputune.host.cgroup.plan import may_be_between
 from cputune.host.systemd import Properties, Unit, differs, word
 from cputune.transaction.tasks import Step
-from cputune.transaction.writer import differences, reach, settle, value_text, write_all
+from cputune.transaction.writer import differences, reach, settle, write_all
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -87,10 +88,9 @@ class CgroupTask(NamedTuple):
             actual = context.cgroups.read_if_used(self.cgroup)
             settle(context.cgroups, self.cgroup, actual.replace_from(self.now, self.touches()))
 
-    def touches(self) -> list[str]:
+    def touches(self) -> tuple[str, ...]:
         """The knobs that it may change, with those that the kernel or systemd changes together with them."""
-        changed = {key for state in self._states() for key in self.now.differing(state)}
-        return [key for group in (BANDWIDTH, WEIGHT) if changed & set(group) for key in group]
+        return with_groups(key for state in self._states() for key in self.now.differing(state))
 
     def _states(self) -> list[CpuTune]:
         """What the cgroup has before, after, and when systemd has written."""
@@ -103,22 +103,14 @@ class CgroupTask(NamedTuple):
         actual = context.cgroups.read_if_used(self.cgroup)
         for key in self.touches():
             found = actual[key]
-            if found not in [state[key] for state in self._states()] and not self._is_on_the_way(key, found):
+            if found not in [state[key] for state in self._states()] and not self._may_be_between(key, found):
                 where = context.cgroups.host.real(context.cgroups.directory(self.cgroup))
-                raise ChangedMeanwhile(f"{where}: {key} is {value_text(found)}, which somebody else has set since")
+                value = KNOB[key].format(found)
+                raise ChangedMeanwhile(f"{where}: {key} is {value}, which somebody else has set since")
         return self._is_held_otherwise(context) or any(actual[key] != self.now[key] for key in self.touches())
 
-    def _is_on_the_way(self, key: str, found: Value) -> bool:
-        """Whether a knob may have that value between two writes: lifted, rounded, or as the kernel has it by then."""
-        ends = [state[key] for state in (self.now, self.goal)]
-        if key in ("shares", "weight"):
-            return self.now.idle != self.goal.idle  # the kernel sets it, then we do
-        if key == "quota" and isinstance(found, int):
-            near = any(isinstance(end, int) and abs(end - found) * 50 <= end for end in ends)
-            return self.unit_change is not None and near  # as systemd rounds it
-        if key == "burst" and isinstance(found, int):
-            return any(isinstance(end, int) and found == end // 1000 for end in ends)  # v2.LIMIT_RESETS_BURST
-        return found is UNLIMITED or found is None or None in ends
+    def _may_be_between(self, key: str, found: Value) -> bool:
+        return may_be_between(self.now, self.goal, key, found, told=self.unit_change is not None)
 
     def _is_held_otherwise(self, context: Context) -> bool:
         """Whether systemd holds other values than before."""

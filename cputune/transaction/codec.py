@@ -62,7 +62,7 @@ def decode(kind: Any, value: object) -> Any:
             if member.value == value:
                 return member
     elif isinstance(kind, type) and issubclass(kind, KnobValues) and isinstance(value, dict):
-        return kind(**{key: _knob_value(key, item) for key, item in value.items()})
+        return _knobs(kind, value)
     elif hasattr(kind, "_fields") and isinstance(value, dict):
         return _named(kind, value)
     raise Undecodable(f"not {getattr(kind, '__name__', kind)}: {str(value)[:60]}")
@@ -77,10 +77,16 @@ def _one_of(kinds: tuple[Any, ...], value: object) -> Any:
     raise Undecodable(f"of no known type: {str(value)[:60]}")
 
 
+def _knobs(kind: type[KnobValues], value: dict[str, object]) -> KnobValues:
+    if not set(value) <= set(kind.KEYS):
+        raise Undecodable(f"not knobs of {kind.__name__}: {', '.join(sorted(set(value) - set(kind.KEYS)))[:60]}")
+    return kind(**{key: _knob_value(key, item) for key, item in value.items()})
+
+
 def _knob_value(key: str, value: object) -> Value:
     found: Value = decode(Value, value)
-    if key not in KNOB or not KNOB[key].can_be(found):
-        raise Undecodable(f"no value of a knob: {key[:60]} {str(value)[:60]}")
+    if not KNOB[key].kind.can_be(found):
+        raise Undecodable(f"not the value of a knob: {key[:60]} {str(value)[:60]}")
     return found
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from cputune.core.errors import CpuTuneError, from_os_error
-from cputune.core.knobs import Value
+from cputune.core.knobs import KNOB, Value
 from cputune.host.files import make_trusted_dir, read_trusted, write_all, write_atomically
 from cputune.transaction.codec import Undecodable, decode, encode
 from cputune.transaction.locks import Keys
@@ -107,6 +107,8 @@ class History:
             try:
                 entry = decode(Entry, line.get("done"))
             except Undecodable:
+                continue
+            if any(step.key not in KNOB for step in entry.steps):
                 continue
             tasks = line.get("tasks")
             entries[entry.id] = (entry, tasks if isinstance(tasks, list) else [])

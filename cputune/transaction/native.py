@@ -20,6 +20,7 @@ from cputune.core.errors import (
     WrongState,
     from_os_error,
 )
+from cputune.core.knobs import KNOB
 from cputune.core.model import Change, CpuTune, Domain
 from cputune.host.files import write_atomically
 from cputune.host.systemd import Properties, differs, word
@@ -36,7 +37,7 @@ from cputune.transaction.cgroup_task import CgroupTask
 from cputune.transaction.context import Context
 from cputune.transaction.signals import deferred
 from cputune.transaction.tasks import Step
-from cputune.transaction.writer import settle, value_text
+from cputune.transaction.writer import settle
 
 _COMMAND_SECONDS = 120.0
 
@@ -156,7 +157,7 @@ def stands_for(records: object) -> str:
 
 
 def _named(change: Change | None) -> str:
-    words = (f"{key} {value_text(value)}" for key, value in change.named().items()) if change else ()
+    words = (f"{key} {KNOB[key].format(value)}" for key, value in change.named().items()) if change else ()
     return ", ".join(words) or "nothing"
 
 

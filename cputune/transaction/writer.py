@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from cputune.core.errors import Refused, from_os_error
+from cputune.core.knobs import KNOB
 from cputune.core.model import CpuTune, Write
-from cputune.core.units import quota_text
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.cgroup.plan import same, writes
 
@@ -63,11 +63,5 @@ def settle(cgroups: Cgroups, cgroup: str, goal: CpuTune) -> list[Write]:
 def differences(cgroups: Cgroups, cgroup: str, now: CpuTune, wanted: CpuTune) -> list[str]:
     """What is not as it should be, a line each."""
     directory = cgroups.host.real(cgroups.directory(cgroup))
-    return [
-        f"{directory}: {key} is {value_text(now[key])}, not {value_text(wanted[key])}" for key in now.differing(wanted)
-    ]
-
-
-def value_text(value: object) -> str:
-    """A knob's value in a message."""
-    return quota_text(value) if not isinstance(value, bool) and value is not None else str(value).lower()  # type: ignore[arg-type]
+    keys = now.differing(wanted)
+    return [f"{directory}: {key} is {KNOB[key].format(now[key])}, not {KNOB[key].format(wanted[key])}" for key in keys]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from cputune.app.schedinfo import schedinfo
 from cputune.app.tuner import Tuner
 from cputune.cli.report import step_lines
 from cputune.core.errors import CpuTuneError, Refused, Unsupported, UsageError
-from cputune.core.knobs import MAX_QUOTA, UNLIMITED
+from cputune.core.knobs import KNOB, MAX_QUOTA, UNLIMITED
 from cputune.core.model import CpuTune
 from tests.support.commandline import CommandLine
 from tests.support.fakekernel import FAKES, FakeKernel
@@ -25,8 +26,8 @@ NOTHING = "nothing to do: this is in force already"
 
 def state(lab: Lab, **values: Any) -> CpuTune:
     """A new cgroup's state, but for these values."""
-    default: Values = {"period": 100000, "quota": UNLIMITED, "burst": 0, "idle": False}
-    default[lab.weight_key] = {1: 1024, 2: 100}[lab.version]
+    default = {key: KNOB[key].default for key in lab.state().named()}
+    assert {"period", "quota", "burst", "idle", lab.weight_key} <= default.keys()
     return CpuTune(**{**default, **values})
 
 
@@ -222,12 +223,12 @@ def test_no_idle_and_a_weight_go_together(lab: Lab) -> None:
     lab.put(idle=True)
     lab.set(idle=False, weight=300)
     weight = {1: "3072", 2: "300"}[lab.version]
-    assert lab.written() == [("cpu.idle", "0"), (lab.cgroups.backend.WEIGHT_FILE, weight)]
+    assert lab.written() == [("cpu.idle", "0"), (os.path.basename(lab.file("weight")), weight)]
 
 
 def test_idle_comes_last(lab: Lab) -> None:
     lab.set(idle=True, quota=50000)
-    assert [file for file, _ in lab.written()] == [lab.cgroups.backend.LIMIT_FILE, "cpu.idle"]
+    assert [file for file, _ in lab.written()] == [os.path.basename(lab.file("quota")), "cpu.idle"]
 
 
 def test_idle_again_writes_nothing(lab: Lab) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cputune.core.errors import Refused
-from cputune.core.knobs import KNOB, UNLIMITED
+from cputune.core.knobs import MIN_QUOTA, UNLIMITED
 from cputune.planning.plan import Job
 from cputune.planning.planner import plan_jobs
 from tests.support.lab import Lab, change_domains, request
@@ -114,7 +114,7 @@ def offered(lab: Lab, *names: str, **values: Any) -> int | None:
     """The quota in the hint of a refusal, which must be one that can be given."""
     match = re.search(r"that fits: --quota ([0-9]+);", refused(lab, *names, **values)[1] or "")
     number = int(match[1]) if match else None
-    assert number is None or number >= KNOB["quota"].minimum
+    assert number is None or number >= MIN_QUOTA
     return number
 
 

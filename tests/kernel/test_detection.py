@@ -35,7 +35,7 @@ if "CPUTUNE_UML" in os.environ:  # elsewhere nobody knows what was booted
 
 def test_the_controller_is_where_a_limit_takes_effect(real: Lab) -> None:
     hierarchy = real.cgroups.hierarchy
-    assert os.path.exists(f"{hierarchy.mount}{hierarchy.inside(real.group)}/{real.cgroups.backend.LIMIT_FILE}")
+    assert os.path.exists(f"{hierarchy.mount}{hierarchy.inside(real.group)}/{os.path.basename(real.file('quota'))}")
     pid = real.spawn()
     assert real.cgroups.of_pid(pid) == real.group
     assert real.read("cgroup.procs") == str(pid)

@@ -15,6 +15,7 @@ from cputune.app.schedinfo import SchedInfo, schedinfo
 from cputune.app.tuner import Tuner
 from cputune.core.errors import CpuTuneError
 from cputune.core.goals import Where
+from cputune.core.knobs import KNOB
 from cputune.core.model import Change, CpuTune, Domain, Request
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.system import Host
@@ -84,7 +85,7 @@ class Lab:
     @property
     def weight_key(self) -> str:
         """What the kernel counts in: shares or weight."""
-        return self.cgroups.backend.WEIGHT_KEY
+        return self.cgroups.backend.weight_key
 
     def path(self, name: str = "") -> str:
         """The cgroup NAME inside the test's own, which is the one without a name."""
@@ -143,15 +144,8 @@ class Lab:
 
     def file(self, knob: str, name: str = "") -> str:
         """The file of a knob: "weight" is v1's cpu.shares too; on v2 quota and period are one file."""
-        backend = self.cgroups.backend
-        files = {
-            "weight": backend.WEIGHT_FILE,
-            "quota": backend.LIMIT_FILE,
-            "period": "cpu.cfs_period_us" if self.version == 1 else backend.LIMIT_FILE,
-            "burst": backend.BURST_FILE,
-            "idle": backend.IDLE_FILE,
-        }
-        return f"{self.directory(name)}/{files.get(knob, knob)}"
+        file = self.cgroups.backend.file(knob) if knob in KNOB else None
+        return f"{self.directory(name)}/{file.name if file else knob}"
 
     def read(self, knob: str, name: str = "") -> str | None:
         """What a knob's file says; None where it is not there."""
@@ -219,9 +213,9 @@ def change_domains(tuner: Tuner, names: list[str], wanted: Request, where: Where
     return tuner.change([Job(tuner.find(name), wanted, where) for name in names], dry_run=dry_run)
 
 
-def request(cpus: int | None = None, zeros: tuple[str, ...] = (), **values: Any) -> Request:
+def request(zeros: tuple[str, ...] = (), **values: Any) -> Request:
     """A request; `cpus` in millionths."""
-    return Request(Change(**values), frozenset(zeros), cpus)
+    return Request(Change(**values), frozenset(zeros))
 
 
 def remove_tree(host: Host, directory: str, patience: float = 5.0) -> None:

@@ -106,7 +106,7 @@ def _enter(tuner: Tuner, name: str, process: Command) -> tuple[CommandCgroup, st
 
 def _limit(tuner: Tuner, name: str, request: Request) -> None:
     """Set the limits that were given, if any."""
-    if request.change.named() or request.microcpus is not None:
+    if request.change.named():
         from cputune.planning.plan import Job
         from cputune.transaction.signals import all_done
 

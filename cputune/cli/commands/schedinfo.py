@@ -8,7 +8,6 @@ from cputune.cli.options import (
     DOMAIN,
     json_option,
     make_tuner,
-    refuse_idle_weight,
     request_from_texts,
     where_of,
     where_options,
@@ -72,7 +71,7 @@ def command(
 
 def assignments_of(texts: tuple[str, ...]) -> Request | None:
     """Parse NAME=VALUE arguments; returns None if there are none. Raises UsageError, worded as by virsh."""
-    keys = {knob.virsh: knob.key for knob in KNOBS}
+    keys = {knob.virsh: knob.key for knob in KNOBS if knob.virsh}
     values: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -84,8 +83,4 @@ def assignments_of(texts: tuple[str, ...]) -> Request | None:
         if name not in keys:
             raise UsageError(f"invalid scheduler option: {name}", f"known: {', '.join(keys)}")
         values[keys[name]] = value
-    if not values:
-        return None
-    if "shares" in values and "weight" in values:
-        raise UsageError("cpu_shares and cpu_weight are mutually exclusive: they are two units of one thing")
-    return refuse_idle_weight(request_from_texts(values, {key: name for name, key in keys.items()}))
+    return request_from_texts(values, {key: name for name, key in keys.items()}) if values else None

@@ -7,38 +7,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cputune.core.errors import NoSuchDomain, WrongState, from_os_error
-from cputune.core.knobs import DEFAULT_PERIOD, UNLIMITED
+from cputune.core.knobs import QUOTA_AND_PERIOD
 from cputune.core.model import CpuTune, Stats
-from cputune.host.cgroup.bandwidth import Bounds, Limit
+from cputune.host.cgroup.bandwidth import Bounds, Limit, limit_of
 from cputune.host.cgroup.mounts import Hierarchy, detect, parse_proc_cgroup
 from cputune.host.system import Host
 
 if TYPE_CHECKING:
-    from typing import Protocol
-
-    from cputune.core.knobs import Quota
-    from cputune.core.model import Write
-    from cputune.host.cgroup.bandwidth import Band
-
-    class Backend(Protocol):
-        """What v1.py and v2.py both are."""
-
-        VERSION: int
-        WEIGHT_KEY: str
-        WEIGHT_FILE: str
-        DEFAULT: int
-        LIMIT_FILE: str
-        BURST_FILE: str
-        IDLE_FILE: str
-        MOVES: tuple[tuple[str, ...], ...]
-        SYSTEMD_MOVES: tuple[tuple[str, ...], ...]
-        LIMIT_RESETS_BURST: bool
-
-        def read(self, host: Host, directory: str) -> CpuTune: ...
-        def read_limit(self, host: Host, directory: str) -> tuple[Quota, int] | None: ...
-        def band_write(self, directory: str, old: Band, new: Band) -> Write: ...
-        def texts(self, state: CpuTune) -> dict[str, str]: ...
-        def parse_stats(self, text: str, usage: str | None) -> Stats: ...
+    from cputune.host.cgroup.backend import Backend
 
 
 class Limits(dict[str, "Limit | None"]):
@@ -69,14 +45,14 @@ class Cgroups:
 
     @cached_property
     def backend(self) -> Backend:
-        """The module that knows this version's files; the only place that chooses."""
+        """What this version's files are; the only place that chooses."""
         if self.hierarchy.version == 1:
-            from cputune.host.cgroup import v1
+            from cputune.host.cgroup.v1 import V1
 
-            return v1
-        from cputune.host.cgroup import v2
+            return V1
+        from cputune.host.cgroup.v2 import V2
 
-        return v2
+        return V2
 
     def directory(self, cgroup: str) -> str:
         """The directory of a cgroup. Raises Unsupported for one outside the mount."""
@@ -112,9 +88,7 @@ class Cgroups:
 
     def default(self) -> CpuTune:
         """What a cgroup has that the cpu controller has just been enabled for."""
-        return CpuTune(period=DEFAULT_PERIOD, quota=UNLIMITED, burst=0, idle=False).replace(
-            **{self.backend.WEIGHT_KEY: self.backend.DEFAULT}
-        )
+        return self.backend.default()
 
     def read(self, cgroup: str) -> CpuTune:
         """What is in force in a cgroup. Raises WrongState where it went away, NoPermission."""
@@ -122,7 +96,7 @@ class Cgroups:
         try:
             now = self.backend.read(self.host, directory)
             # A missing file can mean a missing knob, or that the group went away between two reads.
-            partial = None in (now[self.backend.WEIGHT_KEY], now.quota, now.burst, now.idle)
+            partial = any(now[key] is None for key in self.backend.keys)
             if partial and not self.host.is_dir(directory):
                 raise FileNotFoundError(2, "No such file or directory")
         except OSError as error:
@@ -154,12 +128,10 @@ class Cgroups:
     def limit(self, cgroup: str) -> Limit | None:
         """The quota of a cgroup, or None where it has none (or is gone, or cannot be read)."""
         try:
-            found = self.backend.read_limit(self.host, self.directory(cgroup))
+            found = self.backend.read(self.host, self.directory(cgroup), QUOTA_AND_PERIOD)
         except OSError:
             return None
-        if found is None or found[0] is UNLIMITED:
-            return None
-        return Limit(cgroup, found[0], found[1])
+        return limit_of(cgroup, found)
 
     def ancestors(self, cgroup: str) -> list[str]:
         """The cgroups above, nearest first, without the root of the mount (which cannot be limited)."""
@@ -177,7 +149,7 @@ class Cgroups:
 
     def bounds(self, cgroup: str, limits: Limits | None = None) -> Bounds:
         """What other groups allow: v1's rule of the hierarchy; on v2 the kernel takes any value."""
-        if self.backend.VERSION == 2:
+        if self.backend.version == 2:
             return Bounds()
         limits = Limits(self) if limits is None else limits
         return Bounds(self.limit_above(cgroup, limits), self._largest_below(cgroup, limits))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from cputune.core.errors import Refused, UsageError
-from cputune.core.knobs import MAX_QUOTA, MIN_QUOTA, UNLIMITED
+from cputune.core.knobs import KNOB, MAX_QUOTA, MIN_QUOTA, UNLIMITED, Value
 from cputune.core.model import CpuTune, Write
-from cputune.core.units import quota_text
 from cputune.host.cgroup.bandwidth import (
     Band,
     Bounds,
@@ -20,7 +20,7 @@ from cputune.host.cgroup.bandwidth import (
 )
 
 if TYPE_CHECKING:
-    from cputune.host.cgroup.cgroups import Backend
+    from cputune.host.cgroup.backend import Backend
 
 
 def writes(
@@ -34,17 +34,18 @@ def writes(
     Raises Refused where the goal is one that the kernel would not take: nothing has been touched then.
     """
     plan: list[Write] = []
-    idle_file = f"{directory}/{backend.IDLE_FILE}"
     if now.idle and goal.idle is False:
-        plan.append(Write(idle_file, "0", "1"))
+        awake = now.replace(idle=False)
+        plan.append(backend.write(directory, "idle", now, awake))
         # The kernel has forgotten the weight: kernel/sched/core.c, sched_group_set_idle.
-        now = now.replace(**{backend.WEIGHT_KEY: backend.DEFAULT}, idle=False)
-    weight, wanted = now[backend.WEIGHT_KEY], goal[backend.WEIGHT_KEY]
-    if weight != wanted and not goal.idle:
-        plan.append(Write(f"{directory}/{backend.WEIGHT_FILE}", str(wanted), str(weight)))
+        now = awake.replace(**{backend.weight_key: backend.default_weight})
+    if goal[backend.weight_key] not in (None, now[backend.weight_key]) and not goal.idle:
+        plan.append(backend.write(directory, backend.weight_key, now, goal))
     plan += _band_writes(backend, directory, now, goal, bounds, rewritten=rewritten)
+    others = (file.keys[0] for file in backend.others)
+    plan += [backend.write(directory, key, now, goal) for key in others if goal[key] not in (None, now[key])]
     if goal.idle and not now.idle:
-        plan.append(Write(idle_file, "1", "0"))
+        plan.append(backend.write(directory, "idle", now, goal))
     return plan
 
 
@@ -61,16 +62,30 @@ def same(backend: Backend, now: CpuTune, goal: CpuTune) -> bool:
     Where a knob is not there, its default is in force: systemd takes the controller away from a unit with its last
     limit. An idle group has no weight of its own to compare; a group without limit has a period that means nothing.
     """
-    default = goal[backend.WEIGHT_KEY] in (None, backend.DEFAULT)
-    if goal.idle or (default and now[backend.WEIGHT_KEY] is None):
-        now, goal = (_unweighed(backend, state) for state in (now, goal))
+    if goal.idle:
+        now, goal = (state.replace(**{backend.weight_key: None}) for state in (now, goal))
     if now.quota is None and goal.quota is UNLIMITED:
         goal = goal.replace(quota=None, period=None)
-    return all(now[key] is None and not goal[key] for key in now.differing(goal))
+    return all(now[key] is None and goal[key] == KNOB[key].default for key in now.differing(goal))
 
 
-def _unweighed(backend: Backend, state: CpuTune) -> CpuTune:
-    return state.replace(**{backend.WEIGHT_KEY: None})
+def may_be_between(now: CpuTune, goal: CpuTune, key: str, found: Value, *, told: bool) -> bool:
+    """Whether a knob may have the value `found` before, after or between the writes that lead from `now` to `goal`.
+
+    `told` says that systemd was told first, which rounds a quota by up to one percent of a CPU in its own write.
+    """
+    ends = (now[key], goal[key])
+    if found in ends:
+        return True
+    match key:
+        case "shares" | "weight":
+            return now.idle != goal.idle  # the kernel sets it, then we do
+        case "quota" if isinstance(found, int):
+            return told and any(isinstance(end, int) and abs(end - found) * 50 <= end for end in ends)
+        case "burst" if isinstance(found, int):
+            return any(isinstance(end, int) and found == end // 1000 for end in ends)  # see Backend.limit_resets_burst
+        case _:
+            return found is UNLIMITED or found is None or None in ends  # lifted for an instant, or not there so far
 
 
 def _band_writes(
@@ -79,21 +94,21 @@ def _band_writes(
     before, after = band_of(now), band_of(goal)
     if before is None or after is None:
         return []
-    states = path(before, after, backend.MOVES, bounds)
+    states = path(before, after, backend.moves, bounds)
     if states is None:
         raise refusal(directory, before, after, bounds)
-    found = [backend.band_write(directory, old, new) for old, new in zip([before, *states], states, strict=False)]
-    files = [write.path.rpartition("/")[2] for write in found]
-    reset = backend.LIMIT_RESETS_BURST and after.burst and (rewritten or backend.LIMIT_FILE in files)
-    if reset and files[-1:] != [backend.BURST_FILE]:
-        found.append(Write(f"{directory}/{backend.BURST_FILE}", str(after.burst), str(after.burst)))
+    found = [backend.band_write(directory, old, new) for old, new in pairwise([before, *states])]
+    limit, burst = (backend.write(directory, key, goal, goal) for key in ("quota", "burst"))
+    reset = backend.limit_resets_burst and after.burst and (rewritten or limit.path in [one.path for one in found])
+    if reset and [one.path for one in found[-1:]] != [burst.path]:
+        found.append(burst)
     return found
 
 
 def refusal(directory: str, before: Band, goal: Band, bounds: Bounds) -> Refused | UsageError:
     """Why the kernel would not take `goal`: with the numbers, and the value that would fit."""
     quota, period, burst = goal
-    wanted = f"quota {quota_text(quota)} with period {period}"
+    wanted = f"quota {KNOB['quota'].format(quota)} with period {period}"
     if isinstance(quota, int) and (burst > quota or quota + burst > MAX_QUOTA):
         largest = min(quota, MAX_QUOTA - quota)
         if burst != before.burst:

@@ -13,7 +13,7 @@ from cputune.host.cgroup.bandwidth import Bounds, fits
 from cputune.host.cgroup.plan import band_of
 
 if TYPE_CHECKING:
-    from cputune.host.cgroup.cgroups import Backend
+    from cputune.host.cgroup.backend import Backend
 
 
 class Realized(NamedTuple):
@@ -34,13 +34,13 @@ def realized(backend: Backend, directory: str, now: CpuTune, held: CpuTune, boun
 
 def _weight(backend: Backend, directory: str, now: CpuTune, held: CpuTune) -> tuple[list[Write], CpuTune]:
     found: list[Write] = []
-    key = backend.WEIGHT_KEY
+    key = backend.weight_key
     if now.idle is not None and held.idle is not None and now.idle != held.idle:
-        found.append(Write(f"{directory}/{backend.IDLE_FILE}", str(int(held.idle)), str(int(now.idle))))
-        now = now.replace(idle=held.idle, **{key: backend.DEFAULT})  # kernel/sched/core.c, sched_group_set_idle
+        found.append(backend.write(directory, "idle", now, held))
+        now = now.replace(idle=held.idle, **{key: backend.default_weight})  # kernel/sched/core.c, sched_group_set_idle
     # An idle group's weight cannot be written; on v1 systemd tries nevertheless.
     if not now.idle and None not in (now[key], held[key]) and now[key] != held[key]:
-        found.append(Write(f"{directory}/{backend.WEIGHT_FILE}", str(held[key]), str(now[key])))
+        found.append(backend.write(directory, key, now, held))
         now = now.replace_from(held, (key,))
     return found, now
 
@@ -52,7 +52,7 @@ def _bandwidth(
     band, wanted = band_of(now), band_of(held)
     if band is None or wanted is None:
         return found, now
-    for fields in backend.SYSTEMD_MOVES:
+    for fields in backend.systemd_moves:
         step = band._replace(**{field: getattr(wanted, field) for field in fields})
         if step != band and fits(step, bounds):
             found.append(backend.band_write(directory, band, step))

@@ -9,29 +9,31 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from cputune.core.errors import Unsupported, WrongState
-from cputune.core.knobs import BANDWIDTH, KNOB
+from cputune.core.knobs import BANDWIDTH, KNOBS, QUOTA_AND_PERIOD, SHARES_AND_WEIGHT, Knob
 from cputune.core.model import CpuTune
 from cputune.core.units import parse_integer
 from cputune.host.cgroup.cgroups import Cgroups
 
 
 class Support(NamedTuple):
-    """Which groups of knobs a cgroup has."""
+    """Which knobs a cgroup has."""
 
-    weight: bool
-    bandwidth: bool
-    burst: bool
-    idle: bool
+    keys: frozenset[str]
+
+    @property
+    def weight(self) -> bool:
+        """Whether it has a weight: every cgroup that the cpu controller is enabled for has one."""
+        return not self.keys.isdisjoint(SHARES_AND_WEIGHT)
+
+    @property
+    def bandwidth(self) -> bool:
+        """Whether it can be limited."""
+        return self.keys >= QUOTA_AND_PERIOD
 
 
 def support(state: CpuTune) -> Support:
     """Read off a state: what has no file is not supported."""
-    return Support(
-        weight=state.shares is not None or state.weight is not None,
-        bandwidth=state.quota is not None,
-        burst=state.burst is not None,
-        idle=state.idle is not None,
-    )
+    return Support(frozenset(state.named()))
 
 
 def is_root(cgroups: Cgroups, cgroup: str) -> bool:
@@ -50,21 +52,36 @@ def require(cgroups: Cgroups, cgroup: str, state: CpuTune, keys: frozenset[str],
     have = support(state)
     if not have.weight:
         raise _controller_missing(cgroups, cgroup, hinted)
-    if not have.bandwidth and keys & set(BANDWIDTH):
-        raise Unsupported(
-            f"this kernel has no CFS bandwidth control: {cgroups.directory(cgroup)} has {cgroups.backend.WEIGHT_FILE} "
-            f"but no {cgroups.backend.LIMIT_FILE}",
+    for knob in KNOBS:
+        if knob.key in keys and not _has(have, knob):
+            raise _lacks(cgroups, cgroup, knob, have)
+
+
+def _has(have: Support, knob: Knob) -> bool:
+    """Whether a knob, or its other unit, is there; a part of the bandwidth only together with a limit."""
+    if knob.key in BANDWIDTH and not have.bandwidth:
+        return False
+    return not have.keys.isdisjoint((knob.key, knob.alternative))
+
+
+def _lacks(cgroups: Cgroups, cgroup: str, knob: Knob, have: Support) -> Unsupported:
+    """The error for a knob that the kernel does not have."""
+    directory = cgroups.directory(cgroup)
+    if knob.key in BANDWIDTH and not have.bandwidth:
+        weight, limit = _file(cgroups, cgroups.backend.weight_key), _file(cgroups, "quota")
+        return Unsupported(
+            f"this kernel has no CFS bandwidth control: {directory} has {weight} but no {limit}",
             "use --shares or --weight, or a kernel built with CONFIG_CFS_BANDWIDTH=y",
         )
-    for key, file, since, there in (
-        ("burst", cgroups.backend.BURST_FILE, "5.14", have.burst),
-        ("idle", cgroups.backend.IDLE_FILE, "5.15", have.idle),
-    ):
-        if key in keys and not there:
-            raise Unsupported(
-                f"{KNOB[key].option}: {cgroups.directory(cgroup)} has no {file}",
-                f"Linux has it since {since}; see: uname -r",
-            )
+    return Unsupported(
+        f"{knob.option}: {directory} has no {_file(cgroups, knob.key)}",
+        f"Linux has it since {knob.since}; see: uname -r",
+    )
+
+
+def _file(cgroups: Cgroups, key: str) -> str:
+    file = cgroups.backend.file(key)
+    return file.name if file else f"file for that (cgroup v{cgroups.backend.version})"
 
 
 def _controller_missing(cgroups: Cgroups, cgroup: str, hinted: str) -> Unsupported | WrongState:
@@ -85,7 +102,7 @@ def _controller_missing(cgroups: Cgroups, cgroup: str, hinted: str) -> Unsupport
     if not cgroups.host.is_dir(directory):
         return WrongState(f"cgroup {cgroup} went away", "list what runs: cputune status")
     if cgroups.hierarchy.version == 1:
-        return Unsupported(f"{directory} has no {cgroups.backend.WEIGHT_FILE}", f"ls {directory}")
+        return Unsupported(f"{directory} has no {_file(cgroups, cgroups.backend.weight_key)}", f"ls {directory}")
     return Unsupported(f"the cpu controller is not enabled for {cgroup}", enabling_hint(cgroups, cgroup))
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from cputune.core.errors import Unsupported
-from cputune.core.knobs import DEFAULT_PERIOD, UNLIMITED, Quota
+from cputune.core.knobs import DEFAULT_PERIOD, KNOB, UNLIMITED, Quota
 from cputune.core.model import Change, Domain
-from cputune.core.units import cpus_text
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import docker
 from cputune.runtimes.json_files import integer_at, load_object
@@ -76,4 +75,4 @@ def _options_of_cpus(domain: Domain, change: Change) -> list[str]:
         raise cannot_remember(
             domain, "period", f"it was made with --cpus, whose period is always {DEFAULT_PERIOD}", hint
         )
-    return ["--cpus", cpus_text(change.quota * 1_000_000 // DEFAULT_PERIOD)]
+    return ["--cpus", KNOB["cpus"].format(change.quota * 1_000_000 // DEFAULT_PERIOD)]

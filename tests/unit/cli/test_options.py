@@ -9,18 +9,18 @@ import pytest
 from cputune.cli.commands.schedinfo import assignments_of
 from cputune.cli.options import need_something, refuse_idle_weight, request_from_texts, request_of, where_of
 from cputune.core.errors import UsageError
-from cputune.core.knobs import UNLIMITED
+from cputune.core.knobs import KNOBS, UNLIMITED
 from cputune.core.model import Change, Request
 
 HELP = "cputune set --help"
-KNOWN = "known: cpu_shares, cpu_weight, vcpu_period, vcpu_quota, vcpu_burst, cpu_idle"
+KNOWN = f"known: {', '.join(knob.virsh for knob in KNOBS if knob.virsh)}"
 
 
 def test_options_become_a_change() -> None:
     values: dict[str, Any] = {"shares": "512", "period": "50000", "quota": "unlimited", "burst": "0", "idle": None}
     assert request_of(values) == Request(Change(shares=512, period=50000, quota=UNLIMITED, burst=0))
     assert request_of({"weight": "50", "idle": False}) == Request(Change(weight=50, idle=False))
-    assert request_of({"cpus": "1.5", "period": "50000"}) == Request(Change(period=50000), microcpus=1_500_000)
+    assert request_of({"cpus": "1.5", "period": "50000"}) == Request(Change(period=50000, cpus=1_500_000))
     assert request_of({}) == Request(Change())
 
 
@@ -39,11 +39,11 @@ def test_zero_is_no_value_except_for_the_burst() -> None:
         ),
         (
             {"quota": "50000", "cpus": "1"},
-            "--quota and --cpus are mutually exclusive: --cpus N is --quota N x period",
+            "--quota and --cpus are mutually exclusive: they are two units of one thing",
             None,
         ),
         ({"quota": "500"}, "--quota: '500' is not in range: 1000..17592186044415 microseconds, or unlimited", HELP),
-        ({"cpus": "no"}, "--cpus: 'no' is not a number of CPUs greater than 0, such as 0.5 or 2", HELP),
+        ({"cpus": "no"}, "--cpus: 'no' is not in range: 0.000001..999999999 CPUs, or unlimited", HELP),
     ],
 )
 def test_options_that_cannot_be_meant(values: dict[str, str], message: str, hint: str | None) -> None:
@@ -75,7 +75,7 @@ def test_a_request_for_nothing() -> None:
         need_something(Request(Change()))
     assert caught.value.message == "nothing to set: give at least one limit"
     assert caught.value.hint == "cputune set mydom --cpus 1.5 --live"
-    for request in (Request(Change(burst=0)), Request(Change(), frozenset({"quota"})), Request(Change(), microcpus=1)):
+    for request in (Request(Change(burst=0)), Request(Change(), frozenset({"quota"})), Request(Change(cpus=1))):
         assert need_something(request) is request
 
 

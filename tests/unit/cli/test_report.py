@@ -83,7 +83,7 @@ def test_what_moved() -> None:
         "lxc:web: live: weight 100 -> 50 (512 shares)",
         "lxc:web: live: shares 1024 -> 512 (weight 50)",
         "lxc:web: live: quota unlimited -> 50000",
-        "lxc:web: live: idle off -> on",
+        "lxc:web: live: idle false -> true",
         "lxc:web: config: shares unset -> 512",
         "lxc:web: config: quota 50000 -> unset",
     ]
@@ -91,7 +91,7 @@ def test_what_moved() -> None:
 
 def test_a_name_with_control_characters() -> None:
     evil = WEB._replace(name="\x1b[2Jweb")
-    assert report.moved(evil, Moved("live", "idle", False, True)) == "lxc:\\x1b[2Jweb: live: idle off -> on"
+    assert report.moved(evil, Moved("live", "idle", False, True)) == "lxc:\\x1b[2Jweb: live: idle false -> true"
 
 
 WRITE = Write("/sys/fs/cgroup/web/cpu.max", "50000 100000", "max 100000")

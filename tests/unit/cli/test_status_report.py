@@ -10,14 +10,16 @@ from cputune.app.hostinfo import HostInfo
 from cputune.app.observer import Row
 from cputune.app.sampling import Sample, sample_of, throttled_share
 from cputune.cli import status_report as report
-from cputune.core.knobs import MAX_QUOTA, UNLIMITED
+from cputune.core.knobs import KNOBS, MAX_QUOTA, UNLIMITED
 from cputune.core.model import Change, CpuTune, Details, Domain, Scale, Stats
 from cputune.drift.compare import differences
 from cputune.host.cgroup.support import Support
 
 WEB = Domain("lxc", "web", True, True, "/lxc.payload.web", "/lxc.payload.web", details=Details(pid=7))
 STATE = CpuTune(shares=512, weight=50, period=100000, quota=150000, burst=0, idle=False)
-HOST = HostInfo("hybrid", 1, "/sys/fs/cgroup/cpu", False, 4, True, Support(True, True, False, True))
+HOST = HostInfo(
+    "hybrid", 1, "/sys/fs/cgroup/cpu", False, 4, True, Support(frozenset(("shares", "period", "quota", "idle")))
+)
 FREE = STATE.replace(quota=UNLIMITED)
 
 
@@ -36,8 +38,7 @@ def test_the_host() -> None:
         "cpus": 4,
         "systemd": True,
         "cfs_bandwidth": True,
-        "burst": False,
-        "idle": True,
+        **{knob.key: knob.key == "idle" for knob in KNOBS if knob.since},
     }
     assert report.host_data(HOST._replace(support=None))["cfs_bandwidth"] is None
 
@@ -57,7 +58,7 @@ def test_the_host() -> None:
         ),
         (
             Row(WEB._replace(running=False), None, saved=Change(quota=UNLIMITED, idle=True)),
-            ["lxc:web", "stopped", "-", "-", "-", "-", "quota=unlimited idle=on", "-"],
+            ["lxc:web", "stopped", "-", "-", "-", "-", "quota=unlimited idle=true", "-"],
         ),
         (Row(WEB, None, problem="no rights"), ["lxc:web", "unreadable", "-", "-", "-", "-", "-", "-"]),
         (
@@ -117,7 +118,7 @@ def test_all_that_is_known_of_one_domain() -> None:
         "period         : 100000",
         "quota          : 150000",
         "burst          : 0",
-        "idle           : off",
+        "idle           : false",
         "limit          : 1.5 CPUs",
         "effective      : 0.5 by /parent",
         "applied        : quota=1000",

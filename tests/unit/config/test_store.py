@@ -159,6 +159,23 @@ def test_a_removed_key_takes_only_its_line(by_hand: Store) -> None:
     assert saved(by_hand, before.replace(period=None)) == BY_HAND.replace('"period": 50000\n', "") + "\n"
 
 
+def test_a_limit_in_another_unit_takes_the_place_of_the_one_that_was_there(by_hand: Store) -> None:
+    before = by_hand.load(WEB).change
+    text = saved(by_hand, before.updated(Change(cpus=1_500_000)))
+    assert text == BY_HAND.replace("quota : 25000      # half a CPU of the old machine\n", "") + "\ncpus: 1.5\n"
+    assert saved(by_hand, by_hand.load(WEB).change.updated(Change(quota=25000))) == (
+        text.replace("cpus: 1.5\n", "quota: 25000\n")
+    )
+
+
+def test_a_value_stays_in_the_unit_that_it_was_written_in(store: Store) -> None:
+    text = "version: 1\ncpus: 150% # of one\nperiod: 50ms\nburst: 1ms\n"
+    put(store, text)
+    before = store.load(WEB).change
+    assert before == Change(cpus=1_500_000, period=50000, burst=1000)
+    assert saved(store, before.replace(burst=2000)) == text.replace("1ms", "2000")
+
+
 def test_what_does_not_change_is_not_rewritten(by_hand: Store) -> None:
     before = by_hand.load(WEB)
     assert edited(before, "lxc:web", before.change) == f"{BY_HAND}\n"

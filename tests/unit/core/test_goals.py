@@ -10,13 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cputune.core.errors import CpuTuneError, Refused, UsageError, WrongState
-from cputune.core.goals import Where, goal_of, merged, saved_tune, source_of, targets, touched
-from cputune.core.knobs import BANDWIDTH, MAX_QUOTA, UNLIMITED, WEIGHT
+from cputune.core.goals import Where, beyond_host, goal_of, merged, saved_tune, source_of, targets, touched
+from cputune.core.knobs import BANDWIDTH, KNOB, KNOBS, MAX_QUOTA, UNLIMITED, WEIGHT, Knob
 from cputune.core.model import Change, CpuTune, Domain, Request, Scale
 
 RUNS = Domain("lxc", "web", running=True, persistent=True)
 STOPPED = RUNS._replace(running=False)
-EVERYTHING = BANDWIDTH + WEIGHT
 
 
 @dataclass
@@ -27,9 +26,7 @@ class Kernel:
     now: CpuTune
 
     def goal(self, remembered: int | None = None, scale: Scale = Scale.KERNEL, **asked: Any) -> CpuTune:
-        microcpus = asked.pop("microcpus", None)
-        request = Request(Change(**asked), microcpus=microcpus)
-        return goal_of(self.now, request, self.version, scale, remembered, EVERYTHING)
+        return goal_of(self.now, Request(Change(**asked)), self.version, scale, remembered, CpuTune.KEYS)
 
 
 ONE = Kernel(1, CpuTune(shares=1024, period=100000, quota=50000, burst=2000, idle=False))
@@ -78,7 +75,7 @@ def test_which_one_a_query_is_about() -> None:
     st.sampled_from((ONE, TWO)),
 )
 def test_what_is_not_named_stays(change: Change, kernel: Kernel) -> None:
-    goal = goal_of(kernel.now, Request(change), kernel.version, Scale.KERNEL, None, EVERYTHING)
+    goal = goal_of(kernel.now, Request(change), kernel.version, Scale.KERNEL, None, CpuTune.KEYS)
     for key in CpuTune.KEYS:
         assert goal[key] == (kernel.now[key] if change[key] is None else change[key])
 
@@ -92,10 +89,21 @@ def test_weight_and_shares_in_the_terms_of_each_version() -> None:
 
 
 def test_cpus_are_a_quota_for_the_period_that_will_be_in_force() -> None:
-    assert TWO.goal(microcpus=1_500_000).quota == 150000
-    assert TWO.goal(microcpus=1_500_000, period=50000) == TWO.now.replace(quota=75000, period=50000)
+    assert TWO.goal(cpus=1_500_000).quota == 150000
+    assert TWO.goal(cpus=1_500_000, period=50000) == TWO.now.replace(quota=75000, period=50000)
+    assert Kernel(1, ONE.now.replace(period=200000)).goal(cpus=1_500_000).quota == 300000
     bare = Kernel(2, CpuTune(weight=100))
-    assert bare.goal(microcpus=1_500_000).quota == 150000
+    assert bare.goal(cpus=1_500_000).quota == 150000
+
+
+def test_unlimited_cpus_lift_the_limit_with_any_period() -> None:
+    assert TWO.goal(cpus=UNLIMITED) == TWO.now.replace(quota=UNLIMITED)
+    assert TWO.goal(cpus=UNLIMITED, period=50000) == TWO.now.replace(quota=UNLIMITED, period=50000)
+
+
+def test_cpus_are_no_matter_of_a_cgroup_without_a_quota() -> None:
+    awake = Request(Change(cpus=5_000, weight=50))  # with its period that would be too small a quota
+    assert goal_of(TWO.now, awake, 2, Scale.KERNEL, None, WEIGHT) == TWO.now.replace(weight=50)
 
 
 def test_only_what_the_cgroup_carries_is_touched() -> None:
@@ -103,7 +111,7 @@ def test_only_what_the_cgroup_carries_is_touched() -> None:
     goal = goal_of(TWO.now, request, 2, Scale.KERNEL, None, BANDWIDTH)
     assert goal == TWO.now.replace(quota=10000)
     assert touched(request) == {"weight", "quota", "idle"}
-    assert touched(Request(Change(), microcpus=1)) == {"quota"}
+    assert touched(Request(Change(cpus=1))) == {"quota"}
 
 
 def test_idle_off_brings_back_the_weight_from_before() -> None:
@@ -135,23 +143,37 @@ SAVED = Change(shares=512, period=50000, quota=25000)
 
 
 def test_a_saved_configuration_keeps_what_is_not_named() -> None:
-    assert merged(SAVED, Request(Change(quota=UNLIMITED)), 100000) == SAVED.replace(quota=UNLIMITED)
-    assert merged(SAVED, Request(Change()), 100000) == SAVED
+    assert merged(SAVED, Request(Change(quota=UNLIMITED))) == SAVED.replace(quota=UNLIMITED)
+    assert merged(SAVED, Request(Change())) == SAVED
 
 
 def test_zero_removes_from_the_configuration() -> None:
-    assert merged(SAVED, Request(Change(), frozenset({"shares", "period"})), 100000) == Change(quota=25000)
+    assert merged(SAVED, Request(Change(), frozenset({"shares", "period"}))) == Change(quota=25000)
 
 
 def test_shares_and_weight_replace_each_other() -> None:
-    assert merged(SAVED, Request(Change(weight=50)), 100000) == SAVED.replace(shares=None, weight=50)
-    assert merged(Change(weight=50), Request(Change(shares=512)), 100000) == Change(shares=512)
+    assert merged(SAVED, Request(Change(weight=50))) == SAVED.replace(shares=None, weight=50)
+    assert merged(Change(weight=50), Request(Change(shares=512))) == Change(shares=512)
 
 
-def test_cpus_are_saved_as_a_quota_with_its_period() -> None:
-    assert merged(Change(), Request(Change(), microcpus=1_500_000), 200000) == Change(quota=300000, period=200000)
-    assert merged(SAVED, Request(Change(), microcpus=1_500_000), 200000).quota == 75000
-    assert merged(SAVED, Request(Change(period=10000), microcpus=1_500_000), 200000).quota == 15000
+def test_cpus_are_saved_as_they_are_meant_in_place_of_a_quota() -> None:
+    assert merged(SAVED, Request(Change(cpus=1_500_000))) == SAVED.replace(cpus=1_500_000, quota=None)
+    assert merged(Change(cpus=1_500_000), Request(Change(quota=5000))) == Change(quota=5000)
+    assert merged(Change(cpus=1_500_000), Request(Change(period=5000))) == Change(cpus=1_500_000, period=5000)
+
+
+def test_a_quota_of_zero_removes_the_cpus_but_shares_of_zero_not_the_weight() -> None:
+    assert merged(Change(cpus=1_500_000, weight=50), Request(Change(), frozenset({"quota", "shares"}))) == Change(
+        weight=50
+    )
+
+
+@pytest.mark.parametrize("knob", [knob for knob in KNOBS if knob.alternative], ids=lambda knob: knob.key)
+def test_of_two_units_of_one_thing_one_is_saved(knob: Knob) -> None:
+    other = KNOB[knob.alternative]
+    assert other.alternative == knob.key
+    before, after = Change(**{other.key: 5000}), Change(**{knob.key: 6000})
+    assert merged(before, Request(after)) == after
 
 
 def test_a_saved_configuration_shows_shares_and_weight() -> None:
@@ -159,6 +181,22 @@ def test_a_saved_configuration_shows_shares_and_weight() -> None:
     assert saved_tune(Change(weight=50), Scale.KERNEL) == CpuTune(shares=512, weight=50)
     assert saved_tune(Change(shares=512), Scale.WEIGHT) == CpuTune(shares=512, weight=512)
     assert saved_tune(Change(quota=UNLIMITED, idle=True), Scale.KERNEL) == CpuTune(quota=UNLIMITED, idle=True)
+
+
+def test_saved_cpus_are_shown_as_the_quota_for_the_saved_period_or_the_default() -> None:
+    assert saved_tune(Change(cpus=1_500_000), Scale.KERNEL) == CpuTune(quota=150000)
+    assert saved_tune(Change(cpus=1_500_000, period=50000), Scale.KERNEL) == CpuTune(quota=75000, period=50000)
+    assert saved_tune(Change(cpus=UNLIMITED), Scale.KERNEL) == CpuTune(quota=UNLIMITED)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "online", "said"), [(2_000_000, 2, None), (2_000_001, 2, "2.000001"), (3_500_000, 1, "3.5")]
+)
+def test_more_cpus_than_the_host_has(cpus: int, online: int, said: str | None) -> None:
+    wanted = f"{said} CPUs are more than the host has: {online}" if said else None
+    assert beyond_host(Change(cpus=cpus), online) == wanted
+    assert beyond_host(Change(cpus=UNLIMITED), online) is None
+    assert beyond_host(Change(quota=500000), online) is None
 
 
 def test_shares_too_large_for_the_version_are_refused() -> None:

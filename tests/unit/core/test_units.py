@@ -1,4 +1,4 @@
-"""Numbers, and the words that people write them in."""
+"""Conversions between units."""
 
 from __future__ import annotations
 
@@ -7,78 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cputune.core.errors import UsageError
-from cputune.core.knobs import KNOB, MAX_QUOTA, UNLIMITED
+from cputune.core.knobs import MAX_QUOTA
 from cputune.core.model import Scale
 from cputune.core.units import (
-    cpus_text,
     nearest_weight,
-    parse_cpus,
     parse_integer,
-    parse_number,
-    parse_quota,
     quota_for,
-    quota_text,
     shares_of_weight,
     weight_of_shares,
 )
-
-RANGES = {
-    "shares": "2..262144",
-    "weight": "1..10000",
-    "period": "1000..1000000 microseconds",
-    "quota": "1000..17592186044415 microseconds, or unlimited",
-    "burst": "0..quota microseconds",
-}
-NOT_NUMBERS = (
-    "5000abc", "abc", "", " ", " 5000", "5000 ", "5000\n", "1_000", "٣٠٠٠", "５０００", "+5000", "0x10", "0b1", "0o7",
-    "5e4", "50000.0", "5,000", "5000;", "--5000", "-", "nan", "inf", "null", "true", "unlimited ", "MAX", "Unlimited",
-    "9" * 30,
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("key", sorted(RANGES))
-@pytest.mark.parametrize("text", NOT_NUMBERS)
-def test_what_is_no_number_is_refused_with_the_range(key: str, text: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        parse_quota(text) if key == "quota" else parse_number(KNOB[key], text)
-    assert caught.value.message == f"--{key}: {text!r} is not in range: {RANGES[key]}"
-    assert caught.value.hint == "cputune set --help"
-
-
-@pytest.mark.parametrize(
-    ("key", "fitting", "not_fitting"),
-    [
-        ("shares", (0, 2, 1024, 262144), (-1, 1, 262145)),
-        ("weight", (0, 1, 100, 10000), (-1, 10001)),
-        ("period", (0, 1000, 100000, 1000000), (-1, 1, 999, 1000001)),
-        ("burst", (0, 1, 50000, MAX_QUOTA), (-1, MAX_QUOTA + 1)),
-        ("idle", (0, 1), (-1, 2)),
-    ],
-)
-def test_ranges(key: str, fitting: tuple[int, ...], not_fitting: tuple[int, ...]) -> None:
-    assert [parse_number(KNOB[key], str(number)) for number in fitting] == list(fitting)
-    for number in not_fitting:
-        with pytest.raises(UsageError, match="is not in range: "):
-            parse_number(KNOB[key], str(number))
-
-
-@pytest.mark.parametrize(
-    ("text", "quota"),
-    [("0", 0), ("1000", 1000), ("17592186044415", MAX_QUOTA)]
-    + [(text, UNLIMITED) for text in ("unlimited", "max", "-1", "-2", "-17592186044416")],
-)
-def test_quotas(text: str, quota: object) -> None:
-    assert parse_quota(text) == quota
-
-
-@pytest.mark.parametrize("text", ["1", "999", "17592186044416", "18446744073709551615"])
-def test_quotas_out_of_range(text: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        parse_quota(text, "vcpu_quota")
-    assert caught.value.message == (
-        f"vcpu_quota: '{text}' is not in range: 1000..17592186044415 microseconds, or unlimited"
-    )
-    assert caught.value.hint == "cputune set --help"
 
 
 @given(st.integers(-(10**20) + 1, 10**20 - 1))
@@ -90,40 +27,6 @@ def test_every_number_is_read_as_itself(number: int) -> None:
 def test_no_other_text_is_a_number(text: str) -> None:
     number = parse_integer(text)
     assert number is None or (text.isascii() and text.removeprefix("-").isdigit() and number == int(text))
-
-
-@pytest.mark.parametrize(
-    ("text", "micro"),
-    [
-        ("1", 1_000_000),
-        ("1.5", 1_500_000),
-        ("0.1", 100_000),
-        ("0.000001", 1),
-        ("2.000000", 2_000_000),
-        ("0.3", 300_000),  # a binary fraction would be 299999 or 300000 by luck
-        ("007.250", 7_250_000),
-        ("999999999.999999", 999_999_999_999_999),
-    ],
-)
-def test_cpus(text: str, micro: int) -> None:
-    assert parse_cpus(text) == micro
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "0", "0.0", "0.0000001", "-1", "+1", "1.", ".5", "1,5", "1e3", "1 ", " 1", "1_0", "0x1", "inf", "nan", "٣",
-     "max", "unlimited", "1.5.5", "1" * 10, "50%", "0.5000000", "1.0000001"],
-)  # fmt: skip
-def test_what_is_no_number_of_cpus(text: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        parse_cpus(text)
-    assert caught.value.message == f"--cpus: {text!r} is not a number of CPUs greater than 0, such as 0.5 or 2"
-    assert caught.value.hint == "cputune set --help"
-
-
-@given(st.integers(1, 10**15 - 1))
-def test_cpus_as_text_is_read_back_as_the_same(micro: int) -> None:
-    assert parse_cpus(cpus_text(micro)) == micro
 
 
 @pytest.mark.parametrize(
@@ -179,10 +82,6 @@ def test_too_many_cpus() -> None:
             f"--cpus: {shown} is a quota of {quota} with a period of 1000000, above 17592186044415"
         )
         assert caught.value.hint is None
-
-
-def test_quota_as_text() -> None:
-    assert (quota_text(UNLIMITED), quota_text(50000)) == ("unlimited", "50000")
 
 
 # The column "kernel-exact" of the facts: what Linux itself makes of a number of shares, at least 1.

@@ -247,13 +247,15 @@ def test_the_page_names_files_as_the_store_does() -> None:
         assert re.search(row, names.replace(r"\&", ""), re.MULTILINE), path
 
 
-@pytest.mark.parametrize("word", ["5_000", "010", "5000us", '"5000"', "0", "999"])
+@pytest.mark.parametrize("word", ["5_000", "010", "50 ms", '"5000"', "0", "999"])
 def test_a_number_that_the_page_calls_wrong_is_refused(word: str) -> None:
     with pytest.raises(UsageError, match=r"^example\.yaml:2: quota: .* is not in range: "):
         parse("example.yaml", f"version: 1\nquota: {word}\n")
 
 
-@pytest.mark.parametrize("lines", ["shares: 512\nweight: 50", "quota: 5000\nburst: 5001", "limit: 1", "idle: 1"])
+@pytest.mark.parametrize(
+    "lines", ["shares: 512\nweight: 50", "quota: 5000\nburst: 5001", "quota: 5000\ncpus: 1", "limit: 1", "idle: 1"]
+)
 def test_what_else_the_page_calls_wrong_is_refused(lines: str) -> None:
     with pytest.raises(UsageError):
         parse("example.yaml", f"version: 1\n{lines}\n")

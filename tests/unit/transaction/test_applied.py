@@ -9,12 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cputune.core.errors import Refused
-from cputune.core.knobs import MAX_QUOTA, UNLIMITED
+from cputune.core.knobs import UNLIMITED
 from cputune.core.model import Change, Domain
 from cputune.host.system import Host
 from cputune.transaction.applied import AppliedRecord, State
 from tests.support.commandline import CommandLine
 from tests.support.containers import containers
+from tests.support.strategies import changes
 
 WEB = Domain("lxc", "web", running=True, persistent=True)
 shared_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -28,15 +29,6 @@ def record_of(folder: Path) -> Path:
     return folder / "state/applied/lxc/web"
 
 
-changes = st.builds(
-    Change,
-    shares=st.none() | st.integers(2, 262144),
-    weight=st.none() | st.integers(1, 10000),
-    period=st.none() | st.integers(1000, 1000000),
-    quota=st.none() | st.just(UNLIMITED) | st.integers(1000, MAX_QUOTA),
-    burst=st.none() | st.integers(0, MAX_QUOTA),
-    idle=st.none() | st.booleans(),
-)
 numbers = st.none() | st.integers(0, 1 << 63)
 
 
@@ -50,9 +42,17 @@ def test_what_was_recorded_is_read_again(tmp_path: Path, applied: AppliedRecord)
 
 def test_a_record_is_a_line_for_each_value(tmp_path: Path) -> None:
     memory(tmp_path).record(WEB, AppliedRecord(Change(quota=UNLIMITED, idle=True), inode=7, weight=100))
-    assert record_of(tmp_path).read_text() == "quota unlimited\nidle 1\ninode 7\nbefore-idle 100\n"
+    assert record_of(tmp_path).read_text() == "quota unlimited\nidle true\ninode 7\nbefore-idle 100\n"
     memory(tmp_path).record(WEB, AppliedRecord(Change(quota=1000), found=Change(quota=UNLIMITED, idle=False)))
-    assert record_of(tmp_path).read_text() == "quota 1000\nfound-quota unlimited\nfound-idle 0\n"
+    assert record_of(tmp_path).read_text() == "quota 1000\nfound-quota unlimited\nfound-idle false\n"
+
+
+def test_the_flags_of_an_older_cputune_are_understood(tmp_path: Path) -> None:
+    record_of(tmp_path).parent.mkdir(parents=True)
+    record_of(tmp_path).write_text("idle 1\ninode 7\nfound-idle 0\nfound-weight 0\n")
+    assert memory(tmp_path).applied(WEB) == AppliedRecord(
+        Change(idle=True), inode=7, found=Change(idle=False, weight=0)
+    )
 
 
 def test_nothing_is_known_before_and_after(tmp_path: Path) -> None:
@@ -70,6 +70,12 @@ def test_nothing_is_known_before_and_after(tmp_path: Path) -> None:
     [
         "quota\n",
         "quota -1\n",
+        "quota max\n",
+        "quota 5ms\n",
+        "quota 005\n",
+        "idle 2\n",
+        "inode -1\n",
+        "inode 99999999999999999999999\n",
         "quota 5\n\n",
         "quota abc\n",
         "quota ٣\n",

@@ -60,7 +60,7 @@ def test_apply_reports_a_file_that_is_not_called_as_its_domain_is(
 
 def test_a_configuration_may_keep_the_weight_of_an_idle_group(v2: FakeKernel, cputune: CommandLine) -> None:
     cputune(v2, "set", "web", "--weight", "50", "--config")
-    assert cputune(v2, "set", "web", "--idle", "--config") == (0, "lxc:web: config: idle unset -> on\n", "")
+    assert cputune(v2, "set", "web", "--idle", "--config") == (0, "lxc:web: config: idle unset -> true\n", "")
     assert config_of(v2, "web").read_text() == 'version: 1\ndomain: "lxc:web"\nweight: 50\nidle: true\n'
     assert cputune(v2, "apply", "--dry-run") == (
         0,

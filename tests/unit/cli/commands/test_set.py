@@ -39,7 +39,7 @@ def test_set_live_and_config_together(v2: FakeKernel, cputune: CommandLine) -> N
 def test_set_a_stopped_domain_is_its_config(host: FakeKernel, cputune: CommandLine) -> None:
     assert cputune(host, "set", "old", "--quota", "max", "--idle") == (
         0,
-        "lxc:old: config: quota unset -> unlimited\nlxc:old: config: idle unset -> on\n",
+        "lxc:old: config: quota unset -> unlimited\nlxc:old: config: idle unset -> true\n",
         "",
     )
     assert cputune(host, "set", "old", "--quota", "max", "--idle") == (
@@ -141,7 +141,7 @@ def test_a_pattern_can_be_saved_for_and_no_more(v2: FakeKernel, cputune: Command
     assert live == (
         6,
         "",
-        "cputune: error: lxc:w* is a pattern, for which something can be saved and no more\n"
+        "cputune: error: lxc:w* is a pattern, for which a configuration can be saved and nothing else\n"
         "hint: name the domains; for all of them: cputune set --config\n",
     )
     bare = cputune(v2, "set", "w*", "--quota", "50000", "--config")

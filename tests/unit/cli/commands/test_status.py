@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cputune.core.knobs import KNOB
 from tests.support.commandline import ESCAPE, CommandLine
 from tests.support.containers import add_lxc, save
 from tests.support.fakekernel import FakeKernel, Kernel
@@ -23,10 +24,10 @@ def test_status_of_all(v2: FakeKernel, cputune: CommandLine) -> None:
     assert (status, err) == (0, "")
     assert out.splitlines() == [
         f"cgroup v2 (cpu at /sys/fs/cgroup), {os.cpu_count()} CPUs, CFS bandwidth: yes, burst: yes",
-        "DOMAIN   STATE    SHARES  WEIGHT  LIMIT  EFFECTIVE  CONFIG                     DRIFT",
-        "lxc:db   running  1024    100     -      -          -                          -",
-        "lxc:old  stopped  -       -       -      -          -                          -",
-        "lxc:web  running  1024    100     0.7    0.7        period=100000 quota=50000  "
+        "DOMAIN   STATE    SHARES  WEIGHT  LIMIT  EFFECTIVE  CONFIG    DRIFT",
+        "lxc:db   running  1024    100     -      -          -         -",
+        "lxc:old  stopped  -       -       -      -          -         -",
+        "lxc:web  running  1024    100     0.7    0.7        cpus=0.5  "
         "drift: quota: config 50000, applied 50000, live 70000 (somebody else changed it)",
     ]
 
@@ -45,7 +46,7 @@ def test_status_of_one(v1: FakeKernel, cputune: CommandLine) -> None:
         "period         : 100000\n"
         "quota          : unlimited\n"
         "burst          : 0\n"
-        "idle           : off\n"
+        "idle           : false\n"
         "limit          : none\n"
         "effective      : -\n"
         "config         : -\n"
@@ -119,10 +120,7 @@ def test_status_with_a_broken_configuration(v2: FakeKernel, cputune: CommandLine
     status, out, err = cputune(v2, "status")
     assert status == 0
     assert len(out.splitlines()) == 5
-    assert err == (
-        f"cputune: lxc:web: {path}:2: unknown key qouta; "
-        "known: version, domain, shares, weight, period, quota, burst, idle\n"
-    )
+    assert err == (f"cputune: lxc:web: {path}:2: unknown key qouta; known: version, domain, {', '.join(KNOB)}\n")
 
 
 def test_status_with_a_broken_configuration_that_has_an_odd_name(v2: FakeKernel, cputune: CommandLine) -> None:

@@ -9,9 +9,10 @@ import pytest
 from cputune.core.errors import WrongState
 from cputune.core.knobs import UNLIMITED
 from cputune.core.model import CpuTune, Stats
-from cputune.host.cgroup import v1, v2
 from cputune.host.cgroup.bandwidth import Limit
 from cputune.host.cgroup.cgroups import Cgroups, Limits
+from cputune.host.cgroup.v1 import V1
+from cputune.host.cgroup.v2 import V2, parse_max
 from tests.support.hosts import Scratch, lay_out, read, with_groups
 
 
@@ -38,7 +39,7 @@ def test_no_limit(tmp_path: Path, version: int) -> None:
 
 
 def test_a_vendors_third_field() -> None:
-    assert v2.parse_max("50000 100000 7\n") == (50000, 100000)
+    assert parse_max("50000 100000 7\n") == (50000, 100000)
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -53,14 +54,16 @@ def test_a_group_that_went_away(tmp_path: Path, version: int) -> None:
 
 def test_counters_of_version_1_are_nanoseconds() -> None:
     text = "nr_periods 10\nnr_throttled 4\nthrottled_time 1500000\nnr_bursts 0\nburst_time 0\n"
-    assert v1.parse_stats(text, "2500000\n") == Stats(2500, 10, 4, 1500)
-    assert v1.parse_stats("", None) == Stats()
+    assert V1.parse_stats(text, "2500000\n") == Stats(2500, 10, 4, 1500)
+    assert V1.parse_stats("", None) == Stats()
 
 
 def test_counters_of_version_2_are_microseconds_and_fewer_without_the_controller() -> None:
     text = "usage_usec 2500\nuser_usec 1\nsystem_usec 2\n"
-    assert v2.parse_stats(text) == Stats(usage=2500)
-    assert v2.parse_stats(f"{text}nr_periods 10\nnr_throttled 4\nthrottled_usec 1500\n") == Stats(2500, 10, 4, 1500)
+    assert V2.parse_stats(text, None) == Stats(usage=2500)
+    assert V2.parse_stats(f"{text}nr_periods 10\nnr_throttled 4\nthrottled_usec 1500\n", None) == Stats(
+        2500, 10, 4, 1500
+    )
 
 
 @pytest.mark.parametrize("name", ["debian13-legacy", "split-v1", "debian13-unified"])
