@@ -368,7 +368,8 @@ def test_the_line_that_enables_the_controller_does(lab: Lab) -> None:
 def test_what_the_kernel_has_not_got_is_named(
     tmp_path: Path, version: int, lacks: str, change: Values, message: str, hint: str
 ) -> None:
-    kernel = FAKES[f"fake-v{version}"]._replace(**{lacks: False})
+    without: Values = {lacks: False}
+    kernel = FAKES[f"fake-v{version}"]._replace(**without)
     if lacks == "bandwidth":
         kernel = kernel._replace(burst=False)
     host = FakeKernel(tmp_path, kernel)
@@ -384,7 +385,8 @@ def test_what_the_kernel_has_not_got_is_named(
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("lacks", [("burst",), ("idle",), ("burst", "idle"), ("bandwidth", "burst")], ids=str)
 def test_what_an_old_kernel_has_can_be_set(tmp_path: Path, version: int, lacks: tuple[str, ...]) -> None:
-    host = FakeKernel(tmp_path, FAKES[f"fake-v{version}"]._replace(**dict.fromkeys(lacks, False)))
+    without: Values = dict.fromkeys(lacks, False)
+    host = FakeKernel(tmp_path, FAKES[f"fake-v{version}"]._replace(**without))
     host.mkdir(f"{host.mount}/group")
     bandwidth: Values = {} if "bandwidth" in lacks else {"quota": 5000, "period": 20000}
     change_domains(Tuner(host), ["cgroup:/group"], request(weight=200, **bandwidth), "live")

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -31,6 +32,15 @@ Fault = Callable[[str, str], bool]
 is all; False: it goes on as ever."""
 
 
+class MoreFile(NamedTuple):
+    """A file of the cpu controller that the fake has no rule for."""
+
+    name: str
+    initial: str
+    read_back: Callable[[str], str] = str.strip
+    """What it says after this text was written; it raises as the kernel does for a text that it refuses."""
+
+
 class Kernel(NamedTuple):
     """What a kernel has, and how it errs."""
 
@@ -42,6 +52,8 @@ class Kernel(NamedTuple):
     """What v2's cpu.weight reads in an idle group: 1 since it is clamped, 0 in Linux 6.1."""
     burst_divided: bool = False
     """A write of cpu.max divides cpu.max.burst by 1000, as before kernel commit 49217ea147df."""
+    more: tuple[MoreFile, ...] = ()
+    """Files besides those."""
 
     def files(self) -> dict[str, str]:
         """The cpu controller's files in a new cgroup."""
@@ -53,7 +65,7 @@ class Kernel(NamedTuple):
             found |= {"cpu.cfs_burst_us" if v1 else "cpu.max.burst": "0"}
         if self.idle:
             found |= {"cpu.idle": "0"}
-        return found
+        return found | {file.name: file.initial for file in self.more}
 
     def core_files(self) -> dict[str, str]:
         """The files that every cgroup has."""
@@ -250,7 +262,8 @@ class FakeKernel(Host):
     # --- its rules ----------------------------------------------------------------------------------------------------
 
     def _rules(self) -> dict[str, Callable[[str, str], None]]:
-        both = {"cpu.idle": self._idle, "cgroup.procs": self._procs}
+        both: dict[str, Callable[[str, str], None]] = {"cpu.idle": self._idle, "cgroup.procs": self._procs}
+        both |= {file.name: partial(self._more, file) for file in self.kernel.more}
         if self.kernel.version == 2:
             own = {"cpu.weight": self._weight, "cpu.max": self._max, "cpu.max.burst": self._burst}
             return {**both, **own, "cgroup.subtree_control": self._subtree_control}
@@ -260,6 +273,11 @@ class FakeKernel(Host):
             "cpu.cfs_burst_us": self._burst,
         }
         return {**both, **bandwidth, "cpu.shares": self._shares}
+
+    def _more(self, file: MoreFile, directory: str, text: str) -> None:
+        if directory == self.mount:
+            _refuse()
+        self._put(directory, {file.name: file.read_back(text)})
 
     def _shares(self, directory: str, text: str) -> None:
         number = _unsigned(text)
