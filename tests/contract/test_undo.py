@@ -160,7 +160,6 @@ def test_a_domain_that_was_started_anew_has_nothing_to_take_back_live(host: Fake
     cputune(host, "set", "lxc:web", "--quota", "30000", "--live", "--config")
     host.end_process(1011)
     host.remove_all("/lxc.payload.web")
-    Path(host.root, "hold").mkdir()  # so that the new one does not get the old one's number
     host.mkdir(f"{host.mount}/lxc.payload.web")
     write_quota(host, "web", "70000")
     done = cputune(host, "undo", "--force")
@@ -325,7 +324,6 @@ def test_a_domain_that_was_started_anew_keeps_what_it_has(host: FakeKernel, cput
     killed(host)
     host.end_process(1011)
     host.remove_all("/lxc.payload.web")
-    Path(host.root, "hold").mkdir()
     host.mkdir(f"{host.mount}/lxc.payload.web")
     write_quota(host, "web", "30000")
     ended = cputune(host, "recover")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -97,6 +98,14 @@ class Band(NamedTuple):
         return FOREVER if self.quota is None else (self.quota << 20) // self.period
 
 
+class Descriptors:
+    """Removed directories, held open: as in kernfs, no other one gets the inode number of one of them."""
+
+    def hold(self, path: str) -> None:
+        """Hold a directory open as long as there is this object."""
+        weakref.finalize(self, os.close, os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+
+
 class FakeKernel(Host):
     """A host whose files are below `folder`: write(), mkdir() and rmdir() of cgroups do what the kernel does."""
 
@@ -109,6 +118,7 @@ class FakeKernel(Host):
         """The writes that the kernel took, as (path, text)."""
         self.attempts = {"write": 0, "read": 0}
         self._faults: list[tuple[str, range, Fault]] = []
+        self._removed = Descriptors()
         self._boot()
 
     # --- what a test asks for -----------------------------------------------------------------------------------------
@@ -245,6 +255,7 @@ class FakeKernel(Host):
     def _remove(self, path: str) -> None:
         for name in set(self.names(path)) - set(self.children(path)):
             os.unlink(self.real(f"{path}/{name}"))
+        self._removed.hold(self.real(path))
         super().rmdir(path)
 
     def _controller(self, directory: str) -> None:
