@@ -8,6 +8,7 @@ and the commands and files of runtimes. Nothing of tests is imported: the text g
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -193,14 +194,15 @@ def _held(rest: list[Event], holds: Sequence[dict[str, str]]) -> list[str]:
 
 
 def main(argv: list[str]) -> None:
-    """Run a command of cputune's, and print what it did as one line of JSON, with its exit status."""
+    """Run a command of cputune's, and print as JSON what it did, what it printed, and its exit status."""
     from cputune.cli.main import run
     from cputune.host.system import Host
 
-    names, words = json.loads(argv[0]), argv[1:]
-    with recorded(Host, names) as events, redirect_stdout(sys.stderr):
+    directories, words = json.loads(argv[0]), argv[1:]
+    printed = io.StringIO()
+    with recorded(Host, directories) as events, redirect_stdout(printed):
         status = run(words)
-    print(json.dumps({"status": status, "events": events}))
+    print(json.dumps({"status": status, "events": events, "printed": printed.getvalue()}))
 
 
 if __name__ == "__main__":
