@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from cputune.config.schema import written
 from cputune.core.errors import Ambiguous, NoSuchDomain, UsageError, WrongState
-from cputune.core.model import Change, Domain
+from cputune.core.model import Change, Domain, KnobChange
 from cputune.core.names import check, is_pattern, printable
-from cputune.planning.plan import Moved, Outcome, Plan
+from cputune.planning.plan import Outcome, Plan
 from cputune.runtimes import lookup
 from cputune.runtimes.registry import PERSISTENT
 from cputune.transaction.locks import keys_of
@@ -29,9 +29,11 @@ def planned(store: Store, domains: list[Domain], wanted: list[tuple[str, str, Ch
         if before.text and before.change != change:
             others.append(name)
         saves = () if before.change == change else (Save(name, before.path, text, before.text or None),)
-        moved = tuple(Moved("config", key, before.change[key], change[key]) for key in before.change.differing(change))
+        changes = tuple(
+            KnobChange(name, "config", key, before.change[key], change[key]) for key in before.change.differing(change)
+        )
         notes = () if saves else (f"{name}: nothing to do: this is saved already",)
-        outcomes.append(Outcome(domain, moved, saves, notes))
+        outcomes.append(Outcome(domain, changes, saves, notes))
     if others and not replace:
         raise WrongState(f"something else is saved for {', '.join(others)}", "cputune import --replace ...")
     return Plan(tuple(outcomes), tuple(task for outcome in outcomes for task in outcome.tasks))

@@ -103,15 +103,11 @@ class Tuner:
 
     def perform(self, plan: Plan, undoes: str = "", *, enter: bool = True) -> None:
         """Carry out a plan, with its domains locked. Raises CpuTuneError with nothing changed."""
-        from cputune.transaction.history import Step, new_entry
+        from cputune.transaction.history import new_entry
 
-        steps = [
-            Step(outcome.domain.qualified, move.source, move.key, move.before, move.after)
-            for outcome in plan.outcomes
-            for move in outcome.moved
-        ]
+        changes = [change for outcome in plan.outcomes for change in outcome.changes]
         names = [outcome.domain.qualified for outcome in plan.outcomes if outcome.tasks]
-        perform(self.context, list(plan.tasks), new_entry(self.context, names, steps, undoes), enter=enter)
+        perform(self.context, list(plan.tasks), new_entry(self.context, names, changes, undoes), enter=enter)
 
     @contextmanager
     def serialised(self, keys: Callable[[bool], Keys]) -> Iterator[None]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cputune.core.knobs import BANDWIDTH, KNOB, KNOBS
-from cputune.core.model import CpuTune, Domain
+from cputune.core.model import CpuTune, KnobChange, Scale
 from cputune.core.names import printable
 from cputune.core.units import in_other_unit
 
 if TYPE_CHECKING:
     from cputune.app.schedinfo import SchedInfo
     from cputune.drift.compare import Difference
-    from cputune.planning.plan import Moved, Outcome
+    from cputune.planning.plan import Outcome
     from cputune.transaction.history import Past
     from cputune.transaction.tasks import Step, Task
 
@@ -66,13 +66,26 @@ def schedinfo_data(info: SchedInfo, *, everything: bool) -> dict[str, object]:
     }
 
 
-def moved(domain: Domain, change: Moved) -> str:
-    """One line for one knob that changed."""
+def change_line(change: KnobChange, scale: Scale) -> str:
+    """One line for one knob that changed; with a weight also in shares, on the runtime's scale."""
+    live = change.where == "live"
+    also = in_other_unit(change.key, change.after, scale, change.given) if live else None
+    return f"{printable(change.domain)}: {_change_words(change)}{f' ({also})' if also else ''}"
+
+
+def _change_words(change: KnobChange) -> str:
     knob = KNOB[change.key]
-    line = f"{change.source}: {change.key} {knob.format(change.before)} -> {knob.format(change.after)}"
-    live = change.source == "live"
-    also = in_other_unit(change.key, change.after, domain.scale, change.given) if live else None
-    return f"{printable(domain.qualified)}: {line}{f' ({also})' if also else ''}"
+    return f"{change.where}: {change.key} {knob.format(change.before)} -> {knob.format(change.after)}"
+
+
+def _change_data(change: KnobChange) -> dict[str, object]:
+    knob = KNOB[change.key]
+    return {
+        "where": change.where,
+        "name": knob.name,
+        "from": knob.number(change.before),
+        "to": knob.number(change.after),
+    }
 
 
 def cpus_of(tune: CpuTune) -> str:
@@ -99,39 +112,29 @@ def outcome_data(outcome: Outcome) -> dict[str, Any]:
     """A change for programs."""
     return {
         "domain": outcome.domain.qualified,
-        "changes": [
-            {
-                "where": change.source,
-                "name": KNOB[change.key].name,
-                "from": KNOB[change.key].number(change.before),
-                "to": KNOB[change.key].number(change.after),
-            }
-            for change in outcome.moved
-        ],
+        "changes": [_change_data(change) for change in outcome.changes],
         "steps": [_step_data(step) for task in outcome.tasks for step in task.steps()],
         "notes": list(outcome.notes),
     }
 
 
-def past(one: Past, name: str | None) -> list[str]:
+def past_lines(past: Past, name: str | None) -> list[str]:
     """A transaction of the history: who and when, then a line for each knob (of one domain)."""
     import time
 
-    entry = one.entry
+    entry = past.entry
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.when))
     lines = [f"{when} {entry.who}: {entry.command}"]
-    for step in entry.steps:
-        if name in (None, step.domain):
-            mark = one.mark(step.domain)
-            knob = KNOB[step.key]
-            change = f"{step.key} {knob.format(step.before)} -> {knob.format(step.after)}"
-            lines.append(f"  {step.domain}: {step.where}: {change}{f' ({mark})' if mark else ''}")
+    for change in entry.changes:
+        if name in (None, change.domain):
+            mark = past.mark(change.domain)
+            lines.append(f"  {change.domain}: {_change_words(change)}{f' ({mark})' if mark else ''}")
     return lines
 
 
-def past_data(one: Past, name: str | None) -> dict[str, Any]:
+def past_data(past: Past, name: str | None) -> dict[str, Any]:
     """The same for programs; `when` is seconds since 1970."""
-    entry = one.entry
+    entry = past.entry
     return {
         "id": entry.id,
         "when": entry.when,
@@ -141,15 +144,12 @@ def past_data(one: Past, name: str | None) -> dict[str, Any]:
         "undoes": entry.undoes or None,
         "changes": [
             {
-                "domain": step.domain,
-                "where": step.where,
-                "name": KNOB[step.key].name,
-                "from": KNOB[step.key].number(step.before),
-                "to": KNOB[step.key].number(step.after),
-                "taken_back": step.domain in one.undone,
-                "gone": step.domain in one.gone,
+                "domain": change.domain,
+                **_change_data(change),
+                "taken_back": change.domain in past.undone,
+                "gone": change.domain in past.gone,
             }
-            for step in entry.steps
-            if name in (None, step.domain)
+            for change in entry.changes
+            if name in (None, change.domain)
         ],
     }

@@ -251,6 +251,20 @@ class KnobCgroup(NamedTuple):
     carries: tuple[str, ...]
 
 
+class KnobChange(NamedTuple):
+    """One knob of one domain, before and after a change: None where it had, or has, no value."""
+
+    domain: str
+    """RUNTIME:NAME."""
+    where: Literal["live", "config", "native"]
+    """In force (in the terms of the kernel), saved, or remembered by the runtime."""
+    key: str
+    before: Value = None
+    after: Value = None
+    given: Value = None
+    """What was given, where that was in the knob's other unit: shares, where the kernel counts in weight."""
+
+
 class Write(NamedTuple):
     """One write into one kernel file."""
 

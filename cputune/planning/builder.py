@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from cputune.core.goals import targets
 from cputune.core.knobs import KNOB
-from cputune.core.model import Change, CpuTune, KnobValues, Source
-from cputune.planning.plan import Job, Moved, Outcome
+from cputune.core.model import Change, CpuTune, KnobChange, KnobValues
+from cputune.planning.plan import Job, Outcome
 from cputune.transaction.applied import AppliedRecord
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class PlanBuilder:
         self.domain = job.domain
         self.request = job.request
         self.live, self.config = targets(job.where, job.domain)
-        self.moved: list[Moved] = []
+        self.changes: list[KnobChange] = []
         self.cgroup_tasks: list[CgroupTask] = []
         self.records: list[Record] = []
         self.saves: list[Save] = []
@@ -42,18 +42,23 @@ class PlanBuilder:
         """Something to tell the user."""
         self.notes.append(f"{self.domain.qualified}: {text}")
 
-    def move(
-        self, source: Source | Literal["native"], before: KnobValues, after: KnobValues, given: Change | None = None
+    def add_changes(
+        self,
+        where: Literal["live", "config", "native"],
+        before: KnobValues,
+        after: KnobValues,
+        given: Change | None = None,
     ) -> None:
-        """Take down the knobs that differ between two states, two configurations or two memories.
+        """Note the knobs that differ between two states, two configurations or two memories.
 
         `given` is what was asked for, perhaps in another unit than the kernel's.
         """
         for key in before.differing(after):
-            if source != "live" or after[key] is not None:
+            if where != "live" or after[key] is not None:
                 other = KNOB[key].alternative
                 in_other_unit = given[other] if given and other else None
-                self.moved.append(Moved(source, key, before[key], after[key], in_other_unit))
+                name = self.domain.qualified
+                self.changes.append(KnobChange(name, where, key, before[key], after[key], in_other_unit))
 
     def tasks(self) -> tuple[Task, ...]:
         """All there is to do for it."""
@@ -61,4 +66,4 @@ class PlanBuilder:
 
     def outcome(self) -> Outcome:
         """The finished plan of this domain."""
-        return Outcome(self.domain, tuple(self.moved), self.tasks(), tuple(self.notes))
+        return Outcome(self.domain, tuple(self.changes), self.tasks(), tuple(self.notes))

@@ -40,7 +40,7 @@ def _plan_removal(store: Store, builder: PlanBuilder) -> None:
     own = store.load(domain)
     if own.text:
         builder.saves.append(Save(domain.qualified, own.path, None, own.text))
-        builder.move("config", own.change, Change())
+        builder.add_changes("config", own.change, Change())
     if pattern := store.pattern_of(domain):
         builder.note(f"from its next start on it gets what is saved for {domain.runtime}:{pattern}")
 
@@ -82,4 +82,4 @@ def _plan_save(builder: PlanBuilder, saved: Saved) -> None:
         name = builder.domain.qualified
         text = edited(saved, name, builder.saved) if builder.saved.named() else None
         builder.saves.append(Save(name, saved.path, text, saved.text or None))
-        builder.move("config", saved.change, builder.saved)
+        builder.add_changes("config", saved.change, builder.saved)

@@ -43,7 +43,7 @@ class CgroupChange(NamedTuple):
 
 
 def cgroup_changes(snapshot: Snapshot, builder: PlanBuilder) -> list[CgroupChange]:
-    """The cgroups of a domain that are to change, the outer one first; what moves is taken down in the builder.
+    """The cgroups of a domain that are to change, the outer one first; the builder notes which knobs change.
 
     Raises WrongState, Unsupported, UsageError, Refused.
     """
@@ -59,7 +59,7 @@ def cgroup_changes(snapshot: Snapshot, builder: PlanBuilder) -> list[CgroupChang
     states = {one.cgroup: _state(snapshot, domain, one, keys & set(one.carries)) for one in domain.knob_cgroups()}
     builder.now = domain.state(states)
     goal = goal_of(builder.now, request, snapshot.version, domain.scale, builder.current_record.weight, CpuTune.KEYS)
-    builder.move("live", builder.now, goal, request.change)
+    builder.add_changes("live", builder.now, goal, request.change)
     found = (_change(builder, one, keys, states[one.cgroup], goal) for one in domain.knob_cgroups())
     return [change for change in found if change.keys]
 

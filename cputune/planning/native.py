@@ -42,7 +42,7 @@ def plan_native(snapshot: Snapshot, builder: PlanBuilder) -> None:
         return
     builder.natives.append(native)
     if native.before is not None and native.plan.after is not None:
-        builder.move("native", native.before, native.plan.after)
+        builder.add_changes("native", native.before, native.plan.after)
 
 
 def _native(snapshot: Snapshot, builder: PlanBuilder, states: dict[str, CpuTune]) -> Native | None:

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cputune.core.goals import Where
-from cputune.core.knobs import Value
-from cputune.core.model import Domain, Request, Source
+from cputune.core.model import Domain, KnobChange, Request
 
 if TYPE_CHECKING:
     from cputune.transaction.tasks import Task
-
-
-class Moved(NamedTuple):
-    """One knob before and after: in the terms of the kernel (live), as it is saved (config), or remembered (native)."""
-
-    source: Source | Literal["native"]
-    key: str
-    before: Value
-    after: Value
-    given: Value = None
-    """What was given, where that was in the knob's other unit: shares, where the kernel counts in weight."""
 
 
 class Job(NamedTuple):
@@ -39,7 +27,7 @@ class Outcome(NamedTuple):
     """What a change did, or with --dry-run would do, to one domain."""
 
     domain: Domain
-    moved: tuple[Moved, ...]
+    changes: tuple[KnobChange, ...]
     tasks: tuple[Task, ...]
     notes: tuple[str, ...]
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from cputune.core.errors import CpuTuneError, Gone, WrongState
 from cputune.core.knobs import KNOB, SHARES_AND_WEIGHT, Value
-from cputune.core.model import Change, CpuTune, Domain
+from cputune.core.model import Change, CpuTune, Domain, KnobChange
 from cputune.host.cgroup.bandwidth import limit_of
 from cputune.host.cgroup.cgroups import Limits
 from cputune.host.cgroup.sequence import in_order
 from cputune.planning.cgroup_steps import with_steps
 from cputune.planning.native import hold_writes
-from cputune.planning.plan import Moved, Outcome, Plan
+from cputune.planning.plan import Outcome, Plan
 from cputune.planning.snapshot import Snapshot
 from cputune.runtimes.native.settings import NativePlan, require_module
 from cputune.transaction.cgroup_task import CgroupTask, UnitChange
@@ -67,16 +67,14 @@ class UndoPlanner:
     def _outcome(self, name: str, planned: Iterable[Task]) -> Outcome:
         runtime, _, rest = name.partition(":")
         own = tuple(task for task in planned if task.domain == name)
-        steps = [
-            step
-            for step in self.past.entry.steps
-            if step.domain == name and any(isinstance(task, _KINDS[step.where]) for task in own)
+        changes = [
+            KnobChange(
+                name, done.where, done.key, self.actual.get((name, done.where, done.key), done.after), done.before
+            )
+            for done in self.past.entry.changes
+            if done.domain == name and any(isinstance(task, _KINDS[done.where]) for task in own)
         ]
-        moved = [
-            Moved(step.where, step.key, self.actual.get((name, step.where, step.key), step.after), step.before)
-            for step in steps
-        ]
-        return Outcome(Domain(runtime, rest, running=True, persistent=True), tuple(moved), own, ())
+        return Outcome(Domain(runtime, rest, running=True, persistent=True), tuple(changes), own, ())
 
     def _cgroup_tasks(self, tasks: list[Task]) -> Iterator[CgroupTask]:
         """The tasks with what is there now, and with what was there before as their goal; their steps come later."""

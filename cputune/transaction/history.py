@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cputune.core.errors import CpuTuneError, from_os_error
-from cputune.core.knobs import KNOB, Value
+from cputune.core.knobs import KNOB
+from cputune.core.model import KnobChange
 from cputune.host.files import make_trusted_dir, read_trusted, write_all, write_atomically
 from cputune.transaction.codec import Undecodable, decode, encode
 from cputune.transaction.locks import Keys
@@ -23,16 +24,6 @@ if TYPE_CHECKING:
 LARGEST = 4 << 20
 """Bytes; then the older half goes."""
 _KEYS = Keys(frozenset(("history",)))
-
-
-class Step(NamedTuple):
-    """One knob of one domain before and after."""
-
-    domain: str
-    where: Literal["live", "config", "native"]
-    key: str
-    before: Value = None
-    after: Value = None
 
 
 class Entry(NamedTuple):
@@ -48,7 +39,7 @@ class Entry(NamedTuple):
     who: str
     command: str
     domains: tuple[str, ...]
-    steps: tuple[Step, ...] = ()
+    changes: tuple[KnobChange, ...] = ()
     undoes: str = ""
     """The transaction that this one takes back, in these domains."""
 
@@ -108,7 +99,7 @@ class History:
                 entry = decode(Entry, line.get("done"))
             except Undecodable:
                 continue
-            if any(step.key not in KNOB for step in entry.steps):
+            if any(change.key not in KNOB for change in entry.changes):
                 continue
             tasks = line.get("tasks")
             entries[entry.id] = (entry, tasks if isinstance(tasks, list) else [])
@@ -183,7 +174,7 @@ class History:
         write_atomically(self.path, "".join(reversed(kept)), sync=False, mode=0o600)
 
 
-def new_entry(context: Context, domains: Iterable[str], steps: Iterable[Step] = (), undoes: str = "") -> Entry:
+def new_entry(context: Context, domains: Iterable[str], changes: Iterable[KnobChange] = (), undoes: str = "") -> Entry:
     """The entry for a transaction that begins now."""
     pid = os.getpid()
     return Entry(
@@ -194,6 +185,6 @@ def new_entry(context: Context, domains: Iterable[str], steps: Iterable[Step] = 
         context.who,
         context.command,
         tuple(dict.fromkeys(domains)),
-        tuple(steps),
+        tuple(changes),
         undoes,
     )

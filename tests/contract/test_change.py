@@ -73,7 +73,7 @@ def test_what_is_set_is_in_force_and_nothing_else_changed(lab: Lab, change: Valu
     outcome = lab.set(**change)[0]
     wanted = v1 if lab.version == 1 else v2
     assert lab.state() == state(lab, **wanted)
-    assert {moved.key: moved.after for moved in outcome.moved} == wanted
+    assert {change.key: change.after for change in outcome.changes} == wanted
     assert outcome.notes == ()
 
 
@@ -82,7 +82,7 @@ def test_what_is_in_force_already_is_not_written_again(lab: Lab, change: Values)
     lab.set(**change)
     lab.host.writes.clear()
     outcome = lab.set(**change)[0]
-    assert (lab.written(), outcome.moved, outcome.tasks) == ([], (), ())
+    assert (lab.written(), outcome.changes, outcome.tasks) == ([], (), ())
     assert outcome.notes == (f"{lab.name()}: {NOTHING}",)
 
 

@@ -47,9 +47,9 @@ def chain(host: Host, where: str) -> dict[str, object]:
     """What the history says that each knob has now, each change of it having begun where the one before had ended."""
     last: dict[str, object] = {}
     past = Tuner(host).history()
-    for step in (step for one in past for step in one.entry.steps if step.where == where):
-        assert last.get(step.key, step.before) == step.before, step
-        last[step.key] = step.after
+    for change in (change for one in past for change in one.entry.changes if change.where == where):
+        assert last.get(change.key, change.before) == change.before, change
+        last[change.key] = change.after
     return last
 
 

@@ -38,5 +38,5 @@ def command(ctx: click.Context, domain: str | None, last: int | None, as_json: b
     if as_json:
         click.echo(report.to_json([report.past_data(one, name) for one in past]))
         return
-    for line in (line for one in past for line in report.past(one, name)):
+    for line in (line for one in past for line in report.past_lines(one, name)):
         click.echo(printable(line))

@@ -55,6 +55,6 @@ def show(plans: list[Plan], *, dry_run: bool, as_json: bool) -> None:
     if dry_run:
         lines = [line for plan in plans for task in plan.tasks for line in report.step_lines(task)]
     else:
-        lines = [report.moved(outcome.domain, change) for outcome in outcomes for change in outcome.moved]
+        lines = [report.change_line(change, outcome.domain.scale) for outcome in outcomes for change in outcome.changes]
     for line in lines:
         click.echo(printable(line))

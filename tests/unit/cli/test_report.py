@@ -7,13 +7,14 @@ import json
 from cputune.app.schedinfo import SchedInfo
 from cputune.cli import report
 from cputune.core.knobs import UNLIMITED
-from cputune.core.model import CpuTune, Domain, Write
+from cputune.core.model import CpuTune, Domain, KnobChange, Scale, Write
 from cputune.host.systemd import INFINITY, Unit
-from cputune.planning.plan import Moved, Outcome
+from cputune.planning.plan import Outcome
 from cputune.transaction.cgroup_task import CgroupTask, UnitChange
 from cputune.transaction.tasks import Record, Save
 
 WEB = Domain("lxc", "web", running=True, persistent=True, limit_cgroup="/web", weight_cgroup="/web")
+NAME = WEB.qualified
 STATE = CpuTune(shares=1024, weight=100, period=100000, quota=UNLIMITED, burst=0, idle=False)
 LIVE = SchedInfo(WEB, "live", True, STATE)
 
@@ -70,17 +71,19 @@ def test_schedinfo_for_programs() -> None:
     }
 
 
-def test_what_moved() -> None:
+def test_what_has_changed() -> None:
     lines = [
-        report.moved(WEB, Moved("live", "weight", 100, 50)),
-        report.moved(WEB, Moved("live", "shares", 1024, 512)),
-        report.moved(WEB, Moved("live", "quota", UNLIMITED, 50000)),
-        report.moved(WEB, Moved("live", "idle", False, True)),
-        report.moved(WEB, Moved("config", "shares", None, 512)),
-        report.moved(WEB, Moved("config", "quota", 50000, None)),
+        report.change_line(KnobChange(NAME, "live", "weight", 100, 50), Scale.KERNEL),
+        report.change_line(KnobChange(NAME, "live", "weight", 100, 50, 511), Scale.KERNEL),
+        report.change_line(KnobChange(NAME, "live", "shares", 1024, 512), Scale.KERNEL),
+        report.change_line(KnobChange(NAME, "live", "quota", UNLIMITED, 50000), Scale.KERNEL),
+        report.change_line(KnobChange(NAME, "live", "idle", False, True), Scale.KERNEL),
+        report.change_line(KnobChange(NAME, "config", "shares", None, 512), Scale.KERNEL),
+        report.change_line(KnobChange(NAME, "config", "quota", 50000, None), Scale.KERNEL),
     ]
     assert lines == [
         "lxc:web: live: weight 100 -> 50 (512 shares)",
+        "lxc:web: live: weight 100 -> 50 (511 shares)",  # as it was given
         "lxc:web: live: shares 1024 -> 512 (weight 50)",
         "lxc:web: live: quota unlimited -> 50000",
         "lxc:web: live: idle false -> true",
@@ -90,8 +93,8 @@ def test_what_moved() -> None:
 
 
 def test_a_name_with_control_characters() -> None:
-    evil = WEB._replace(name="\x1b[2Jweb")
-    assert report.moved(evil, Moved("live", "idle", False, True)) == "lxc:\\x1b[2Jweb: live: idle false -> true"
+    evil = KnobChange("lxc:\x1b[2Jweb", "live", "idle", False, True)
+    assert report.change_line(evil, Scale.KERNEL) == "lxc:\\x1b[2Jweb: live: idle false -> true"
 
 
 WRITE = Write("/sys/fs/cgroup/web/cpu.max", "50000 100000", "max 100000")
@@ -120,7 +123,7 @@ def test_the_steps_of_a_dry_run() -> None:
 
 
 def test_a_change_for_programs() -> None:
-    outcome = Outcome(WEB, (Moved("live", "quota", UNLIMITED, 50000),), (TASK,), ("a note",))
+    outcome = Outcome(WEB, (KnobChange(NAME, "live", "quota", UNLIMITED, 50000),), (TASK,), ("a note",))
     assert json.loads(report.to_json(report.outcome_data(outcome))) == {
         "domain": "lxc:web",
         "changes": [{"where": "live", "name": "vcpu_quota", "from": -1, "to": 50000}],
