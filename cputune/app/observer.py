@@ -16,6 +16,7 @@ from cputune.drift.compare import Difference, Facts, differences, explain, text
 from cputune.drift.evidence import differing_properties, gather_facts
 from cputune.drift.records import AppliedIndex
 from cputune.host.cgroup.cgroups import Limits
+from cputune.runtimes.native import settings
 
 
 class Row(NamedTuple):
@@ -112,7 +113,7 @@ class Observer:
         return Change(), None
 
     def _live_row(self, domain: Domain, state: CpuTune, saved: Change, problem: str | None) -> Row:
-        remembered = self.tuner.remembered(domain)
+        remembered = settings.remembered(self.cgroups, domain)
         facts = gather_facts(self.tuner.context, domain, state, saved, remembered, self.index)
         above = self.cgroups.tightest_limit(domain.limit_cgroup or "", self._limits)
         own = state.limit_cpus

@@ -45,7 +45,9 @@ def as_given(tuner: Tuner, domain: Domain, state: CpuTune, remembered: Change | 
     applied = tuner.context.state.applied(domain)
     shares = [applied.change.shares] if applied else []
     if domain.scale in OCI_SCALES:
-        remembered = tuner.remembered(domain) if remembered is None else remembered
+        from cputune.runtimes.native import settings
+
+        remembered = settings.remembered(tuner.cgroups, domain) if remembered is None else remembered
         shares += [remembered.shares, DEFAULT_SHARES if state.weight == DEFAULT_WEIGHT else None]
     return with_both_weights(domain, state, shares)
 

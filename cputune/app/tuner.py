@@ -11,9 +11,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cputune.core.errors import CpuTuneError, WrongState
+from cputune.core.errors import WrongState
 from cputune.core.knobs import WEIGHT
-from cputune.core.model import Change, CpuTune, Domain, Request
+from cputune.core.model import CpuTune, Domain, Request
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.cgroup.support import require, support
 from cputune.host.system import Host
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from cputune.config.store import Store
     from cputune.planning.plan import Job, Plan
-    from cputune.transaction.applied import AppliedRecord
     from cputune.transaction.history import Past
 
 
@@ -50,16 +49,6 @@ class Tuner:
         from cputune.config.store import Store
 
         return Store(self.host)
-
-    def remembered(self, domain: Domain) -> Change:
-        """What the domain's runtime remembers, as far as files tell; nothing where they cannot be read."""
-        from cputune.runtimes.native.settings import module_of
-
-        module = module_of(domain)
-        try:
-            return (module.read(self.cgroups, domain).change if module else None) or Change()
-        except CpuTuneError:
-            return Change()
 
     def read(self, domain: Domain) -> CpuTune:
         """What is in force, collected from the domain's cgroups. Raises Unsupported without even a weight."""
@@ -154,20 +143,6 @@ class Tuner:
         from cputune.transaction.history import History
 
         return History(self.context).past()
-
-    def put(self, domain: Domain) -> AppliedRecord | None:
-        """What cputune has put into force in the very cgroup that the domain has now."""
-        applied = self.context.state.applied(domain)
-        there = (
-            applied is not None
-            and domain.limit_cgroup is not None
-            and applied.inode == self.cgroups.inode(domain.limit_cgroup)
-        )
-        return applied if there else None
-
-    def has_put(self, domain: Domain) -> bool:
-        """Whether there is any such."""
-        return self.put(domain) is not None
 
     def saved_job(self, domain: Domain) -> Job:
         """What the saved configuration wants of a domain. Raises WrongState where there is none."""

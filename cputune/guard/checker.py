@@ -13,7 +13,7 @@ from cputune.drift.records import AppliedIndex
 from cputune.guard import service
 from cputune.guard.registry import FINAL_CHECK
 from cputune.planning.plan import Job
-from cputune.runtimes.native.settings import module_of
+from cputune.runtimes.native.settings import module_of, remembered
 from cputune.transaction.locks import Busy, keys_of
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class DriftChecker:
 
     def _drift_of(self, domain: Domain) -> tuple[list[Difference], Change]:
         """Return what others have changed since cputune limited this cgroup, and what cputune has put into force."""
-        applied = self.tuner.put(domain)
+        applied = self.tuner.context.current_record(domain)
         if applied is None:
             return [], Change()
         state = self.tuner.read(domain)
@@ -105,7 +105,8 @@ class DriftChecker:
         if not any(difference.drift for difference in explain(facts)):
             return [], applied.change
         context = self.tuner.context
-        facts = gather_facts(context, domain, state, Change(), self.tuner.remembered(domain), AppliedIndex(context))
+        known = remembered(context.cgroups, domain)
+        facts = gather_facts(context, domain, state, Change(), known, AppliedIndex(context))
         return [difference for difference in explain(facts) if difference.drift], applied.change
 
     def _handle(self, domain: Domain, change: Change, drift: list[Difference]) -> None:

@@ -57,7 +57,7 @@ class RecordWatcher:
             return
         self.registry.backoff.reset(qualified)
         self.registry.reported.pop(qualified, None)
-        if record is None or not self.tuner.has_put(domain):
+        if record is None or not self.tuner.context.current_record(domain):
             for cgroup in self.registry.cgroups_of(qualified):
                 self.registry.remove(cgroup)
         else:
@@ -66,9 +66,10 @@ class RecordWatcher:
 
     def remove_of(self, domain: Domain) -> None:
         """Remove the record of a domain whose cgroups are gone: otherwise the records would pile up until a reboot."""
+        context = self.tuner.context
         try:
-            with self.tuner.context.locks.hold(keys_of(self.tuner.cgroups, [domain]), 0):
-                if not self.tuner.has_put(domain) and not self.tuner.cgroups.exists(domain.limit_cgroup or ""):
-                    self.tuner.context.state.record(domain, None)
+            with context.locks.hold(keys_of(context.cgroups, [domain]), 0):
+                if not context.current_record(domain) and not context.cgroups.exists(domain.limit_cgroup or ""):
+                    context.state.record(domain, None)
         except CpuTuneError:
             return  # another cputune process is changing it

@@ -126,7 +126,7 @@ class Startup:
         """Apply the saved configurations of these domains as one transaction, or if that fails, of each by itself."""
         jobs = []
         for domain, _ in batch.values():
-            if self.tuner.has_put(domain):
+            if self.tuner.context.current_record(domain):
                 self._watch(domain)
             elif (change := self.discovery.configs.effective(domain)).named():
                 jobs.append(Job(domain, Request(change), "live"))
@@ -141,7 +141,7 @@ class Startup:
         state = self.tuner.context.state
         record = state.newest(domain)
         other = self.registry.by_cgroup.get(domain.limit_cgroup or "")
-        if other and other.qualified != domain.qualified and self.tuner.has_put(other):
+        if other and other.qualified != domain.qualified and self.tuner.context.current_record(other):
             last = state.newest(other)
             if last and record and last[0] > record[0]:
                 return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cputune.core.errors import CpuTuneError, Gone, WrongState
 from cputune.core.knobs import KNOB, SHARES_AND_WEIGHT, Value
-from cputune.core.model import Change, CpuTune, Domain, KnobChange
+from cputune.core.model import Change, CpuTune, Domain
 from cputune.host.cgroup.bandwidth import limit_of
 from cputune.host.cgroup.cgroups import Limits
 from cputune.host.cgroup.sequence import in_order
@@ -68,8 +68,8 @@ class UndoPlanner:
         runtime, _, rest = name.partition(":")
         own = tuple(task for task in planned if task.domain == name)
         changes = [
-            KnobChange(
-                name, done.where, done.key, self.actual.get((name, done.where, done.key), done.after), done.before
+            done._replace(
+                before=self.actual.get((name, done.where, done.key), done.after), after=done.before, given=None
             )
             for done in self.past.entry.changes
             if done.domain == name and any(isinstance(task, _KINDS[done.where]) for task in own)

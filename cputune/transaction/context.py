@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable
 from functools import cached_property
 
+from cputune.core.model import Domain
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.systemd import Systemd
-from cputune.transaction.applied import State
+from cputune.transaction.applied import AppliedRecord, State
 from cputune.transaction.locks import Locks
 
 
@@ -25,6 +26,13 @@ class Context:
         self.command = command
         """What was typed, for the history."""
         self._boot = ""
+
+    def current_record(self, domain: Domain) -> AppliedRecord | None:
+        """What cputune put into force in the very cgroup that the domain has now; None for nothing."""
+        applied, cgroup = self.state.applied(domain), domain.limit_cgroup
+        if applied is None or cgroup is None:
+            return None
+        return applied if applied.inode == self.cgroups.inode(cgroup) else None
 
     @property
     def boot(self) -> str:

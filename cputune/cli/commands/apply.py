@@ -93,7 +93,7 @@ def command(
         jobs = [job for job in failures.each(tuner.store().names(), lambda saved: _saved(tuner, *saved)) if job]
         jobs += failures.each(_by_pattern(tuner), tuner.saved_job)
     if started:
-        jobs = [job for job in jobs if not tuner.has_put(job.domain)]
+        jobs = [job for job in jobs if not tuner.context.current_record(job.domain)]
     show(carry_out(tuner, jobs, failures.tell, dry_run=dry_run), dry_run=dry_run, as_json=as_json)
     ctx.exit(failures.status)
 

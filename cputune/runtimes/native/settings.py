@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
-from cputune.core.errors import Unsupported
+from cputune.core.errors import CpuTuneError, Unsupported
 from cputune.core.knobs import DEFAULT_PERIOD, DEFAULT_SHARES, DEFAULT_WEIGHT, KNOB, UNLIMITED
 from cputune.core.model import Change, CpuTune, Domain, Scale
 from cputune.core.units import shares_of_weight
@@ -88,6 +88,15 @@ def module_of(domain: Domain) -> NativeModule | None:
         return None
     found: NativeModule = import_module(f"cputune.runtimes.native.{name}")
     return found
+
+
+def remembered(cgroups: Cgroups, domain: Domain) -> Change:
+    """Return what a domain's runtime remembers, as far as files tell; nothing if they cannot be read."""
+    module = module_of(domain)
+    try:
+        return (module.read(cgroups, domain).change if module else None) or Change()
+    except CpuTuneError:
+        return Change()
 
 
 def require_module(domain: Domain) -> NativeModule:
