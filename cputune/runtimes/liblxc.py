@@ -17,7 +17,8 @@ from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.systemd import unit_of
 from cputune.runtimes.users import owns_cgroup
 
-_PAYLOAD = re.compile(r"(?:/.*)?/(?:lxc\.payload[./]|lxc/)(?=([^/]+))(?:(.+)-[0-9]+|[^/]+)")
+_PAYLOAD = r"(?:/.*)?/(?:lxc\.payload[./]|lxc/)(?=([^/]+))(?:(.+)-[0-9]+|[^/]+)"
+"""Compiled when it is needed, since only the guard asks whose a cgroup is."""
 _SOCKET = re.compile(r" @(/.*)/([^/]+)/command$")
 
 
@@ -46,7 +47,7 @@ def running(cgroups: Cgroups) -> Iterator[tuple[str, str]]:
 
 def possible_names(cgroup: str) -> list[str]:
     """Return the names that the container with that payload cgroup may have: its name may end with -NUMBER, too."""
-    match = _PAYLOAD.fullmatch(cgroup)
+    match = re.fullmatch(_PAYLOAD, cgroup)
     return [name for name in (match[1], match[2]) if name] if match else []
 
 

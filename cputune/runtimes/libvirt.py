@@ -20,9 +20,9 @@ from cputune.runtimes.registry import RUNTIMES
 
 RUN = "/run/libvirt/lxc"
 CONFIG = "/etc/libvirt/lxc"
-_OWN = re.compile(r"machine-lxc\\x2d[0-9]+\\x2d(.+)\.scope|lxc-[0-9]+-(.+)\.libvirt-lxc")
-"""The name of a domain's own cgroup, with machined and without."""
-_UUID = re.compile(r"<uuid>\s*([0-9a-fA-F-]{32,36})\s*</uuid>")
+_OWN = r"machine-lxc\\x2d[0-9]+\\x2d(.+)\.scope|lxc-[0-9]+-(.+)\.libvirt-lxc"
+"""The name of a domain's own cgroup, with machined and without. Compiled when it is needed: most hosts have none."""
+_UUID = r"<uuid>\s*([0-9a-fA-F-]{32,36})\s*</uuid>"
 
 
 def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
@@ -53,7 +53,7 @@ def domains(cgroups: Cgroups) -> Iterator[Domain]:
 def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
     """Return the domain with that cgroup, once libvirt_lxc has moved there."""
     for part in cgroup.split("/"):
-        if match := _OWN.fullmatch(part):
+        if match := re.fullmatch(_OWN, part):
             name = unescape(match[1] or match[2])
             domain = _named(cgroups, name) if is_component(name) else None
             return domain if domain and is_settled(domain) and cgroup in domain.cgroups else None
@@ -64,7 +64,7 @@ def is_settled(domain: Domain) -> bool:
     """Whether a running domain has all its cgroups: a scope without the child `libvirt` is still being set up."""
     limit = domain.limit_cgroup or ""
     lacks_child = limit == domain.weight_cgroup and limit.endswith(".scope")
-    return not lacks_child and any(map(_OWN.fullmatch, limit.split("/")))
+    return not lacks_child and any(re.fullmatch(_OWN, part) for part in limit.split("/"))
 
 
 def find_by_pid(cgroups: Cgroups, number: str) -> Domain | None:
@@ -111,7 +111,7 @@ def _controller(cgroups: Cgroups, name: str) -> int | None:
 def _uuid(cgroups: Cgroups, name: str) -> str | None:
     """Return the domain's UUID as 32 hexadecimal digits; None if no file tells it."""
     for folder in (RUN, CONFIG):
-        match = _UUID.search(cgroups.host.read_or_none(f"{folder}/{name}.xml") or "")
+        match = re.search(_UUID, cgroups.host.read_or_none(f"{folder}/{name}.xml") or "")
         if match:
             return match[1].replace("-", "").lower()
     return None

@@ -17,7 +17,8 @@ from cputune.runtimes.oci_scale import scale_of
 from cputune.runtimes.users import User, owns_cgroup
 
 _INNER = "container"
-_HEX_ID = re.compile(r"(?:.*-)?([0-9a-f]{64})(?:\.scope)?")
+_HEX_ID = r"(?:.*-)?([0-9a-f]{64})(?:\.scope)?"
+"""Compiled when it is needed, since only the guard asks whose a cgroup is."""
 
 
 class OciContainer(NamedTuple):
@@ -140,7 +141,7 @@ def own_cgroup(cgroup: str) -> str:
 
 def id_in(cgroup: str) -> str:
     """Return the id in the name of a container's cgroup: ID, PREFIX-ID or PREFIX-ID.scope; empty if it has none."""
-    match = _HEX_ID.fullmatch(own_cgroup(cgroup).rpartition("/")[2])
+    match = re.fullmatch(_HEX_ID, own_cgroup(cgroup).rpartition("/")[2])
     return match[1] if match else ""
 
 
