@@ -42,7 +42,9 @@ Try: cputune apply
     is_flag=True,
     help="Only domains that have started since cputune last changed their limits.",
 )
-@click.option("--quiet", "-q", is_flag=True, help="Print errors only, not which domains were skipped.")
+@click.option(
+    "--quiet", "-q", is_flag=True, help="Print no notes, such as which domains were skipped; errors are still printed."
+)
 @click.option("--dry-run", is_flag=True, help="Print every write, in order; write nothing.")
 @click.option(
     "--atomic/--keep-going",

@@ -38,7 +38,7 @@ Try: cputune status
     "--interval",
     type=click.FloatRange(0.01, 3600),
     metavar="SECONDS",
-    help="Measure for this long (0.01 to 3600) how many CPUs are used, and in what share of periods throttled.",
+    help="Measure for this long (0.01 to 3600): CPUs used, and the share of periods that were throttled.",
 )
 @click.option(
     "--config", is_flag=True, help="List the saved configurations instead, even of domains that do not exist."
