@@ -25,13 +25,17 @@ class Snapshot:
     def __init__(self, context: Context, *, tell: bool = True) -> None:
         self.context = context
         self.cgroups = context.cgroups
-        self.version = self.cgroups.hierarchy.version
         self.limits = Limits(self.cgroups)
         """What every cgroup has now."""
         self._has_units = tell and context.systemd.booted()
         self._states: dict[str, CpuTune] = {}
         self._held: dict[str, Properties] = {}
         self._grains: dict[int | None, int] = {}
+
+    @property
+    def version(self) -> int:
+        """The version of the cpu controller. Raises Unsupported where there is none, as only live changes need one."""
+        return self.cgroups.hierarchy.version
 
     def read(self, cgroup: str) -> CpuTune:
         """What a cgroup has. Raises WrongState, NoPermission."""

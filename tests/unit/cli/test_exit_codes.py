@@ -77,6 +77,12 @@ def test_4_not_supported(tmp_path: Path, cputune: CommandLine) -> None:
         )
 
 
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_0_saving_needs_no_cpu_controller(tmp_path: Path, cputune: CommandLine, dry: tuple[str, ...]) -> None:
+    host = lay_out(read("nothing-mounted"), tmp_path).host
+    assert cputune(host, "set", "docker:nosuch", "--cpus", "1", "--config", *dry).status == 0
+
+
 @pytest.mark.parametrize(
     ("number", "said", "hint"),
     [
