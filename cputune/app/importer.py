@@ -59,20 +59,20 @@ def save_all(tuner: Tuner, wanted: list[tuple[str, str, Change]], *, replace: bo
 
 
 def known_or_to_be(tuner: Tuner, name: str) -> Domain:
-    """The domain; or, where there is none so far, the one that will have this RUNTIME:NAME. Raises NoSuchDomain."""
+    """The domain, or, if it does not exist yet, the one that will have this RUNTIME:NAME. Raises NoSuchDomain."""
 
     def to_be() -> Domain | None:
         if lookup.split(name)[0] not in PERSISTENT:
             return None
         domain = named_domain(name)
-        tuner.context.say(f"{domain.qualified} is not there so far: saved for when it is")
+        tuner.context.say(f"{domain.qualified} does not exist yet: saved for when it does")
         return domain
 
     return _known_or(tuner, name, to_be)
 
 
 def known_or_saved(tuner: Tuner, name: str) -> Domain:
-    """The domain; or, where there is none any more, that of a configuration that is left. Raises NoSuchDomain."""
+    """The domain, or, if it does not exist any more, that of a configuration that is left. Raises NoSuchDomain."""
 
     def left() -> Domain | None:
         saved = [known for known, _ in tuner.store().names() if name in (known, known.partition(":")[2])]

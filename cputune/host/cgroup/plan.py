@@ -85,7 +85,7 @@ def may_be_between(now: CpuTune, goal: CpuTune, key: str, found: Value, *, told:
         case "burst" if isinstance(found, int):
             return any(isinstance(end, int) and found == end // 1000 for end in ends)  # see Backend.limit_resets_burst
         case _:
-            return found is UNLIMITED or found is None or None in ends  # lifted for an instant, or not there so far
+            return found is UNLIMITED or found is None or None in ends  # lifted for an instant, or not there yet
 
 
 def _band_writes(

@@ -176,7 +176,7 @@ def test_something_is_saved_for_a_domain_that_is_not_there_so_far(v2: FakeKernel
     for name in ("oci:runc/web-1", "docker:new"):
         status, out, err = cputune(v2, "set", name, "--quota", "30000", "--config")
         assert (status, out) == (0, f"{name}: config: quota unset -> 30000\n")
-        assert err == f"cputune: {name} is not there so far: saved for when it is\n"
+        assert err == f"cputune: {name} does not exist yet: saved for when it does\n"
     assert "not there" in cputune(v2, "status", "--config").out
     for words in (("set", "new", "--config"), ("set", "cgroup:/new", "--config"), ("set", "docker:new2", "--live")):
         assert cputune(v2, *words, "--cpus", "0.3").status == 3
