@@ -1,4 +1,4 @@
-"""Many domains at once: all or none, or as many as can be."""
+"""Changing many domains: all or none, or as many as possible."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def carry_out(
     dry_run: bool = False,
     native: bool = False,
 ) -> list[Plan]:
-    """Change domains as one transaction; with `failed`, which is told of each error, as one transaction a family.
+    """Change domains as one transaction; with `failed`, which is called with each error, as one per family.
 
-    A family are domains that are inside one another on cgroup v1, where the limit of one stands in the way of the
-    other's. Raises CpuTuneError, without `failed`, with nothing changed.
+    A family are domains that lock the same names, such as those inside one another on cgroup v1, where the limit of
+    one can stand in the way of the other's. Without `failed`, raises CpuTuneError, and then nothing has changed.
     """
     if failed is None:
         return [tuner.change(jobs, dry_run=dry_run, native=native)] if jobs else []

@@ -1,4 +1,4 @@
-"""Forgetting a domain: what is saved for it goes, and with --live what cputune put into force."""
+"""Forgetting a domain: its configuration, and with --live the limits that cputune has set: `cputune forget`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def forget_job(tuner: Tuner, domain: Domain, *, live: bool) -> Job:
-    """Remove what is saved for a domain; with `live` also what cputune put into force, for what was there before.
+    """The job that removes a domain's configuration, and with `live` restores the limits from before cputune.
 
-    Raises WrongState where there is nothing to forget, UsageError for a pattern with `live`.
+    Raises WrongState if there is nothing to forget, UsageError for a pattern with `live`.
     """
     if live and is_pattern(domain.name):
         raise UsageError(
-            f"--live: {domain.qualified} is a pattern, and what is in force is lifted domain by domain",
+            f"--live: {domain.qualified} is a pattern, but limits in force are lifted domain by domain",
             f"cputune forget '{domain.qualified}'; cputune forget DOMAIN... --live",
         )
     applied = tuner.context.current_record(domain) if live else None

@@ -1,4 +1,4 @@
-"""Configurations of another host, and of domains that are not there: known by their names alone."""
+"""Saving configurations for domains that need not exist, by their names alone: `cputune import`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def planned(store: Store, domains: list[Domain], wanted: list[tuple[str, str, Change]], *, replace: bool) -> Plan:
-    """The plan. Raises WrongState where something else is saved already and is not to be replaced."""
+    """The plan that saves each text. Raises WrongState if something else is saved and `replace` is not given."""
     outcomes, others = [], []
     for domain, (name, text, change) in zip(domains, wanted, strict=True):
         before = store.load(domain)
@@ -40,9 +40,10 @@ def planned(store: Store, domains: list[Domain], wanted: list[tuple[str, str, Ch
 
 
 def save_all(tuner: Tuner, wanted: list[tuple[str, str, Change]], *, replace: bool, dry_run: bool) -> Plan:
-    """Save the text of a file for each domain (RUNTIME:NAME, there or not), as one transaction.
+    """Save a configuration for each name (RUNTIME:NAME, existing or not), as one transaction.
 
-    Raises UsageError for what is no such name, WrongState where something else is saved and not to be replaced.
+    `wanted` are names, texts of files, and what these say. Raises UsageError for another kind of name, WrongState if
+    something else is saved and `replace` is not given.
     """
     domains = [named_domain(name) for name, _, _ in wanted]
     wanted = [
@@ -94,11 +95,11 @@ def _known_or(tuner: Tuner, name: str, other: Callable[[], Domain | None]) -> Do
 
 
 def named_domain(name: str) -> Domain:
-    """The domain of a configuration, by RUNTIME:NAME alone: nobody is asked. Raises UsageError. Pure."""
+    """The domain of a configuration, made from RUNTIME:NAME without looking for it. Raises UsageError. Pure."""
     runtime, own = lookup.split(check(name))
     if runtime not in PERSISTENT or not own:
         raise UsageError(
-            f"{printable(name)} is no domain that something can be saved for",
+            f"{printable(name)} is not a domain that a configuration can be saved for",
             f"write RUNTIME:NAME; runtimes: {', '.join(PERSISTENT)}",
         )
     if not is_pattern(own):

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 
 class Tuner:
-    """Everything a command can ask for, on one host."""
+    """Finding, reading and changing the domains of one host."""
 
     def __init__(self, host: Host, say: Callable[[str], None] = lambda _: None, command: str = "") -> None:
         self.host = host
         self.cgroups = Cgroups(host)
         self.context = Context(self.cgroups, say, command)
         self.patience: float | None = None
-        """How many seconds to wait for another cputune that works on the same domains; None: LOCK_SECONDS."""
+        """Seconds to wait for another cputune process that changes the same domains; None: LOCK_SECONDS."""
 
     def find(self, name: str) -> Domain:
         """The domain. Raises NoSuchDomain, UsageError, Unsupported."""
@@ -51,7 +51,7 @@ class Tuner:
         return Store(self.host)
 
     def read(self, domain: Domain) -> CpuTune:
-        """What is in force, collected from the domain's cgroups. Raises Unsupported without even a weight."""
+        """What is in force in the domain's cgroups. Raises Unsupported if there is not even a weight; WrongState."""
         state = domain.state({cgroup: self.cgroups.read_if_used(cgroup) for cgroup in domain.cgroups})
         if domain.weight_cgroup is not None and not support(state).weight:
             require(self.cgroups, domain.weight_cgroup, state, frozenset(WEIGHT), domain.qualified)
@@ -62,9 +62,9 @@ class Tuner:
     ) -> Plan:
         """Change domains, live or config or both, and with `native` what their runtimes remember, as one transaction.
 
-        What should be known of it is said before anything is done. Without `enter` it does not get into the history;
-        without `tell`, systemd is not told: until it is, it may write its own values at any time.
-        Raises CpuTuneError with nothing changed.
+        The plan's notes are said before anything is done. Without `enter`, the change is not entered in the history;
+        without `tell`, systemd is not told, and may overwrite the change until it is. Raises CpuTuneError, and then
+        nothing has changed.
         """
         from cputune.planning.planner import plan_jobs
 
@@ -74,7 +74,7 @@ class Tuner:
             return self.announced(plan_jobs(self.context, jobs, native=native))
 
         def keys(again: bool) -> Keys:
-            if again:  # another cputune may have changed what there is
+            if again:  # another process may have changed the domains meanwhile
                 jobs[:] = [job._replace(domain=self.find(job.domain.qualified)) for job in jobs]
             return keys_of(self.cgroups, [job.domain for job in jobs])
 
@@ -84,14 +84,14 @@ class Tuner:
         return plan
 
     def announced(self, plan: Plan) -> Plan:
-        """The plan, when what should be known of it has been said."""
+        """Say the notes of a plan, and return it."""
         for outcome in plan.outcomes:
             for note in outcome.notes:
                 self.context.say(note)
         return plan
 
     def perform(self, plan: Plan, undoes: str = "", *, enter: bool = True) -> None:
-        """Carry out a plan, with its domains locked. Raises CpuTuneError with nothing changed."""
+        """Carry out a plan whose domains are locked. Raises CpuTuneError, and then nothing has changed."""
         from cputune.transaction.history import new_entry
 
         changes = [change for outcome in plan.outcomes for change in outcome.changes]
@@ -100,10 +100,11 @@ class Tuner:
 
     @contextmanager
     def serialised(self, keys: Callable[[bool], Keys]) -> Iterator[None]:
-        """Have what is locked for ourselves, with nothing half-done in it. `keys` is told whether it is asked again.
+        """Hold locks in the block, when what killed processes left unfinished under them has been rolled back.
 
-        What another cputune was killed over is put back first. Raises Busy where a living one does not end; NotPutBack
-        where something is left in these domains.
+        `keys` returns the names to lock; its argument is True if it is called again, since another process held some
+        of them before. Raises Busy if another process still holds one; NotPutBack if something could not be rolled
+        back.
         """
         from cputune.transaction.recovery import Stuck, in_the_way, recover
 
@@ -120,14 +121,14 @@ class Tuner:
             stuck |= recover(self.context, seconds=1)
 
     def mention_pending(self) -> None:
-        """Say that what is there is not what a change will start from."""
+        """Say, for a dry run, that a change would roll something back first."""
         from cputune.transaction.recovery import seems_cut_off
 
         if seems_cut_off(self.context):
             self.context.say("a change was cut off, and will be put back first: cputune recover")
 
     def tidy(self) -> None:
-        """Put back what was cut off, where we may; else say that it is there."""
+        """Roll back what was cut off, or, without the right to, say that it waits for that."""
         from cputune.transaction.recovery import pending, recover, seems_cut_off
 
         if not pending(self.context):

@@ -11,7 +11,7 @@ from cputune.core.model import Change, CpuTune, Domain, Request, Write
 from cputune.host.systemd import Unreachable, wanted
 from cputune.runtimes.native.settings import WantedSettings, default_shares, mean_the_same, require_module
 from cputune.transaction.cgroup_task import CgroupTask, UnitChange
-from cputune.transaction.native import Native, stands_for
+from cputune.transaction.native import Native, digest
 
 if TYPE_CHECKING:
     from cputune.host.cgroup.cgroups import Cgroups
@@ -61,7 +61,7 @@ def _native(snapshot: Snapshot, builder: PlanBuilder, states: dict[str, CpuTune]
     if plan.after is not None and mean_the_same(remembered.change, plan.after, default):
         return None
     holds = tuple(_hold(snapshot, builder, cgroup, state) for cgroup, state in states.items())
-    records, others = stands_for(remembered.raw), stands_for(remembered.other)
+    records, others = digest(remembered.raw), digest(remembered.other)
     return Native(domain, plan, remembered.change, records, others, default, holds)
 
 

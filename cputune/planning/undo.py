@@ -18,7 +18,7 @@ from cputune.planning.plan import Outcome, Plan
 from cputune.planning.snapshot import Snapshot
 from cputune.runtimes.native.settings import NativePlan, require_module
 from cputune.transaction.cgroup_task import CgroupTask, UnitChange
-from cputune.transaction.native import Native, stands_for
+from cputune.transaction.native import Native, digest
 from cputune.transaction.tasks import Record, Save
 
 if TYPE_CHECKING:
@@ -145,10 +145,10 @@ class UndoPlanner:
         except CpuTuneError as error:
             self.conflicts.append(error.message)
             return
-        if task.records_after and stands_for(now.raw) != task.records_after:
+        if task.records_after and digest(now.raw) != task.records_after:
             self.conflicts.append(f"{task.of.runtime} has other records of {task.domain}")
         plan = NativePlan(task.plan.back, task.plan.forward, task.before)
-        records, others = stands_for(now.raw), stands_for(now.other)
+        records, others = digest(now.raw), digest(now.other)
         holds = tuple(self._holds(task))
         yield Native(task.of, plan, now.change, records, others, task.default_shares, holds)
 

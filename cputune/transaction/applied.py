@@ -1,4 +1,4 @@
-"""cputune's memory of this boot, below /run/cputune: what was put into force."""
+"""What cputune has put into force since boot, as records below /run/cputune."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ _FOUND = "found-"
 
 
 class AppliedRecord(NamedTuple):
-    """What cputune itself put into force in a domain, as it was given."""
+    """What cputune put into force in a domain, in the units in which it was given."""
 
     change: Change
     inode: int | None = None
-    """Of the cgroup then: another one now means that the domain was started anew."""
+    """Of the cgroup's directory: if it has another number now, the domain was restarted."""
     weight: int | None = None
-    """The shares (v1) or weight (v2) from before --idle; the kernel forgets them."""
+    """The shares (v1) or weight (v2) from before --idle, which the kernel forgets."""
     found: Change = Change()
-    """What was there when cputune first set a knob in this cgroup, in the kernel's unit."""
+    """The values from before cputune first set each knob of this cgroup, in the kernel's units."""
 
 
 class State:
-    """The state directory of one host; made when first written."""
+    """The records in the state directory of one host, which is made when one is first written."""
 
     def __init__(self, host: Host) -> None:
         self.directory = host.state_dir
         self.others = [] if host.state_dir != host.own_state_dir else [host.real(STATE_DIR)]
         self._ours: set[str] = set()
-        """Folders that this process has found to be nobody else's."""
+        """Folders that only root, or the user himself, can write to, as this process has checked."""
 
     @property
     def records(self) -> str:
-        """The folder of the records: in it one a runtime, in that a file a domain (`names.file_name`)."""
+        """The folder of the records. It has one folder per runtime, with one file per domain (`names.file_name`)."""
         return os.path.join(self.directory, _RECORDS)
 
     def recorded(self) -> list[tuple[str, str]]:
-        """Runtime and file name of every record, root's and one's own."""
+        """The runtime and file name of every record: root's, and the user's own."""
         found: dict[tuple[str, str], None] = {}
         for folder in (self.directory, *self.others):
             top = os.path.join(folder, _RECORDS)
@@ -53,27 +53,27 @@ class State:
         return [(runtime, name) for runtime, name in found if not name.startswith(".")]
 
     def applied(self, domain: Domain) -> AppliedRecord | None:
-        """What cputune put into force in this domain since boot; None also where the record cannot be read.
+        """What cputune put into force in this domain since boot; None also if the record cannot be read.
 
-        What root put there counts for everybody, and what somebody did later: the newest record is the one in force.
+        Of root's record and the user's own, the newer one counts.
         """
         newest = self.newest(domain)
         return newest[1] if newest else None
 
     def newest(self, domain: Domain) -> tuple[int, AppliedRecord | None] | None:
-        """When it was last put into force, in nanoseconds of the file system's clock, and what; None for no record."""
+        """The newest record of a domain, and when it was written (nanoseconds since 1970); None if there is none."""
         return self.newest_in(domain.runtime, file_name(domain.name))
 
     def newest_in(self, runtime: str, file: str) -> tuple[int, AppliedRecord | None] | None:
-        """The same by a runtime and the name of a file, as `recorded` lists them."""
-        place = os.path.join(_RECORDS, runtime, file)
+        """The same, by runtime and file name as `recorded` lists them."""
+        name = os.path.join(_RECORDS, runtime, file)
         if not self.others:
-            return self._read(os.path.join(self.directory, place))
-        read = [self._read(os.path.join(folder, place)) for folder in (self.directory, *self.others)]
+            return self._read(os.path.join(self.directory, name))
+        read = [self._read(os.path.join(folder, name)) for folder in (self.directory, *self.others)]
         return max(filter(None, read), key=lambda found: found[0], default=None)
 
     def _read(self, path: str) -> tuple[int, AppliedRecord | None] | None:
-        """A record, and when it was written."""
+        """A record, and when it was written; None if it is not there or cannot be read."""
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
@@ -86,7 +86,7 @@ class State:
             os.close(fd)
 
     def record(self, domain: Domain, applied: AppliedRecord | None) -> None:
-        """Remember, or forget with None. Raises Refused or NoPermission where the directory cannot be written."""
+        """Write the record of a domain; None removes it. Raises Refused, NoPermission."""
         path = self.path(domain)
         try:
             self._require_trusted_path(path)
@@ -105,8 +105,8 @@ class State:
             self._ours.add(folder)
 
     def path(self, domain: Domain) -> str:
-        """The record of a domain."""
-        return os.path.join(self.directory, _place(domain))
+        """The file of a domain's record."""
+        return os.path.join(self.directory, _RECORDS, domain.runtime, file_name(domain.name))
 
 
 def _names(folder: str) -> list[str]:
@@ -116,12 +116,8 @@ def _names(folder: str) -> list[str]:
         return []
 
 
-def _place(domain: Domain) -> str:
-    return os.path.join(_RECORDS, domain.runtime, file_name(domain.name))
-
-
 def _format(applied: AppliedRecord) -> str:
-    """Plain `key value` lines: read and written on every `set`, so without a parser to load."""
+    """The record as `key value` lines: every `set` reads and writes one, and should not have to load a parser."""
     values = {key: KNOB[key].format(value) for key, value in applied.change.named().items()}
     extra = {"inode": applied.inode, "before-idle": applied.weight}
     values |= {key: str(value) for key, value in extra.items() if value is not None}
@@ -130,7 +126,7 @@ def _format(applied: AppliedRecord) -> str:
 
 
 def _parse(text: str) -> AppliedRecord | None:
-    """The record again; None where one of its lines makes no sense."""
+    """Parse a record; None if one of its lines makes no sense."""
     changed: dict[str, Value] = {}
     found: dict[str, Value] = {}
     extra: dict[str, int] = {}

@@ -97,7 +97,7 @@ class CgroupTask(NamedTuple):
         between = self.unit_change.state if self.unit_change else None
         return [self.now, self.goal, *([between] if between else [])]
 
-    def is_ours(self, context: Context) -> bool:
+    def is_done_in_part(self, context: Context) -> bool:
         """Whether something of it was done. Raises Gone, ChangedMeanwhile for a value that it cannot have left."""
         self.refuse_another(context)
         actual = context.cgroups.read_if_used(self.cgroup)

@@ -14,7 +14,7 @@ from cputune.transaction.locks import Locks
 
 
 class Context:
-    """What tasks act on, and who hears of what they meet."""
+    """What tasks act on, and who is told what they meet."""
 
     def __init__(self, cgroups: Cgroups, say: Callable[[str], None], command: str) -> None:
         self.cgroups = cgroups
@@ -22,9 +22,9 @@ class Context:
         self.state = State(cgroups.host)
         self.locks = Locks(cgroups.host)
         self.say = say
-        """Told what a person should know besides the result."""
+        """Called with what a user should know besides the result."""
         self.command = command
-        """What was typed, for the history."""
+        """The command line, for the history."""
         self._boot = ""
 
     def current_record(self, domain: Domain) -> AppliedRecord | None:
@@ -36,7 +36,7 @@ class Context:
 
     @property
     def boot(self) -> str:
-        """What names this boot: random(4); read until it is known."""
+        """The kernel's boot id (random(4)); empty where it cannot be read."""
         if not self._boot:
             self._boot = (self.cgroups.host.read_or_none("/proc/sys/kernel/random/boot_id") or "").strip()
         return self._boot

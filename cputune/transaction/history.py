@@ -1,7 +1,7 @@
-"""What was changed, by whom and when, a JSON line a transaction: to be read, and to be taken back.
+"""The history: what was changed, by whom and when. One JSON line per transaction, with all that undoing it takes.
 
-Bounded: what is oldest goes first. A history that cannot be written stops no change, since a full disk is often the
-reason for one; then it is said that the change cannot be undone.
+Its size is limited: the oldest entries are dropped. A change is made even if the history cannot be written, since a
+full disk is often the reason for the change; then a message says that it cannot be undone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cputune.transaction.context import Context
 
 LARGEST = 4 << 20
-"""Bytes; then the older half goes."""
+"""Bytes; then the older half is dropped."""
 _KEYS = Keys(frozenset(("history",)))
 
 
@@ -34,33 +34,34 @@ class Entry(NamedTuple):
     when: int
     """Seconds since 1970."""
     boot: str
-    """The kernel's boot_id: what was live is gone with its boot."""
+    """The kernel's boot id: live changes end with the boot."""
     pid: int
     who: str
     command: str
     domains: tuple[str, ...]
     changes: tuple[KnobChange, ...] = ()
     undoes: str = ""
-    """The transaction that this one takes back, in these domains."""
+    """The id of the transaction that this one takes back in these domains; empty for none."""
 
 
 class Past(NamedTuple):
-    """An entry of the history, as it stands now."""
+    """An entry of the history, and what has become of it since."""
 
     entry: Entry
     tasks: list[Any]
+    """As `codec.dump` makes them."""
     undone: frozenset[str]
-    """The domains in which it was taken back, or put back because it was cut off."""
+    """The domains in which it was taken back, or rolled back because its process was killed."""
     gone: frozenset[str]
-    """The domains that went away with what it had changed in them."""
+    """The domains that have ended since, and with them what was changed."""
 
     def standing(self) -> tuple[str, ...]:
-        """The domains in which it could still be undone."""
+        """The domains in which it can still be undone."""
         over = self.undone | self.gone
         return () if self.entry.undoes else tuple(name for name in self.entry.domains if name not in over)
 
     def mark(self, domain: str) -> str:
-        """What became of it in a domain, in words; empty where it stands."""
+        """What has become of it in a domain, in words; empty where it can still be undone."""
         return "taken back" if domain in self.undone else "gone" if domain in self.gone else ""
 
 
@@ -72,23 +73,23 @@ class History:
         self.path = os.path.join(context.cgroups.host.data_dir, "history")
         self._entered = False
 
-    def enter(self, entry: Entry, forms: list[Any], *, sync: bool) -> None:
-        """Add a transaction, its tasks as JSON has them; with `sync` through to the disk."""
+    def enter(self, entry: Entry, dumped: list[Any], *, sync: bool) -> None:
+        """Add a transaction, with the tasks as `codec.dump` makes them; with `sync`, sync it to the disk."""
         self._entered = True
-        self._append({"done": encode(entry), "tasks": forms}, sync=sync)
+        self._append({"done": encode(entry), "tasks": dumped}, sync=sync)
 
     def take_back(self, entry: Entry) -> None:
-        """Note that a transaction was put back, where it had been entered."""
+        """Note that a transaction was rolled back, if it had been entered."""
         if self._entered:
             self._append({"undone": entry.id, "domains": list(entry.domains)}, sync=False)
 
     def give_up(self, id_: str, domains: list[str]) -> None:
-        """Note that a transaction no longer stands in some domains, since they went away with what it had changed."""
+        """Note that a transaction can no longer be undone in some domains, since they have ended."""
         if domains:
             self._append({"gone": id_, "domains": domains}, sync=False)
 
     def past(self) -> list[Past]:
-        """All that is known, oldest first; lines that make no sense are left out. Raises NoPermission."""
+        """All entries, the oldest first; lines that make no sense are left out. Raises NoPermission."""
         entries: dict[str, tuple[Entry, list[Any]]] = {}
         over: dict[str, dict[str, set[str]]] = {"undone": {}, "gone": {}}
         for line in self._lines():
@@ -150,13 +151,13 @@ class History:
         try:
             before = os.fstat(fd).st_size
             if before and os.pread(fd, 1, before - 1) != b"\n":
-                data = b"\n" + data  # behind a line that was cut short
+                data = b"\n" + data  # the last line was cut short
             try:
                 write_all(fd, data)
                 if sync:
                     os.fsync(fd)
             except OSError:
-                os.ftruncate(fd, before)  # half a line would spoil the next one
+                os.ftruncate(fd, before)  # half a line would make the next one unreadable
                 raise
         finally:
             os.close(fd)
@@ -164,6 +165,7 @@ class History:
             self._shorten()
 
     def _shorten(self) -> None:
+        """Keep the newer half."""
         kept: list[str] = []
         size = 0
         for line in reversed(self._read().splitlines(keepends=True)):
@@ -175,7 +177,7 @@ class History:
 
 
 def new_entry(context: Context, domains: Iterable[str], changes: Iterable[KnobChange] = (), undoes: str = "") -> Entry:
-    """The entry for a transaction that begins now."""
+    """Make the entry of a transaction that begins now."""
     pid = os.getpid()
     return Entry(
         f"{time.time_ns():020d}-{pid}",

@@ -1,7 +1,7 @@
-"""The way back, on disk while a transaction is under way: what a killed cputune leaves for the next one.
+"""The tasks of each transaction, on disk while they are carried out: the next cputune can undo what a killed one began.
 
-A page a transaction: one JSON document, written and synced before the first change, removed after the last. One that
-changes files that outlive a reboot is kept where it outlives one too.
+Each transaction has a page, one JSON document, that is written and synced before the first change and removed after
+the last. Where a transaction changes files that outlive a reboot, so does its page.
 """
 
 from __future__ import annotations
@@ -22,26 +22,27 @@ if TYPE_CHECKING:
 
 _VERSION = 1
 _LARGEST = 256 << 20
+"""Bytes of a page."""
 
 
 class Page(NamedTuple):
-    """The journal of one transaction, by its file."""
+    """The page of one transaction, by its file."""
 
     path: str
     durable: bool
 
     @property
     def id(self) -> str:
-        """Of the transaction."""
+        """The id of the transaction."""
         return os.path.basename(self.path)
 
     @property
     def key(self) -> str:
-        """What the cputune that works on it holds locked."""
+        """The name of the lock that the cputune process working on it holds."""
         return f"journal:{self.id}"
 
     def remove(self) -> None:
-        """The transaction is over. Raises CpuTuneError."""
+        """Remove the page at the end of its transaction. Raises CpuTuneError."""
         try:
             os.unlink(self.path)
         except FileNotFoundError:
@@ -49,18 +50,18 @@ class Page(NamedTuple):
         except OSError as error:
             raise from_os_error(error, f"remove {self.path}") from error
         if self.durable:
-            # With the page all of it is done: what a failure here may bring back with the next power failure is the
-            # state before, whole.
+            # The transaction is complete. If this fails and the power does too, the page is back after the boot, and
+            # all of the transaction is rolled back.
             with suppress(OSError):
                 sync_dir(os.path.dirname(self.path))
 
 
 class Unreadable(Refused):
-    """A page of another cputune's, or none at all."""
+    """A file in the journal that is damaged, or was written by another version of cputune."""
 
 
-class Begun(NamedTuple):
-    """What a page says."""
+class PageContent(NamedTuple):
+    """What a page says: a transaction, and the tasks that may have been done."""
 
     entry: Entry
     tasks: tuple[Task, ...]
@@ -75,12 +76,12 @@ class Journal:
                         ((False, host.state_dir), (True, host.data_dir))}  # fmt: skip
 
     def page(self, entry: Entry, tasks: Iterable[Task]) -> Page:
-        """Where the page of a transaction is."""
+        """The page of a transaction, written or not."""
         durable = any(task.durable for task in tasks)
         return Page(os.path.join(self.folders[durable], entry.id), durable)
 
     def keep(self, page: Page, entry: Entry, tasks: list[Task]) -> None:
-        """Leave on a page what is still to be put back; where that is nothing, remove it. Raises CpuTuneError."""
+        """Keep a page with the tasks that still have to be undone; without any, remove it. Raises CpuTuneError."""
         if not tasks:
             page.remove()
             return
@@ -89,23 +90,23 @@ class Journal:
         except OSError as error:
             raise from_os_error(error, f"write {page.path}") from error
 
-    def begin(self, page: Page, entry: Entry, forms: list[Any]) -> None:
-        """Write a page, its tasks as JSON has them, through to the disk.
+    def begin(self, page: Page, entry: Entry, dumped: list[Any]) -> None:
+        """Write a page, with the tasks as `codec.dump` makes them, and sync it to the disk.
 
-        Raises Refused (disk full), NoPermission: nothing has been done then.
+        Raises Refused (disk full), NoPermission: then nothing has been done.
         """
         try:
             require_trusted_path(page.path, 1)
-            write_atomically(page.path, _text(entry, forms), sync=True, mode=0o600)
+            write_atomically(page.path, _text(entry, dumped), sync=True, mode=0o600)
         except BaseException as error:
-            with suppress(OSError):  # it may be there, and not through to the disk
+            with suppress(OSError):  # it may be there, but not synced
                 os.unlink(page.path)
             if isinstance(error, OSError):
                 raise from_os_error(error, f"write {page.path}") from error
             raise
 
     def sweep(self) -> None:
-        """Remove the pages that killed processes were writing: nothing had been begun by then."""
+        """Remove the pages that processes were writing when they were killed: these had changed nothing yet."""
         for folder in self.folders.values():
             try:
                 names = [name for name in os.listdir(folder) if name.startswith(".")]
@@ -117,7 +118,7 @@ class Journal:
                         os.unlink(os.path.join(folder, name))
 
     def pages(self) -> list[Page]:
-        """All there are, oldest first, whether those who wrote them still work on them or not."""
+        """All pages, the oldest first, of finished and of running processes."""
         found = []
         for durable, folder in self.folders.items():
             try:
@@ -127,8 +128,8 @@ class Journal:
                 continue
         return sorted(found, key=lambda page: page.id)
 
-    def read(self, page: Page) -> Begun:
-        """What a page says. Raises Unreadable, NoPermission; Gone where it is over."""
+    def read(self, page: Page) -> PageContent:
+        """The content of a page. Raises Unreadable, NoPermission; Gone if its transaction has ended."""
         import json
 
         try:
@@ -140,7 +141,7 @@ class Journal:
             if document["version"] != _VERSION:
                 raise Undecodable(f"version {document['version']}")
             tasks = [load(name, value) for name, value in document["tasks"]]
-            return Begun(decode(Entry, document["entry"]), tuple(tasks))
+            return PageContent(decode(Entry, document["entry"]), tuple(tasks))
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             why = str(error) if isinstance(error, Undecodable) else "it is damaged"
             raise Unreadable(
@@ -149,7 +150,7 @@ class Journal:
             ) from error
 
 
-def _text(entry: Entry, forms: list[Any]) -> str:
+def _text(entry: Entry, dumped: list[Any]) -> str:
     import json
 
-    return json.dumps({"version": _VERSION, "entry": encode(entry), "tasks": forms})
+    return json.dumps({"version": _VERSION, "entry": encode(entry), "tasks": dumped})

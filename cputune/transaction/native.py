@@ -1,31 +1,18 @@
-"""Having a domain's own runtime remember a change: `set --native`, the last part of a transaction.
+"""The task that has a domain's own runtime remember a change: `set --native`, the last part of a transaction.
 
-The plan comes from `cputune.runtimes.native`; here it is carried out, checked, and taken back.
+The commands come from `cputune.runtimes.native`; here they are run, their effect is checked, and they are undone.
 """
 
 from __future__ import annotations
 
-import os
-import re
 from contextlib import suppress
 from typing import NamedTuple
 
-from cputune.core.errors import (
-    ChangedMeanwhile,
-    CpuTuneError,
-    Gone,
-    NoPermission,
-    Refused,
-    Unsupported,
-    WrongState,
-    from_os_error,
-)
+from cputune.core.errors import ChangedMeanwhile, CpuTuneError, Gone, Refused
 from cputune.core.knobs import KNOB
 from cputune.core.model import Change, CpuTune, Domain
-from cputune.host.files import write_atomically
 from cputune.host.systemd import Properties, differs, word
 from cputune.runtimes.native.settings import (
-    EditFile,
     NativeAction,
     NativePlan,
     RunCommand,
@@ -35,33 +22,32 @@ from cputune.runtimes.native.settings import (
 )
 from cputune.transaction.cgroup_task import CgroupTask
 from cputune.transaction.context import Context
+from cputune.transaction.native_actions import carry_out
 from cputune.transaction.signals import deferred
 from cputune.transaction.tasks import Step
 from cputune.transaction.writer import settle
 
-_COMMAND_SECONDS = 120.0
-
 
 class Native(NamedTuple):
-    """Have the domain's runtime remember other limits; what its command does to the cgroups is undone at once."""
+    """Have the domain's runtime remember other limits, and undo at once what its command does to the cgroups."""
 
     of: Domain
     plan: NativePlan
     before: Change | None
-    """What it remembered; None where we cannot tell."""
+    """What it remembered; None where that cannot be told."""
     records: str
-    """Stands for the records that said so."""
+    """The digest of the records from before."""
     others: str
-    """Stands for what else was in them."""
+    """The digest of the rest of the file that these records are in, which undoing replaces as well."""
     default_shares: int
-    """What stands for nothing remembered."""
+    """The shares of a container for which the runtime remembers none."""
     holds: tuple[CgroupTask, ...]
-    """All that the domain's cgroups are to have, and their units to hold, behind the command; and what was before.
+    """The state that the domain's cgroups and their units must have after the command, and the one from before.
 
-    Written only where the command has changed it.
+    Only what the command has changed is written.
     """
     records_after: str = ""
-    """Stands for the records that it had then, for the history."""
+    """The digest of the records from afterwards, for the history."""
 
     @property
     def domain(self) -> str:
@@ -70,15 +56,15 @@ class Native(NamedTuple):
 
     @property
     def durable(self) -> bool:
-        """A runtime's memory is for the next boot as well."""
+        """A runtime still remembers it after a reboot."""
         return True
 
     def steps(self) -> list[Step]:
-        """The runtime's commands and files, and what the cgroups are then held to."""
+        """The runtime's commands and files, and the values that are then kept in the cgroups."""
         return [*map(_step, self.plan.forward), *(step for hold in self.holds for step in _hold_steps(hold))]
 
     def do(self, context: Context) -> None:
-        """Run the runtime's command, check what it remembers, and hold the cgroups to what they had.
+        """Run the runtime's command, check what it remembers, and restore what the command did to the cgroups.
 
         Raises CpuTuneError.
         """
@@ -95,11 +81,11 @@ class Native(NamedTuple):
             _hold(context, hold, hold.goal, hold.unit_change.properties if hold.unit_change else {})
 
     def done(self, context: Context) -> Native:
-        """The task as the history has it: by what is there now it tells whether somebody else comes after it."""
-        return self._replace(records_after=stands_for(self._now(context).raw))
+        """The task with the digest of the runtime's records, by which undo sees whether they were changed since."""
+        return self._replace(records_after=digest(self._now(context).raw))
 
     def undo(self, context: Context) -> None:
-        """The memory from before, or what means the same, and then the cgroups from before."""
+        """Have the runtime remember what it did before, or what means the same; then restore the cgroups."""
         failed: list[CpuTuneError] = []
         try:
             self._remember_again(context)
@@ -117,9 +103,9 @@ class Native(NamedTuple):
 
     def _remember_again(self, context: Context) -> None:
         now = self._now(context)
-        if stands_for(now.raw) == self.records:
+        if digest(now.raw) == self.records:
             return
-        if stands_for(now.other) != self.others:
+        if digest(now.other) != self.others:
             raise ChangedMeanwhile(f"what {self.of.runtime} has of {self.domain} was changed by somebody else since")
         for action in self.plan.back:
             carry_out(context, action)
@@ -127,7 +113,7 @@ class Native(NamedTuple):
             raise Refused(f"{self.of.runtime} does not take back what it remembers")
 
     def left(self, context: Context) -> list[str]:
-        """What the runtime remembers now, where that is not as before, and what its cgroups have."""
+        """What the runtime remembers, and what its cgroups have, where that is not as it was."""
         found = []
         for hold in self.holds:
             with suppress(Gone):
@@ -140,17 +126,17 @@ class Native(NamedTuple):
         return found
 
     def _is_other(self, now: Settings) -> bool:
-        """Whether a memory means something else than the one from before."""
+        """Whether settings mean something else than those from before."""
         if now.change is None or self.before is None:
-            return stands_for(now.raw) != self.records
+            return digest(now.raw) != self.records
         return not mean_the_same(now.change, self.before, self.default_shares)
 
     def _now(self, context: Context) -> Settings:
         return require_module(self.of).read(context.cgroups, self.of)
 
 
-def stands_for(records: object) -> str:
-    """Records of a runtime's, as something to compare them with later."""
+def digest(records: object) -> str:
+    """A digest of a runtime's records, to see later whether they have changed."""
     import hashlib
 
     return hashlib.sha256(repr(records).encode(errors="surrogatepass")).hexdigest()
@@ -173,52 +159,9 @@ def _hold_steps(hold: CgroupTask) -> list[Step]:
 
 
 def _hold(context: Context, hold: CgroupTask, goal: CpuTune, properties: Properties) -> None:
-    """Give a cgroup, and the unit that owns it, what they have lost meanwhile."""
+    """Restore what a cgroup, and the unit that owns it, have lost."""
     hold.refuse_another(context)
     unit = hold.unit_change.unit if hold.unit_change else None
     if unit and properties and differs(context.systemd.get(unit, properties), properties):
         context.systemd.set(unit, properties)
     settle(context.cgroups, hold.cgroup, goal)
-
-
-def carry_out(context: Context, action: NativeAction) -> None:
-    """Run a runtime's program, or write its file. Raises CpuTuneError."""
-    if isinstance(action, EditFile):
-        _edit(action)
-        return
-    command = " ".join(action.argv)
-    user = None if action.user == context.cgroups.host.uid else action.user
-    try:
-        done = context.cgroups.host.run(list(action.argv), user, _COMMAND_SECONDS, action.input)
-    except FileNotFoundError as error:
-        raise Unsupported(f"cannot run {command}: there is no {action.argv[0]} here") from error
-    except OSError as error:
-        raise Refused(f"cannot run {command}: {error.strerror or error}", action.hint) from error
-    if done.status != 0:
-        raise _explained(action, command, " ".join(done.stderr.split()) or f"exit status {done.status}")
-
-
-def _explained(action: RunCommand, command: str, said: str) -> CpuTuneError:
-    message = f"{command}: {said}"
-    if re.search(r"permission denied|access denied|interactive authentication required", said, re.IGNORECASE):
-        return NoPermission(message, "run it as root: sudo cputune ...")
-    if re.search(r"cannot connect|connection refused|failed to connect|no such file or directory", said, re.IGNORECASE):
-        return WrongState(message, action.hint)
-    if re.search(r"no such container|no container with|not found|failed to get domain", said, re.IGNORECASE):
-        return Gone(message, "it disappeared in the meantime; list what is running: cputune status")
-    return Refused(message)
-
-
-def _edit(edit: EditFile) -> None:
-    """Replace a file of another program's as a whole, with the mode and the owner it had."""
-    if not os.path.isdir(os.path.dirname(edit.path)):
-        raise Gone(f"{os.path.dirname(edit.path)} is gone, and its container with it")
-    try:
-        if edit.text is None:
-            if os.path.lexists(edit.path):
-                os.unlink(edit.path)
-            return
-        known = os.stat(edit.path) if os.path.exists(edit.path) else None
-        write_atomically(edit.path, edit.text, sync=True, like=known)
-    except OSError as error:
-        raise from_os_error(error, f"write {edit.path}") from error

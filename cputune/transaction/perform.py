@@ -1,8 +1,8 @@
-"""One transaction over any number of cgroups and saved configurations: all of it, or the state before.
+"""Transactions over any number of cgroups and saved configurations: either all of the changes, or none.
 
-The planner makes tasks; here they are carried out one after the other, and on any failure put back in reverse. The way
-back is on disk before the first of them is done (`journal`), so that the next cputune can go it where this one is
-killed (`recovery`). A task holds the state from before, whole, so putting back is the same as going forward.
+The planner makes the tasks. Here they are carried out one after the other; if one fails, those done so far are rolled
+back in reverse order. The tasks are on disk before the first of them is done (`journal`), so that the next cputune can
+roll them back if this one is killed (`recovery`). Each task holds the whole state from before.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
     from cputune.transaction.tasks import Task
 
 
-_NAPS = (0.01, 0.05, 0.2)
-"""Seconds, for all tasks of a transaction together."""
+_PAUSES = (0.01, 0.05, 0.2)
+"""Seconds to wait before a failed task is undone once more, for all tasks of a transaction together."""
 
 
-class PutBack(NamedTuple):
-    """How going back went."""
+class Rollback(NamedTuple):
+    """The result of rolling tasks back."""
 
     left: list[str]
     """What could not be put back, a line each."""
-    stuck: list[Task]
-    """The tasks that this is about, in the order in which they were done."""
-    moot: list[str]
-    """What need not be put back any more, a line each: it is gone, or somebody else's by now."""
+    failed: list[Task]
+    """The tasks that could not be undone, in the order in which they were done."""
+    vanished: list[str]
+    """What need not be put back any more, a line each: it is gone, or was changed by somebody else since."""
 
 
 def perform(context: Context, tasks: list[Task], entry: Entry, *, enter: bool = True) -> None:
-    """Do all tasks, or none, and enter them in the history where they are to be.
+    """Do all tasks, or none, and with `enter` add them to the history.
 
-    Raises the first error, with all put back; NotPutBack where that failed too: then the journal stays.
+    Raises the first error, when all has been put back; NotPutBack where that failed too: then the journal is kept.
     """
     from cputune.transaction.codec import dump
     from cputune.transaction.history import History
@@ -50,46 +50,47 @@ def perform(context: Context, tasks: list[Task], entry: Entry, *, enter: bool = 
     if not tasks:
         return
     history, journal = History(context), Journal(context.cgroups.host)
-    begun: list[Task] = []
-    page, forms = journal.page(entry, tasks), [dump(task) for task in tasks]
-    with context.locks.hold(Keys(frozenset((page.key,)))):  # as long as it is ours to go back
-        journal.begin(page, entry, forms)
+    started: list[Task] = []
+    page, dumped = journal.page(entry, tasks), [dump(task) for task in tasks]
+    with context.locks.hold(Keys(frozenset((page.key,)))):  # while it is held, no other cputune rolls this back
+        journal.begin(page, entry, dumped)
         try:
             for task in tasks:
-                begun.append(task)
+                started.append(task)
                 task.do(context)
             if enter:
                 done = [task.done(context) for task in tasks]
-                as_done = [old if task is new else dump(new) for task, new, old in zip(tasks, done, forms, strict=True)]
+                pairs = zip(tasks, done, dumped, strict=True)
+                as_done = [old if task is new else dump(new) for task, new, old in pairs]
                 history.enter(entry, as_done, sync=page.durable)
-            with uninterrupted():  # with the page it is done: what comes then comes too late
+            with uninterrupted():  # once the page is removed, the transaction is complete
                 page.remove()
                 all_done(True)
         except BaseException as error:
             with uninterrupted():
-                result = put_back(context, begun)
+                result = roll_back(context, started)
                 history.take_back(entry)
-                with suppress(CpuTuneError):  # the next cputune finds it, and nothing to put back
-                    journal.keep(page, entry, result.stuck)
+                with suppress(CpuTuneError):  # the next cputune finds the page, and nothing to put back
+                    journal.keep(page, entry, result.failed)
             if result.left:
                 cause = error if isinstance(error, CpuTuneError) else CpuTuneError(str(error) or type(error).__name__)
                 raise NotPutBack(cause, result.left) from error
             raise
 
 
-def put_back(context: Context, begun: Iterable[Task]) -> PutBack:
-    """Undo, last first, as much as can be."""
-    result = PutBack([], [], [])
-    naps = iter(_NAPS)
-    for task in reversed(list(begun)):
+def roll_back(context: Context, tasks: Iterable[Task]) -> Rollback:
+    """Undo these tasks, the last one first, as far as possible."""
+    result = Rollback([], [], [])
+    pauses = iter(_PAUSES)
+    for task in reversed(list(tasks)):
         try:
-            _undo(context, task, naps)
+            _undo(context, task, pauses)
         except (Gone, ChangedMeanwhile) as error:
-            result.moot.append(error.message)
-        except Exception:  # whatever it is, the other tasks are to be put back all the same
+            result.vanished.append(error.message)
+        except Exception:  # whatever has failed, the other tasks have to be undone
             left = _left(context, task)
-            if left:  # else it is as it was, whatever failed
-                result.stuck.insert(0, task)
+            if left:  # otherwise all is as it was, in spite of the error
+                result.failed.insert(0, task)
                 result.left.extend(left)
     return result
 
@@ -103,8 +104,8 @@ def _left(context: Context, task: Task) -> list[str]:
         return [f"{task.domain}: {type(error).__name__}: {error}"]
 
 
-def _undo(context: Context, task: Task, naps: Iterator[float]) -> None:
-    """Undo, more than once: for a moment v1's kernel counts the limit of a group below that was just removed."""
+def _undo(context: Context, task: Task, pauses: Iterator[float]) -> None:
+    """Undo a task, in several attempts: on v1 the limit of a child that was just removed counts a moment longer."""
     while True:
         try:
             task.undo(context)
@@ -112,7 +113,7 @@ def _undo(context: Context, task: Task, naps: Iterator[float]) -> None:
         except (Gone, ChangedMeanwhile):
             raise
         except CpuTuneError:
-            nap = next(naps, None)
-            if nap is None:
+            pause = next(pauses, None)
+            if pause is None:
                 raise
-            time.sleep(nap)
+            time.sleep(pause)

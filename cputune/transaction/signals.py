@@ -1,4 +1,4 @@
-"""Holding back the signals that end a command, where something must not stay half-done."""
+"""Delaying the signals that end a command while something must not be interrupted."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_done = False
-_kept = False
+_all_done = False
+_keep_pending = False
 
 
 def keep_pending() -> None:
-    """From now on no signal is dropped: this process goes on after a transaction, and its handlers only take note."""
-    global _kept
-    _kept = True
+    """From now on, drop no signal: this process goes on after a transaction, and its handlers only note the signal."""
+    global _keep_pending
+    _keep_pending = True
 
 
 def all_done(done: bool) -> None:
-    """Whether from now on a signal comes too late to stop anything: what was asked for is in force."""
-    global _done
-    _done = done
+    """Set whether all that was asked for is in force, so that a signal from now on comes too late to stop it."""
+    global _all_done
+    _all_done = done
 
 
 def came_too_late() -> bool:
-    """Whether a signal that ends us now finds everything done."""
-    return _done
+    """Whether a signal that ends cputune now finds everything done."""
+    return _all_done
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Let the signals that end a command wait until the step that runs is over, and its result known."""
+    """Delay the signals that end a command until the block is over."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
@@ -40,11 +40,11 @@ def deferred() -> Iterator[None]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """The same, and drop them then: until what must not stay half-done is done."""
+    """Delay them as `deferred` does, and then drop those that came meanwhile."""
     with deferred():
         try:
             yield
         finally:
-            # What came meanwhile asks for what is happening already, and must not hide how it ended.
-            while not _kept and (pending := signal.sigpending() & set(_SIGNALS)):
+            # They ask for what has happened already (the end, or the rollback), and must not hide its result.
+            while not _keep_pending and (pending := signal.sigpending() & set(_SIGNALS)):
                 signal.sigwait(pending)

@@ -36,13 +36,13 @@ class Recorder:
         """Begin."""
         from cputune.config.store import Store
         from cputune.host.systemd import Systemd
-        from cputune.transaction import native
+        from cputune.transaction import native_actions
 
         self._replace(self._host, "write", self._write)
         self._replace(self._host, "run", self._run)
         self._replace(Systemd, "set", self._set)
         self._replace(Store, "write", self._save)
-        self._replace(native, "_edit", self._edit)
+        self._replace(native_actions, "_edit", self._edit)
 
     def stop(self) -> None:
         """End; everything is as it was."""

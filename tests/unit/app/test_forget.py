@@ -41,7 +41,7 @@ def test_what_a_pattern_put_into_force_is_lifted_domain_by_domain(v2: FakeKernel
     cputune(v2, "set", "lxc:w*", "--cpus", "0.5", "--config")
     status, _, err = cputune(v2, "forget", "lxc:w*", "--live")
     assert status == 2
-    assert "cputune: error: --live: lxc:w* is a pattern, and what is in force is lifted domain by domain\n" in err
+    assert "cputune: error: --live: lxc:w* is a pattern, but limits in force are lifted domain by domain\n" in err
     assert cputune(v2, "forget", "lxc:w*").status == 0
 
 

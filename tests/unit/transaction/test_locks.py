@@ -34,7 +34,7 @@ def test_the_error_names_who_holds_it(tmp_path: Path) -> None:
     with held(tmp_path, "lxc:web") as holder, pytest.raises(Busy) as caught, own.hold(keys("lxc:web"), seconds=0):
         pytest.fail("two hold the lock")
     assert caught.value.message.startswith(f"process {holder.pid} ({sys.executable} -c ")
-    assert caught.value.message.endswith(") changes lxc:web, and does not end")
+    assert caught.value.message.endswith(") holds the lock on lxc:web")
     assert caught.value.hint == f"ps -fp {holder.pid}"
 
 
