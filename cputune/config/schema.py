@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 VERSION = 1
 _INT = "tag:yaml.org,2002:int"
 _BOOL = "tag:yaml.org,2002:bool"
+_MAX_DEPTH = 20
+"""More levels of nesting are not read: the time that PyYAML takes for a level grows with the number of those above."""
 # What YAML 1.1 counts as the end of a line besides those two that editors write.
 OTHER_BREAKS = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
 
@@ -51,17 +53,16 @@ def compose(path: str, text: str, *, quickly: bool = False) -> list[yaml.Node]:
 
     # libyaml, where it is there, is ten times as fast; its words about a mistake are a little different.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if quickly else yaml.SafeLoader
+    depth = 0
     try:
         for event in yaml.parse(text, Loader=loader):
+            line = event.start_mark.line if event.start_mark else 0
             if any(getattr(event, extra, None) for extra in ("anchor", "tag")):
-                raise mistake(
-                    path,
-                    event.start_mark.line if event.start_mark else 0,
-                    "anchors, aliases and tags are not for this file",
-                )
+                raise mistake(path, line, "anchors, aliases and tags are not for this file")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _MAX_DEPTH:
+                raise mistake(path, line, "nested too deeply")
         return list(yaml.compose_all(text, Loader=loader))
-    except RecursionError as error:
-        raise mistake(path, 0, "nested too deeply") from error
     except (OverflowError, ValueError) as error:
         raise mistake(path, 0, f"not YAML: {printable(str(error))}") from error
     except yaml.MarkedYAMLError as error:
