@@ -10,7 +10,7 @@ from cputune.app.hostinfo import HostInfo
 from cputune.app.observer import Row
 from cputune.app.sampling import Sample, sample_of, throttled_share
 from cputune.cli import status_report as report
-from cputune.core.knobs import KNOBS, MAX_QUOTA, UNLIMITED
+from cputune.core.knobs import IN_KERNEL, KNOB, KNOBS, MAX_QUOTA, UNLIMITED
 from cputune.core.model import Change, CpuTune, Details, Domain, Scale, Stats
 from cputune.drift.compare import differences
 from cputune.host.cgroup.support import Support
@@ -153,7 +153,9 @@ def test_details_of_a_sample_and_of_no_limit() -> None:
 def test_a_row_for_programs() -> None:
     saved = Change(quota=UNLIMITED, shares=512)
     row = Row(WEB, FREE, 0.5, "/parent", saved, Change(idle=False), held=("d",), sample=Sample(0.5, 0.25, "/p"))
+    not_there = {KNOB[key].name: None for key in IN_KERNEL if FREE[key] is None}
     assert report.row_data(row) == {
+        **not_there,
         "domain": "lxc:web",
         "runtime": "lxc",
         "name": "web",

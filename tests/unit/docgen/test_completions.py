@@ -17,6 +17,7 @@ import click
 import pytest
 
 from cputune.cli.main import COMMANDS, cli
+from cputune.core.knobs import KNOBS
 from cputune.runtimes.registry import RUNTIMES
 from tests.support.machine import give_up
 
@@ -207,7 +208,7 @@ def fish(environment: dict[str, str]) -> Fish:
 
 # --- what is offered --------------------------------------------------------------------------------------------------
 
-ASSIGNMENTS = ["cpu_idle=", "cpu_shares=", "cpu_weight=", "vcpu_burst=", "vcpu_period=", "vcpu_quota="]
+ASSIGNMENTS = sorted(f"{knob.virsh}=" for knob in KNOBS if knob.virsh)
 
 WITHOUT_ASKING = [
     ("cputune ", sorted(COMMANDS)),
@@ -224,9 +225,9 @@ WITHOUT_ASKING = [
     ("cputune status --runtime ", sorted(RUNTIMES)),
     ("cputune status --runtime l", sorted(name for name in RUNTIMES if name[0] == "l")),
     ("cputune schedinfo db ", ASSIGNMENTS),
-    ("cputune schedinfo db vcpu_quota=5000 cpu_", ["cpu_idle=", "cpu_shares=", "cpu_weight="]),
+    ("cputune schedinfo db vcpu_quota=5000 cpu_", [word for word in ASSIGNMENTS if word.startswith("cpu_")]),
     ("cputune schedinfo --set ", ASSIGNMENTS),
-    ("cputune schedinfo --json db --set vcpu_", ["vcpu_burst=", "vcpu_period=", "vcpu_quota="]),
+    ("cputune schedinfo --json db --set vcpu_", [word for word in ASSIGNMENTS if word.startswith("vcpu_")]),
     ("cputune run --cp", ["--cpus"]),
     ("cputune run busyw", ["busywork"]),
     ("cputune run -- busyw", ["busywork"]),

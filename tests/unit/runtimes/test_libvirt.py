@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cputune.core.errors import NoSuchDomain
+from cputune.core.knobs import LIMIT, WEIGHT
 from cputune.core.model import Details, Scale
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import lookup
@@ -19,7 +20,7 @@ def test_libvirts_shares_are_the_weight_on_v2_and_shares_on_v1(scratch: Scratch,
     assert (on_v2.scale, on_v1.scale) == (Scale.WEIGHT, Scale.KERNEL)
     assert on_v2.details == Details(id="438", uuid="6433a6ff439a48b49078e60384bdc7a6")
     weight, limit = on_v2.knob_cgroups()
-    assert (weight.carries, limit.carries) == (("shares", "weight", "idle"), ("period", "quota", "burst"))
+    assert (weight.carries, limit.carries) == (WEIGHT, LIMIT)
 
 
 @pytest.mark.parametrize("text", ["", "abc\n", "0\n", "99999\n"])
