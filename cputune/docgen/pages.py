@@ -31,7 +31,7 @@ def overview(notice: str, top: Command, commands: list[Command]) -> str:
             roff.subsection("Cgroups that systemd owns", roff.paragraphs(manual.SYSTEMD_UNITS)),
             roff.subsection("What runtimes remember", roff.paragraphs(manual.NATIVE_LIMITS)),
         ),
-        roff.section("PARAMETERS", roff.block(_knob_table()), ".PP", roff.paragraphs(manual.PARAMETERS)),
+        roff.section("PARAMETERS", roff.items(map(_knob, KNOBS)), ".PP", roff.paragraphs(manual.PARAMETERS)),
         roff.section("THE GUARD", roff.paragraphs(manual.GUARD)),
         roff.section("TRANSACTIONS", roff.paragraphs(manual.TRANSACTIONS)),
         roff.section(
@@ -144,9 +144,10 @@ def _name_form(form: str) -> str:
     return roff.bold(f"{runtime}:") + roff.metavar(rest)
 
 
-def _knob_table() -> list[str]:
-    rows = [(knob.option, knob.virsh, knob.range) for knob in KNOBS]
-    return roff.columns([("OPTION", "SCHEDINFO", "RANGE"), *rows])
+def _knob(knob: Knob) -> tuple[str, str]:
+    """Describe a parameter: its option, its name for schedinfo, its meaning and its range."""
+    names = roff.bold(knob.option) + (f", {roff.bold(knob.virsh)}" if knob.virsh else "")
+    return names, f"{knob.help} [{knob.range}]"
 
 
 def _environment(top: Command) -> list[tuple[str, str]]:

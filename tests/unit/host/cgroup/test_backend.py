@@ -35,7 +35,7 @@ def test_each_knob_of_the_kernel_is_in_one_file_at_most(backend: Backend) -> Non
     assert len(set(backend.keys)) == len(backend.keys)
     assert set(backend.keys) <= set(IN_KERNEL)
     for file in backend.files:
-        state = STATE.only(file.keys)
+        state = backend.default().replace(**STATE.only(backend.keys).named()).only(file.keys)
         assert dict(zip(file.keys, file.decode(file.text(state)), strict=True)) == state.named()
         assert file.name in backend.names
 
