@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -156,7 +155,7 @@ def test_a_signal_waits_until_docker_has_answered_and_then_all_is_put_back(
 
     def interrupted(self: Docker, argv: Sequence[str], *rest: object) -> Completed:
         if not self.calls:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)  # to this thread, since a worker of xdist has others
         return obey(self, argv, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Docker, "run", interrupted)
