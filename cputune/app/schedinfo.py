@@ -42,7 +42,7 @@ def as_given(tuner: Tuner, domain: Domain, state: CpuTune, remembered: Change | 
 
     `remembered` is what the runtime remembers, where that has been read already.
     """
-    applied = tuner.context.state.applied(domain)
+    applied = tuner.context.records.of(domain)
     shares = [applied.change.shares] if applied else []
     if domain.scale in OCI_SCALES:
         from cputune.runtimes.native import settings

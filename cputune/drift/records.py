@@ -28,8 +28,8 @@ class AppliedIndex:
         """By runtime and file name."""
         self._by_inode: dict[int, list[tuple[str, str]]] = {}
         """The keys of the records about a cgroup, by its inode number: a cgroup that is made again has another one."""
-        for key in context.state.recorded():
-            _, record = context.state.newest_in(*key) or (0, None)
+        for key in context.records.names():
+            _, record = context.records.newest_in(*key) or (0, None)
             if record:
                 self._records[key] = record
                 if record.inode is not None:

@@ -151,7 +151,7 @@ class DriftChecker:
             if self.cgroups.exists(domain.limit_cgroup or ""):
                 service.log_failure(self.log, domain.qualified, f"{drift[0].cause}; cannot put it back", error)
             return
-        self.registry.records[domain.qualified] = self.tuner.context.state.newest(domain)
+        self.registry.records[domain.qualified] = self.tuner.context.records.newest(domain)
         self.registry.reported.pop(domain.qualified, None)
         self._report(domain, drift, "put back", "repaired", priority)
 

@@ -40,7 +40,7 @@ class Discovery:
     @property
     def records_dir(self) -> str:
         """The directory of the applied records."""
-        return self.tuner.context.state.records
+        return self.tuner.context.records.folder
 
     def refresh(self) -> set[str]:
         """Read new and changed configurations, and watch all directories; returns those that were not watched yet."""
@@ -76,7 +76,7 @@ class Discovery:
 
     def running(self) -> Iterator[Domain]:
         """List the running domains of all runtimes for which anything is saved or has been applied."""
-        recorded = self.tuner.context.state.recorded()
+        recorded = self.tuner.context.records.names()
         concerned = {runtime for runtime, _ in recorded} | set(self.runtimes)
         listed = tuple(runtime for runtime in RUNTIMES if runtime in concerned)
         try:

@@ -42,14 +42,14 @@ class RecordWatcher:
         """Read the configurations again, and every record in a directory that was not watched until now."""
         records = f"{self.discovery.records_dir}/"
         new = {os.path.basename(path) for path in self.discovery.refresh() if path.startswith(records)}
-        for runtime, file in self.tuner.context.state.recorded() if new else ():
+        for runtime, file in self.tuner.context.records.names() if new else ():
             if runtime in new and (name := name_of(file)) is not None:
                 self._record_changed(runtime, name)
 
     def _record_changed(self, runtime: str, name: str) -> None:
         """Watch a domain that another cputune process has changed, or stop watching it if its limits were lifted."""
         qualified = f"{runtime}:{name}"
-        record = self.tuner.context.state.newest_in(runtime, file_name(name))
+        record = self.tuner.context.records.newest_in(runtime, file_name(name))
         if record is not None and record == self.registry.records.get(qualified):
             return  # the guard wrote it
         domain = self.discovery.find(runtime, name) or self.registry.get(qualified)
@@ -70,6 +70,6 @@ class RecordWatcher:
         try:
             with context.locks.hold(keys_of(context.cgroups, [domain]), 0):
                 if not context.current_record(domain) and not context.cgroups.exists(domain.limit_cgroup or ""):
-                    context.state.record(domain, None)
+                    context.records.write(domain, None)
         except CpuTuneError:
             return  # another cputune process is changing it

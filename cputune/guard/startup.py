@@ -138,11 +138,11 @@ class Startup:
 
     def _watch(self, domain: Domain) -> None:
         """Watch a domain that cputune has limited; of a cgroup with two names, under the one that was used last."""
-        state = self.tuner.context.state
-        record = state.newest(domain)
+        records = self.tuner.context.records
+        record = records.newest(domain)
         other = self.registry.by_cgroup.get(domain.limit_cgroup or "")
         if other and other.qualified != domain.qualified and self.tuner.context.current_record(other):
-            last = state.newest(other)
+            last = records.newest(other)
             if last and record and last[0] > record[0]:
                 return
         self.registry.add(domain)
@@ -166,7 +166,7 @@ class Startup:
         self.registry.started[name] = now
         self.registry.checks[name] = now + FINAL_CHECK
         self.registry.backoff.reset(name)
-        self.registry.records[name] = self.tuner.context.state.newest(domain)
+        self.registry.records[name] = self.tuner.context.records.newest(domain)
         values = " ".join(f"{key}={KNOB[key].format(value)}" for key, value in change.named().items())
         self.log(service.INFO, f"{name}: started; applied {values}", domain=name, action="started")
 

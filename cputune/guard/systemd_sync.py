@@ -46,7 +46,7 @@ class SystemdSync:
     def run_one(self) -> None:
         """Tell systemd the limits of the domain that was queued first; later, if another cputune has locked it."""
         domain = self._queue.popleft()
-        applied = self.tuner.context.state.applied(domain)
+        applied = self.tuner.context.records.of(domain)
         try:
             change = applied.change if applied else Change()
             self.tuner.change([Job(domain, Request(change), "live")], enter=False)
@@ -56,4 +56,4 @@ class SystemdSync:
             if self.tuner.cgroups.exists(domain.limit_cgroup or ""):
                 service.log_failure(self.log, domain.qualified, "cannot set the properties of its unit", error)
         else:
-            self.registry.records[domain.qualified] = self.tuner.context.state.newest(domain)
+            self.registry.records[domain.qualified] = self.tuner.context.records.newest(domain)

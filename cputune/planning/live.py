@@ -53,7 +53,7 @@ def cgroup_changes(snapshot: Snapshot, builder: PlanBuilder) -> list[CgroupChang
         builder.note(f"{KNOB[key].option} 0 means no value, and live changes nothing")
     if request.change.shares is not None and domain.details.conversion:
         builder.note(f"shares are converted {domain.details.conversion}")
-    builder.applied = snapshot.context.state.applied(domain)
+    builder.applied = snapshot.context.records.of(domain)
     builder.current_record = current_record(snapshot.cgroups, domain, builder.applied)
     keys = frozenset(touched(request))
     states = {one.cgroup: _state(snapshot, domain, one, keys & set(one.carries)) for one in domain.knob_cgroups()}

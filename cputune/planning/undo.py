@@ -123,7 +123,7 @@ class UndoPlanner:
             yield with_steps(cgroups, task, start, bounds)
 
     def _record(self, task: Record) -> Record:
-        return Record(task.of, task.before, self.context.state.applied(task.of))
+        return Record(task.of, task.before, self.context.records.of(task.of))
 
     def _save(self, task: Save) -> Save:
         from cputune.config.schema import parse

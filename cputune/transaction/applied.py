@@ -29,7 +29,7 @@ class AppliedRecord(NamedTuple):
     """The values from before cputune first set each knob of this cgroup, in the kernel's units."""
 
 
-class State:
+class AppliedRecords:
     """The records in the state directory of one host, which is made when one is first written."""
 
     def __init__(self, host: Host) -> None:
@@ -39,11 +39,11 @@ class State:
         """Folders that only root, or the user himself, can write to, as this process has checked."""
 
     @property
-    def records(self) -> str:
+    def folder(self) -> str:
         """The folder of the records. It has one folder per runtime, with one file per domain (`names.file_name`)."""
         return os.path.join(self.directory, _RECORDS)
 
-    def recorded(self) -> list[tuple[str, str]]:
+    def names(self) -> list[tuple[str, str]]:
         """The runtime and file name of every record: root's, and the user's own."""
         found: dict[tuple[str, str], None] = {}
         for folder in (self.directory, *self.others):
@@ -52,7 +52,7 @@ class State:
                 found.update(dict.fromkeys((runtime, name) for name in _names(os.path.join(top, runtime))))
         return [(runtime, name) for runtime, name in found if not name.startswith(".")]
 
-    def applied(self, domain: Domain) -> AppliedRecord | None:
+    def of(self, domain: Domain) -> AppliedRecord | None:
         """What cputune put into force in this domain since boot; None also if the record cannot be read.
 
         Of root's record and the user's own, the newer one counts.
@@ -65,7 +65,7 @@ class State:
         return self.newest_in(domain.runtime, file_name(domain.name))
 
     def newest_in(self, runtime: str, file: str) -> tuple[int, AppliedRecord | None] | None:
-        """The same, by runtime and file name as `recorded` lists them."""
+        """The same, by runtime and file name as `names` lists them."""
         name = os.path.join(_RECORDS, runtime, file)
         if not self.others:
             return self._read(os.path.join(self.directory, name))
@@ -85,16 +85,16 @@ class State:
         finally:
             os.close(fd)
 
-    def record(self, domain: Domain, applied: AppliedRecord | None) -> None:
+    def write(self, domain: Domain, record: AppliedRecord | None) -> None:
         """Write the record of a domain; None removes it. Raises Refused, NoPermission."""
         path = self.path(domain)
         try:
             self._require_trusted_path(path)
-            if applied is None:
+            if record is None:
                 if os.path.lexists(path):
                     os.unlink(path)
                 return
-            write_atomically(path, _format(applied), sync=False)
+            write_atomically(path, _format(record), sync=False)
         except OSError as error:
             raise from_os_error(error, f"write {path}") from error
 
@@ -116,12 +116,12 @@ def _names(folder: str) -> list[str]:
         return []
 
 
-def _format(applied: AppliedRecord) -> str:
+def _format(record: AppliedRecord) -> str:
     """The record as `key value` lines: every `set` reads and writes one, and should not have to load a parser."""
-    values = {key: KNOB[key].format(value) for key, value in applied.change.named().items()}
-    extra = {"inode": applied.inode, "before-idle": applied.weight}
+    values = {key: KNOB[key].format(value) for key, value in record.change.named().items()}
+    extra = {"inode": record.inode, "before-idle": record.weight}
     values |= {key: str(value) for key, value in extra.items() if value is not None}
-    values |= {f"{_FOUND}{key}": KNOB[key].format(value) for key, value in applied.found.named().items()}
+    values |= {f"{_FOUND}{key}": KNOB[key].format(value) for key, value in record.found.named().items()}
     return "".join(f"{key} {value}\n" for key, value in values.items())
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from cputune.core.model import Domain
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.systemd import Systemd
-from cputune.transaction.applied import AppliedRecord, State
+from cputune.transaction.applied import AppliedRecord, AppliedRecords
 from cputune.transaction.locks import Locks
 
 
@@ -19,7 +19,7 @@ class Context:
     def __init__(self, cgroups: Cgroups, say: Callable[[str], None], command: str) -> None:
         self.cgroups = cgroups
         self.systemd = Systemd(cgroups.host)
-        self.state = State(cgroups.host)
+        self.records = AppliedRecords(cgroups.host)
         self.locks = Locks(cgroups.host)
         self.say = say
         """Called with what a user should know besides the result."""
@@ -29,7 +29,7 @@ class Context:
 
     def current_record(self, domain: Domain) -> AppliedRecord | None:
         """What cputune put into force in the very cgroup that the domain has now; None for nothing."""
-        applied, cgroup = self.state.applied(domain), domain.limit_cgroup
+        applied, cgroup = self.records.of(domain), domain.limit_cgroup
         if applied is None or cgroup is None:
             return None
         return applied if applied.inode == self.cgroups.inode(cgroup) else None

@@ -208,7 +208,7 @@ def _remove_scratch_file(context: Context, task: Task, pid: int) -> None:
     from cputune.host.files import scratch_of
     from cputune.transaction.tasks import Record, Save
 
-    path = task.path if isinstance(task, Save) else context.state.path(task.of) if isinstance(task, Record) else None
+    path = task.path if isinstance(task, Save) else context.records.path(task.of) if isinstance(task, Record) else None
     if path is not None:
         with suppress(OSError):  # it does no harm
             os.unlink(scratch_of(path, pid))

@@ -123,7 +123,7 @@ class Record(NamedTuple):
 
     def do(self, context: Context) -> None:
         """Write the record. Raises CpuTuneError."""
-        context.state.record(self.of, self.applied)
+        context.records.write(self.of, self.applied)
 
     def done(self, context: Context) -> Self:
         """The task itself."""
@@ -131,9 +131,9 @@ class Record(NamedTuple):
 
     def undo(self, context: Context) -> None:
         """Write the record from before, unless it is there. Raises CpuTuneError."""
-        if context.state.applied(self.of) != self.before:
-            context.state.record(self.of, self.before)
+        if context.records.of(self.of) != self.before:
+            context.records.write(self.of, self.before)
 
     def left(self, context: Context) -> list[str]:
         """The record."""
-        return [f"{context.state.directory} remembers values for {self.domain} that are not in force"]
+        return [f"{context.records.directory} remembers values for {self.domain} that are not in force"]

@@ -427,10 +427,10 @@ def test_nothing_is_left_of_what_went_away(guarded: Guarded) -> None:
     dispatcher = guarded.begin()
     cgroups = [guarded.start(f"web-{number}", number) for number in range(3)]
     guarded.until(lambda: all(guarded.quota(cgroup) == 50000 for cgroup in cgroups))
-    assert len(guarded.tuner.context.state.recorded()) == 3
+    assert len(guarded.tuner.context.records.names()) == 3
     for cgroup in cgroups:
         guarded.lab.remove(cgroup)
-    guarded.until(lambda: not guarded.tuner.context.state.recorded())
+    guarded.until(lambda: not guarded.tuner.context.records.names())
     registry = dispatcher.registry
     guarded.until(
         lambda: not any((registry.by_cgroup, registry.records, registry.started, registry.checks, registry.reported))

@@ -125,7 +125,7 @@ def _clean_up(tuner: Tuner, name: str, cgroup: CommandCgroup | None) -> None:
         problem = cgroup.remove()
         if not problem:
             run.remove(tuner.host, name)
-            tuner.context.state.record(run.ended(name), None)
+            tuner.context.records.write(run.ended(name), None)
     except (CpuTuneError, OSError) as error:
         problem = str(error)
     if problem:

@@ -12,7 +12,7 @@ from cputune.core.errors import Refused
 from cputune.core.knobs import UNLIMITED
 from cputune.core.model import Change, Domain
 from cputune.host.system import Host
-from cputune.transaction.applied import AppliedRecord, State
+from cputune.transaction.applied import AppliedRecord, AppliedRecords
 from tests.support.commandline import CommandLine
 from tests.support.containers import containers
 from tests.support.strategies import changes
@@ -21,8 +21,8 @@ WEB = Domain("lxc", "web", running=True, persistent=True)
 shared_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
-def memory(folder: Path) -> State:
-    return State(Host("/", str(folder / "config"), str(folder / "state")))
+def records(folder: Path) -> AppliedRecords:
+    return AppliedRecords(Host("/", str(folder / "config"), str(folder / "state")))
 
 
 def record_of(folder: Path) -> Path:
@@ -35,33 +35,31 @@ numbers = st.none() | st.integers(0, 1 << 63)
 @shared_folder
 @given(st.builds(AppliedRecord, changes, numbers, numbers, changes))
 def test_what_was_recorded_is_read_again(tmp_path: Path, applied: AppliedRecord) -> None:
-    state = memory(tmp_path)
-    state.record(WEB, applied)
-    assert state.applied(WEB) == applied
+    known = records(tmp_path)
+    known.write(WEB, applied)
+    assert known.of(WEB) == applied
 
 
 def test_a_record_is_a_line_for_each_value(tmp_path: Path) -> None:
-    memory(tmp_path).record(WEB, AppliedRecord(Change(quota=UNLIMITED, idle=True), inode=7, weight=100))
+    records(tmp_path).write(WEB, AppliedRecord(Change(quota=UNLIMITED, idle=True), inode=7, weight=100))
     assert record_of(tmp_path).read_text() == "quota unlimited\nidle true\ninode 7\nbefore-idle 100\n"
-    memory(tmp_path).record(WEB, AppliedRecord(Change(quota=1000), found=Change(quota=UNLIMITED, idle=False)))
+    records(tmp_path).write(WEB, AppliedRecord(Change(quota=1000), found=Change(quota=UNLIMITED, idle=False)))
     assert record_of(tmp_path).read_text() == "quota 1000\nfound-quota unlimited\nfound-idle false\n"
 
 
 def test_the_flags_of_an_older_cputune_are_understood(tmp_path: Path) -> None:
     record_of(tmp_path).parent.mkdir(parents=True)
     record_of(tmp_path).write_text("idle 1\ninode 7\nfound-idle 0\nfound-weight 0\n")
-    assert memory(tmp_path).applied(WEB) == AppliedRecord(
-        Change(idle=True), inode=7, found=Change(idle=False, weight=0)
-    )
+    assert records(tmp_path).of(WEB) == AppliedRecord(Change(idle=True), inode=7, found=Change(idle=False, weight=0))
 
 
 def test_nothing_is_known_before_and_after(tmp_path: Path) -> None:
-    state = memory(tmp_path)
-    assert state.applied(WEB) is None
-    state.record(WEB, None)
-    state.record(WEB, AppliedRecord(Change(shares=2)))
-    state.record(WEB, None)
-    assert state.applied(WEB) is None
+    known = records(tmp_path)
+    assert known.of(WEB) is None
+    known.write(WEB, None)
+    known.write(WEB, AppliedRecord(Change(shares=2)))
+    known.write(WEB, None)
+    assert known.of(WEB) is None
     assert not record_of(tmp_path).exists()
 
 
@@ -86,10 +84,10 @@ def test_nothing_is_known_before_and_after(tmp_path: Path) -> None:
     ],
 )
 def test_a_record_in_another_form_counts_for_nothing(tmp_path: Path, text: str) -> None:
-    state = memory(tmp_path)
+    known = records(tmp_path)
     record_of(tmp_path).parent.mkdir(parents=True)
     record_of(tmp_path).write_text(text)
-    assert state.applied(WEB) is None
+    assert known.of(WEB) is None
 
 
 @shared_folder
@@ -97,25 +95,25 @@ def test_a_record_in_another_form_counts_for_nothing(tmp_path: Path, text: str) 
 def test_no_record_is_an_error(tmp_path: Path, data: bytes) -> None:
     record_of(tmp_path).parent.mkdir(parents=True, exist_ok=True)
     record_of(tmp_path).write_bytes(data)
-    found = memory(tmp_path).applied(WEB)
+    found = records(tmp_path).of(WEB)
     assert found is None or isinstance(found, AppliedRecord)
 
 
 def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
-    state = memory(tmp_path)
+    known = records(tmp_path)
     secret = tmp_path / "secret"
     secret.write_text("quota 5000\n")
     record_of(tmp_path).parent.mkdir(parents=True)
     record_of(tmp_path).symlink_to(secret)
-    assert state.applied(WEB) is None
-    state.record(WEB, AppliedRecord(Change(shares=2)))
+    assert known.of(WEB) is None
+    known.write(WEB, AppliedRecord(Change(shares=2)))
     assert secret.read_text() == "quota 5000\n"
     assert not record_of(tmp_path).is_symlink()
 
 
 def test_no_name_leaves_the_state_directory(tmp_path: Path) -> None:
-    state = memory(tmp_path)
-    state.record(WEB._replace(name="../../../evil"), AppliedRecord(Change(shares=2)))
+    known = records(tmp_path)
+    known.write(WEB._replace(name="../../../evil"), AppliedRecord(Change(shares=2)))
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path.parent for path in files] == [tmp_path / "state/applied/lxc"]
 
@@ -123,7 +121,7 @@ def test_no_name_leaves_the_state_directory(tmp_path: Path) -> None:
 def test_a_record_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("not a directory")
     with pytest.raises(Refused) as caught:
-        memory(tmp_path).record(WEB, AppliedRecord(Change(shares=2)))
+        records(tmp_path).write(WEB, AppliedRecord(Change(shares=2)))
     assert caught.value.message == f"cannot write {record_of(tmp_path)}: Not a directory"
 
 
