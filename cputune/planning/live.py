@@ -1,4 +1,4 @@
-"""What changes in the kernel: a domain's goal, and for each of its cgroups the task that leads there."""
+"""Planning live changes: the state that a domain is to have, and for each of its cgroups the task that leads there."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from cputune.core.model import CpuTune, Domain, KnobCgroup
 from cputune.host.cgroup.bandwidth import limit_of
 from cputune.host.cgroup.cgroups import Limits
 from cputune.host.cgroup.support import require
-from cputune.host.systemd import Unreachable, differs, rounding, wanted
+from cputune.host.systemd import Unreachable, differs, wanted
 from cputune.planning.cgroup_steps import with_steps
+from cputune.planning.notes import note_ancestor, note_drop_ins, note_rounding
 from cputune.planning.recording import current_record
 from cputune.transaction.cgroup_task import CgroupTask, UnitChange
 
@@ -21,24 +22,22 @@ if TYPE_CHECKING:
     from cputune.planning.builder import PlanBuilder
     from cputune.planning.snapshot import Snapshot
 
-_WHOLE_PERCENT = 10_000
-"""In microseconds per second: every systemd keeps whole percents exactly, so that it need not be asked."""
-
 
 class CgroupChange(NamedTuple):
-    """One cgroup that is to change."""
+    """One cgroup that is to change, for one domain."""
 
     builder: PlanBuilder
     knob_cgroup: KnobCgroup
     keys: frozenset[str]
-    """The knobs that were named, of those it carries."""
+    """The knobs that were named, of those that this cgroup carries."""
     now: CpuTune
     goal: CpuTune
-    """It gets the whole of bandwidth or weight where any knob of it was named: both levels of crun's are to agree."""
+    """If any knob of the bandwidth or the weight was named, that whole group is the domain's: the two cgroups of a
+    container of crun then agree."""
 
     @property
     def cgroup(self) -> str:
-        """Where it is."""
+        """The path of the cgroup."""
         return self.knob_cgroup.cgroup
 
 
@@ -65,7 +64,7 @@ def cgroup_changes(snapshot: Snapshot, builder: PlanBuilder) -> list[CgroupChang
 
 
 def _state(snapshot: Snapshot, domain: Domain, knob_cgroup: KnobCgroup, keys: frozenset[str]) -> CpuTune:
-    """What a cgroup has that is to get `keys`; the kernel's defaults where systemd will enable the controller first."""
+    """The state of a cgroup that is to get `keys`; the kernel's defaults if systemd first enables the controller."""
     if keys and snapshot.is_to_be_enabled(knob_cgroup.cgroup):
         return snapshot.cgroups.default()
     now = snapshot.read(knob_cgroup.cgroup)
@@ -81,7 +80,7 @@ def _change(
 
 
 def refuse_two_goals(changes: list[CgroupChange]) -> None:
-    """Raise UsageError where two names of one cgroup are given different values."""
+    """Raise UsageError if two names of one cgroup are given different values."""
     known: dict[str, CgroupChange] = {}
     for change in changes:
         other = known.setdefault(change.cgroup, change)
@@ -91,19 +90,19 @@ def refuse_two_goals(changes: list[CgroupChange]) -> None:
 
 
 class CgroupTasks:
-    """Makes the tasks of a transaction, one cgroup after the other, in the order in which they will be done."""
+    """Plans the tasks of a transaction, one cgroup after the other, in the order in which they will be done."""
 
     def __init__(self, snapshot: Snapshot, *, native: bool) -> None:
         self.snapshot = snapshot
         self.cgroups = snapshot.cgroups
         self.native = native
         self.reached = Limits(self.cgroups, known=snapshot.limits)
-        """The limits that cgroups will have when the next task is done: those planned so far have their goals."""
+        """The limits that there will be when the tasks planned so far are done."""
         self.states: dict[str, CpuTune] = {}
-        """What the cgroups planned so far will have."""
+        """The states that the cgroups planned so far will have."""
 
     def add(self, change: CgroupChange) -> CgroupTask | None:
-        """The task for one cgroup, which its builder gets too; None where nothing has to be done.
+        """Plan the task for one cgroup, and add it to the plan of its domain; None if nothing has to be done.
 
         Raises Refused, Unsupported.
         """
@@ -114,15 +113,15 @@ class CgroupTasks:
             self.states[cgroup] = change.goal
         if change.keys & QUOTA_AND_PERIOD:
             self.reached[cgroup] = limit_of(cgroup, change.goal)
-            # Of two levels that get the same limit, the outer one is what other domains see of this one.
+            # Of two levels that get the same limit, only the outer one matters to the user.
             if not (builder.domain.mirrored and cgroup == builder.domain.limit_cgroup):
-                self._note_limit(change, told=task is not None and task.unit_change is not None)
+                self._note(change, told=task is not None and task.unit_change is not None)
         return task
 
     def _task(self, change: CgroupChange) -> CgroupTask | None:
         cgroup, goal = change.cgroup, change.goal
         bounds = self.cgroups.bounds(cgroup, self.reached)
-        # A cgroup that two domains share is written for the first one.
+        # The task of the first of two domains with the same cgroup does all the writing.
         start = self.states.get(cgroup, change.now)
         inode = self.cgroups.inode(cgroup)
         bare = CgroupTask(change.builder.domain.qualified, cgroup, change.now, goal, inode=inode)
@@ -139,7 +138,7 @@ class CgroupTasks:
         return wanted(self.snapshot.version, change.goal, change.keys)
 
     def _unit_change(self, change: CgroupChange, unit: Unit) -> UnitChange | None:
-        """What to tell systemd; None where it holds that already, or cannot be told: a note says what follows."""
+        """What to tell systemd; None if it holds that already, or cannot be told, which a note then explains."""
         builder, properties = change.builder, self._wanted(change)
         if not properties:
             return None
@@ -149,40 +148,20 @@ class CgroupTasks:
             builder.note(f"{error.message}; the kernel has the value until systemd next writes its own")
             return None
         if held and not self.native:
-            self._note_hiding(builder, unit, properties)
+            note_drop_ins(self.cgroups, builder, unit, properties)
         return UnitChange(unit, properties, held) if held and differs(held, properties) else None
 
-    def _note_hiding(self, builder: PlanBuilder, unit: Unit, properties: Properties) -> None:
-        """A drop-in of `systemctl set-property` overrides what we tell systemd, from its next reload on."""
-        from cputune.runtimes.native.units import hiding
-
-        files = hiding(self.cgroups, unit, properties)
-        if files:
-            builder.note(
-                f"systemd's next reload puts back what {', '.join(files)} says; "
-                f"to change that too: cputune set {builder.domain.qualified} ... --live --config --native"
-            )
-
-    def _note_limit(self, change: CgroupChange, *, told: bool) -> None:
-        """Say where a limit will not be what it seems."""
-        builder, cgroup, goal = change.builder, change.cgroup, change.goal
-        unit = self.snapshot.unit(cgroup) if told and rounding(goal, _WHOLE_PERCENT) else None
-        nearest = rounding(goal, self.snapshot.grain(unit)) if unit else None
-        if nearest:
-            builder.note(
-                f"systemd keeps a quota as a rounded percentage: its next reload makes this one {nearest[0]}; "
-                f"{nearest[0]} and {nearest[1]} would stay as they are"
-            )
-        limit = self.reached[cgroup]
-        above = self.cgroups.tightest_limit(cgroup, self.reached) if limit else None
-        if limit and above and above.cpus < limit.cpus:
-            builder.note(
-                f"{limit.cpus:g} CPUs has no effect beyond {above.cpus:g}, the limit of its ancestor {above.cgroup}"
-            )
+    def _note(self, change: CgroupChange, *, told: bool) -> None:
+        """Note where the limit will not be what it seems."""
+        unit, limit = self.snapshot.unit(change.cgroup), self.reached[change.cgroup]
+        if told and unit:
+            note_rounding(self.snapshot, change.builder, unit, change.goal)
+        if limit:
+            note_ancestor(self.cgroups, change.builder, limit, self.reached)
 
 
 def _refuse_without_controller(change: CgroupChange, properties: Properties, unit_change: UnitChange | None) -> None:
-    """Raise Unsupported where systemd will not enable the cpu controller, which the writes need."""
+    """Raise Unsupported if systemd will not enable the cpu controller, without which nothing can be written."""
     message = f"the cpu controller is not enabled for {change.cgroup}"
     if not properties:
         hint = f"give it a weight first: cputune set {change.builder.domain.qualified} --shares 512 --live"

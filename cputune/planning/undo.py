@@ -1,4 +1,4 @@
-"""The plan for taking a transaction back: its tasks the other way round, if nobody has changed the same since."""
+"""Planning to take a transaction back: the reverse of its tasks, if nobody has changed the same things since."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KINDS: dict[str, type] = {"live": CgroupTask, "config": Save, "native": Native}
 
 
 class UndoPlanner:
-    """Plans taking back (a part of) one transaction; with `force`, whoever has changed what since."""
+    """Plans to take back one transaction, or a part of it; with `force`, whatever others have changed since."""
 
     def __init__(self, context: Context, past: Past, *, force: bool) -> None:
         self.context = context
@@ -40,14 +40,14 @@ class UndoPlanner:
         self.goals: dict[str, CpuTune] = {}
         self.conflicts: list[str] = []
         self.actual: dict[tuple[str, str, str], Value] = {}
-        """What a knob has now, by domain, place and key."""
+        """The values of knobs now, by domain, where ("live", ...) and key, if they are known."""
         self.vanished: dict[str, str] = {}
-        """The domains whose live part went away with their cgroup, and how that is to be said."""
+        """By domain: why there is nothing to take back live, as a message."""
 
     def plan(self, tasks: list[Task]) -> Plan:
-        """The plan; what went away by itself is in `vanished`.
+        """The plan for these tasks of the transaction; afterwards, `vanished` tells which live changes are gone.
 
-        Raises WrongState where somebody else has changed something since, unless forced.
+        Raises WrongState if somebody else has changed something since, unless forced.
         """
         cgroups = self.context.cgroups
         reverted = in_order(cgroups, list(self._cgroup_tasks(tasks)), self.snapshot.limits)
@@ -77,15 +77,17 @@ class UndoPlanner:
         return Outcome(Domain(runtime, rest, running=True, persistent=True), tuple(changes), own, ())
 
     def _cgroup_tasks(self, tasks: list[Task]) -> Iterator[CgroupTask]:
-        """The tasks with what is there now, and with what was there before as their goal; their steps come later."""
+        """The tasks from the state that is there now to the one from before, still without their steps."""
         for task in tasks:
             actual = self._actual(task) if isinstance(task, CgroupTask) else None
             if isinstance(task, CgroupTask) and actual is not None:
                 goal = self.goals[task.cgroup] = actual.replace_from(task.now, self._to_revert(task, actual))
-                yield task._replace(now=actual, goal=goal, first=(), unit_change=self._told_back(task), writes=())
+                yield task._replace(
+                    now=actual, goal=goal, first=(), unit_change=self._reverse_unit_change(task), writes=()
+                )
 
     def _to_revert(self, task: CgroupTask, actual: CpuTune) -> list[str]:
-        """The knobs that a task has changed; those that somebody else has changed since are conflicts."""
+        """The knobs that a task has changed. Those that somebody else has changed since are conflicts."""
         changed = list(task.now.differing(task.goal))
         for key in changed:
             have, left = actual[key], task.goal[key]
@@ -96,7 +98,7 @@ class UndoPlanner:
         return changed if task.now.idle == task.goal.idle else [*changed, *SHARES_AND_WEIGHT]
 
     def _actual(self, task: CgroupTask) -> CpuTune | None:
-        """What a cgroup has now; None where that one is gone, with what was done to it."""
+        """The state of a cgroup now; None if the cgroup that the task has changed is gone."""
         try:
             if self.past.entry.boot != self.context.boot:
                 raise Gone("there was a reboot since")
@@ -106,8 +108,8 @@ class UndoPlanner:
             self.vanished[task.domain] = f"{task.domain}: nothing to take back live: {error.message}"
             return None
 
-    def _told_back(self, task: CgroupTask) -> UnitChange | None:
-        """What the unit held before, and all that it holds now. Raises NoSuchDomain, Unreachable."""
+    def _reverse_unit_change(self, task: CgroupTask) -> UnitChange | None:
+        """From all that the unit holds now to what it held before. Raises NoSuchDomain, Unreachable."""
         change = task.unit_change
         held = self.snapshot.held(change.unit, task.cgroup) if change else {}
         return UnitChange(change.unit, change.held, held) if change and held else None
@@ -117,7 +119,7 @@ class UndoPlanner:
         reached, states = Limits(cgroups, known=self.snapshot.limits), dict[str, CpuTune]()
         for task in tasks:
             bounds = cgroups.bounds(task.cgroup, reached)
-            # A cgroup that two domains share is written for the first one.
+            # The task of the first of two domains with the same cgroup does all the writing.
             start, states[task.cgroup] = states.get(task.cgroup, task.now), task.goal
             reached[task.cgroup] = limit_of(task.cgroup, task.goal)
             yield with_steps(cgroups, task, start, bounds)
@@ -138,7 +140,7 @@ class UndoPlanner:
         return Save(task.domain, task.path, task.before, actual)
 
     def _native(self, task: Native) -> Iterator[Native]:
-        """The runtime's own command the other way round; nothing where the runtime has forgotten the domain."""
+        """The command that makes the runtime remember what it did before; nothing if it does not know the domain."""
         cgroups = self.context.cgroups
         try:
             now = require_module(task.of).read(cgroups, task.of)
@@ -161,5 +163,5 @@ class UndoPlanner:
                 yield hold._replace(now=actual, goal=goal, unit_change=self._hold_unit(hold), writes=writes)
 
     def _hold_unit(self, hold: CgroupTask) -> UnitChange | None:
-        change = self._told_back(hold)
+        change = self._reverse_unit_change(hold)
         return change and change._replace(held={name: change.held[name] for name in change.properties})
