@@ -6,7 +6,6 @@ import os
 import random
 import re
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -131,8 +130,7 @@ def stopped(host: FakeKernel, *words: str) -> int:
     if pid == 0:
         host.at_write(2, stop)
         crash.in_child(host, words)
-    while not os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1]):
-        time.sleep(0.01)
+    assert os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1])
     return pid
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from cputune.host.cgroup.mounts import Hierarchy
 from cputune.host.system import Host
 from tests.support.commandline import CommandLine
 from tests.support.lab import Lab, change_domains, request
+from tests.support.waiting import until
 
 TOGETHER, SYSTEMD = "/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/systemd"
 # layout, version, mount, root, where usage is counted, read-only, where systemd's tree is
@@ -45,10 +45,8 @@ def test_the_usage_of_a_group_is_counted(real: Lab) -> None:
     real.put(quota=100000)
     real.spawn(command="sh -c 'while :; do :; done'")
     before = real.cgroups.stats(real.group)
-    time.sleep(0.5)
-    after = real.cgroups.stats(real.group)
-    assert (after.usage or 0) > (before.usage or 0)
-    assert (after.periods or 0) > (before.periods or 0)
+    until(lambda: (real.cgroups.stats(real.group).usage or 0) > (before.usage or 0))
+    until(lambda: (real.cgroups.stats(real.group).periods or 0) > (before.periods or 0))
 
 
 def test_status_tells_what_the_host_has(real: Lab, cputune: CommandLine) -> None:

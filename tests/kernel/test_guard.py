@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.guard import SECONDS, Guard
+from tests.support.guard import Guard
 from tests.support.lab import Lab
+from tests.support.waiting import SECONDS
 
 CGROUPS = 10_000
 BATCH = 500

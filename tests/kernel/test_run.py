@@ -18,6 +18,7 @@ import pytest
 
 from cputune.core.names import file_name
 from tests.support.lab import Lab, remove_tree
+from tests.support.waiting import SECONDS, until
 
 # Prints its own limit, from the file itself.
 OWN_LIMIT = """
@@ -28,8 +29,6 @@ path = next(path for _, names, path in lines if ("cpu" in names.split(",")) == (
             (names == "" or version == "1"))
 print(*(open(f"{mount}{path.removeprefix(root.rstrip('/'))}/{file}").read().strip() for file in files))
 """
-PATIENCE = 30
-"""Seconds after which a command that does not end has failed."""
 LIMIT_FILES = {1: ("cpu.cfs_quota_us", "cpu.cfs_period_us"), 2: ("cpu.max",)}
 
 
@@ -104,7 +103,7 @@ def end(process: subprocess.Popen[str], signum: int = 0) -> tuple[int, str, str]
     if signum:
         process.send_signal(signum)
     try:
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate(timeout=SECONDS)
     finally:
         process.kill()
     return process.returncode, out, err
@@ -156,8 +155,10 @@ def test_a_command_that_is_no_program_is_126(program: Program, tmp_path: Path) -
 
 
 def test_a_busy_command_is_throttled_and_told_so(program: Program) -> None:
-    status, out, err = program.run("--cpus", "0.05", "--", "timeout", "1", "sh", "-c", "while :; do :; done")
-    assert (status, out) == (124, "")
+    stat = f"{program.lab.cgroups.hierarchy.mount}/cputune/{program.name}/cpu.stat"
+    until_throttled = f"while grep -q '^nr_throttled 0$' {stat}; do :; done; exit 7"
+    status, out, err = program.run("--cpus", "0.05", "--", "sh", "-c", until_throttled)
+    assert (status, out) == (7, "")
     throttled = r"\(limit 0\.05 CPUs\); throttled in ([0-9]+) of ([0-9]+) periods \([0-9]+%\), for [0-9]+\.[0-9]{3} s"
     match = program.figures(throttled).fullmatch(err)
     assert match, err
@@ -244,7 +245,7 @@ def test_ctrl_c_on_a_terminal_reaches_the_command_once(program: Program) -> None
     read_until(ours, b"one")
     process.send_signal(signal.SIGCONT)
     assert b"n=1\r\n" in read_until(ours, b"cputune: run:")
-    assert process.wait(PATIENCE) == 0
+    assert process.wait(SECONDS) == 0
     os.close(ours)
     assert program.traces() == []
 
@@ -253,7 +254,7 @@ def test_a_terminal_that_is_closed_ends_the_command_and_leaves_nothing(program: 
     ours, process = on_a_terminal(program, "sh", "-c", STEADY)
     read_until(ours, b"ready")
     os.close(ours)
-    assert process.wait(PATIENCE) == 129
+    assert process.wait(SECONDS) == 129
     assert program.traces() == []
 
 
@@ -363,9 +364,7 @@ def test_one_name_at_once_has_one_winner(program: Program) -> None:
     for _ in range(3):
         command = ("run", "--name", program.name, "--", "sh", "-c", "echo started; read -r _")
         processes = [program.start(*command, stdin=subprocess.PIPE) for _ in range(5)]
-        deadline = time.monotonic() + PATIENCE
-        while sum(process.poll() is not None for process in processes) < 4 and time.monotonic() < deadline:
-            time.sleep(0.02)
+        until(lambda: sum(process.poll() is not None for process in processes) == 4)  # noqa: B023
         ended = [
             (process.returncode, *process.communicate("\n")[:1]) for process in processes if process.poll() is not None
         ]
@@ -409,9 +408,7 @@ def test_what_is_left_when_the_last_process_has_ended_too_is_swept_by_the_next_r
     assert status == 0
     assert f"run:{program.name}" in program("status", "--runtime", "run")[1]
     os.kill(int(out), signal.SIGKILL)
-    deadline = time.monotonic() + PATIENCE
-    while f"run:{program.name}" in program("status", "--runtime", "run")[1]:
-        assert time.monotonic() < deadline
+    until(lambda: f"run:{program.name}" not in program("status", "--runtime", "run")[1])
     assert program.traces() != []
     assert program("run", "--name", f"other-{os.getpid()}", "--", "true")[0] == 0
     assert program.traces() == []

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.lab import Lab
+from tests.support.waiting import SECONDS, until
 
-SECONDS = 60
-"""Within which everything has happened, on any machine."""
 QUOTA = 50000
 
 
@@ -81,10 +80,7 @@ class Guard:
         return self.lab.state(cgroup).quota == QUOTA
 
     def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + SECONDS
-        while not condition():
-            assert time.monotonic() < deadline, self.errors.read_text()
-            time.sleep(0.01)
+        until(condition, self.errors.read_text)
 
     def memory(self) -> int:
         """What it has in memory for itself, in KiB."""

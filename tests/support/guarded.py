@@ -19,9 +19,7 @@ from cputune.guard.dispatcher import Dispatcher
 from cputune.host.system import Host
 from tests.support.fakekernel import FakeKernel
 from tests.support.lab import Lab, change_domains, request
-
-SECONDS = 60
-"""In which an event arrives on any machine; what takes longer hangs."""
+from tests.support.waiting import SECONDS
 
 
 class Clock:

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.system import Host
 from cputune.planning.plan import Job, Outcome, Plan
 from tests.support.fakekernel import FakeKernel
+from tests.support.waiting import until
 
 _NUMBERS = itertools.count(1)
 _PIDS = itertools.count(40001)
@@ -218,18 +218,19 @@ def request(zeros: tuple[str, ...] = (), **values: Any) -> Request:
     return Request(Change(**values), frozenset(zeros))
 
 
-def remove_tree(host: Host, directory: str, patience: float = 5.0) -> None:
+def remove_tree(host: Host, directory: str) -> None:
     """Remove a cgroup with all that are in it; the kernel lets go of a killed process a moment later."""
     for name in host.children(directory):
         remove_tree(host, f"{directory}/{name}")
-    deadline = time.monotonic() + patience
-    while host.is_dir(directory):
-        try:
-            host.rmdir(directory)
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
+    until(lambda: _removed(host, directory), lambda: f"{directory} cannot be removed")
+
+
+def _removed(host: Host, directory: str) -> bool:
+    if not host.is_dir(directory):
+        return True
+    with contextlib.suppress(OSError):
+        host.rmdir(directory)
+    return not host.is_dir(directory)
 
 
 @contextlib.contextmanager

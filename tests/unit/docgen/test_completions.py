@@ -20,11 +20,11 @@ from cputune.cli.main import COMMANDS, cli
 from cputune.core.knobs import KNOBS
 from cputune.runtimes.registry import RUNTIMES
 from tests.support.machine import give_up
+from tests.support.waiting import SECONDS
 
 SOURCES = Path(__file__).resolve().parents[3]
 SCRIPTS = {"bash": "cputune.bash", "zsh": "_cputune", "fish": "cputune.fish"}
 BASH_COMPLETION = Path("/usr/share/bash-completion/bash_completion")
-PATIENCE = 20.0
 
 DOMAINS = [
     "lxc:db",
@@ -124,7 +124,7 @@ class Terminal:
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Read what the shell prints until something has happened."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + SECONDS
         while not condition():
             assert time.monotonic() < deadline, self.seen.decode(errors="replace")
             if select.select([self.master], [], [], 0.02)[0]:
@@ -198,7 +198,7 @@ def fish(environment: dict[str, str]) -> Fish:
         done = subprocess.run(
             [shell, "-c", script, line],
             env=environment, cwd=environment["HOME"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=PATIENCE, check=False,
+            timeout=SECONDS, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, "")
         return sorted(text.partition("\t")[0] for text in done.stdout.splitlines())
