@@ -25,7 +25,9 @@ class KnobValues:
         """Raises TypeError for a key that is no knob's."""
         if not values.keys() <= self._KNOWN:
             raise TypeError(f"no knobs: {', '.join(sorted(values.keys() - self._KNOWN))}")
-        self._values: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
+        self._values: dict[str, Any] = values
+        if None in values.values():
+            self._values = {key: value for key, value in values.items() if value is not None}
 
     def __getitem__(self, key: str) -> Value:
         """The value of a knob; None for one that is not there. Raises KeyError for a key that is no knob's."""

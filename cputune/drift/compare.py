@@ -14,6 +14,7 @@ from cputune.host.systemd import kept
 if TYPE_CHECKING:
     from cputune.drift.records import OtherName
 
+_NOTHING, _NO_STATE = Change(), CpuTune()
 SOMEBODY = "somebody else"
 """How a cause begins that none of the facts explains."""
 
@@ -65,10 +66,12 @@ def explain(facts: Facts) -> list[Difference]:
     """All differences, each with its likely cause."""
     live = comparable(facts.live)
     saved, problem = wish(facts.saved, live, facts.domain, facts.version)
-    applied, _ = wish(facts.applied or Change(), live, facts.domain, facts.version)
+    applied, _ = wish(facts.applied or _NOTHING, live, facts.domain, facts.version)
+    found = [Difference("config", None, None, None, problem, True)] if problem else []
+    if saved == applied == _NO_STATE:  # as on most hosts: of thousands of cgroups few have anything
+        return found
     if _period_means_nothing(saved if applied.period is None else applied, live):
         saved, applied = saved.replace(period=None), applied.replace(period=None)
-    found = [Difference("config", None, None, None, problem, True)] if problem else []
     for key in CpuTune.KEYS:
         wanted, put, has = saved[key], applied[key], live[key]
         if any(value is not None and value != has for value in (wanted, put)):
@@ -120,14 +123,14 @@ def comparable(state: CpuTune) -> CpuTune:
 
 def wish(change: Change, live: CpuTune, domain: Domain, version: int) -> tuple[CpuTune, str | None]:
     """What a change means for a domain, without the knobs that it does not name; and what is wrong with it, if so."""
+    if change == _NOTHING:
+        return _NO_STATE, None
     if change.idle and live.idle:
         change = change.replace(shares=None, weight=None)  # an idle group has none
     if live.idle and change.idle is None and (change.shares or change.weight):
         change = change.replace(idle=False)  # to have a weight is not to be idle
     if change.quota == MAX_QUOTA:
         change = change.replace(quota=UNLIMITED)
-    if not change.named():
-        return CpuTune(), None
     awake = live.replace(idle=False) if change.idle is False else live
     try:
         goal = goal_of(awake, Request(change.replace(idle=None)), version, domain.scale, None, CpuTune.KEYS)
@@ -153,6 +156,8 @@ def differences(what: str, wanted: Change, state: CpuTune, domain: Domain, versi
     goal, problem = wish(wanted, live, domain, version)
     if problem:
         return [f"{what}: {problem}"]
+    if goal == _NO_STATE:
+        return []
     if _period_means_nothing(goal, live):
         goal = goal.replace(period=None)
     return [
