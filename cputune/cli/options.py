@@ -1,4 +1,4 @@
-"""What the commands' options have in common: types that parse strictly, and decorators made from the table of knobs."""
+"""What the commands' options have in common: parameter types, and decorators derived from the table of knobs."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ else:
 
 
 class KnobType(TextType):
-    """A value of one knob, as text: parsed by the same code as every other way in, so that the errors are the same."""
+    """The text of a value of one knob. The knob's row parses it, as in YAML, so that the errors are the same."""
 
     def __init__(self, knob: Knob) -> None:
         self.knob = knob
         self.name = knob.key
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        """USEC or N."""
+        """Return the metavar of the knob: USEC, N, ..."""
         return self.knob.metavar
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The range as a help line, and the words that are values."""
+        """Complete the words that are values, with the range as their description."""
         from click.shell_completion import CompletionItem
 
         words = (word for word in self.knob.kind.words if word.startswith(incomplete))
@@ -48,12 +48,12 @@ class KnobType(TextType):
 
 
 class DomainType(TextType):
-    """The name of a domain; completes with those that are there now."""
+    """The name of a domain; completes the names of the domains that exist now."""
 
     name = "domain"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The names of the domains, qualified; bare ones too, where something is typed that only they begin with."""
+        """Complete the qualified names of the domains, and the bare names that only one runtime knows."""
         from collections import Counter
 
         from click.shell_completion import CompletionItem
@@ -76,7 +76,7 @@ DOMAIN = DomainType()
 
 
 def make_tuner(ctx: click.Context) -> Tuner:
-    """The core for the group's own options (or their environment variables); what it has to say goes to stderr."""
+    """Return the core for cputune's own options, or their environment variables; its messages go to stderr."""
     import shlex
 
     from cputune.app.tuner import Tuner
@@ -89,13 +89,13 @@ def make_tuner(ctx: click.Context) -> Tuner:
 
 
 def say(text: str) -> None:
-    """Tell on stderr; where nobody reads that any more, the command goes on all the same."""
+    """Print a message on stderr; if stderr is closed, the command goes on without it."""
     with suppress(OSError):
         click.echo(f"cputune: {printable(text)}", err=True)
 
 
 def knob_options(command: F) -> F:
-    """One option a knob, in the order of the table."""
+    """Add one option per knob, in the order of the table."""
     for knob in reversed(KNOBS):
         if knob.kind.is_flag:
             command = click.option(f"{knob.option}/--no-{knob.key}", default=None, help=knob.help)(command)
@@ -106,7 +106,7 @@ def knob_options(command: F) -> F:
 
 
 def where_options(command: F) -> F:
-    """--live, --config and --current, as in virsh."""
+    """Add --live, --config and --current, as in virsh."""
     for name, text in (
         ("--current", "Live if the domain runs, else the config; what happens without any of the three."),
         ("--config", "The saved configuration, which cputune apply puts into force."),
@@ -117,12 +117,12 @@ def where_options(command: F) -> F:
 
 
 def json_option(command: F) -> F:
-    """--json."""
+    """Add --json."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON: virsh's names, microseconds.")(command)
 
 
 def where_of(live: bool, config: bool, current: bool) -> Where:
-    """The three flags as one word. Raises UsageError for --current together with another."""
+    """Return the three flags as one word. Raises UsageError for --current together with another one."""
     if current and (live or config):
         raise UsageError(f"options --current and --{'live' if live else 'config'} are mutually exclusive")
     if live and config:
@@ -131,7 +131,7 @@ def where_of(live: bool, config: bool, current: bool) -> Where:
 
 
 def request_of(values: dict[str, Any]) -> Request:
-    """What the knob options ask for. Raises UsageError for a value out of range, or two that exclude each other."""
+    """Return the request of the knob options. Raises UsageError for a value out of range, or two exclusive options."""
     given = {knob.key: values.get(knob.identifier) for knob in KNOBS}
     texts = {
         key: KNOB[key].format(value) if isinstance(value, bool) else value
@@ -142,7 +142,7 @@ def request_of(values: dict[str, Any]) -> Request:
 
 
 def refuse_idle_weight(request: Request) -> Request:
-    """The request, unless it wants a weight for a group that it makes idle. Raises UsageError."""
+    """Return the request. Raises UsageError if it sets a weight of a group that it makes idle."""
     change = request.change
     if change.idle and (change.shares is not None or change.weight is not None):
         raise UsageError("an idle group has no shares and no weight", "give either idle or a weight")
@@ -150,7 +150,7 @@ def refuse_idle_weight(request: Request) -> Request:
 
 
 def request_from_texts(texts: dict[str, str], labels: dict[str, str]) -> Request:
-    """Knob texts by key -> a request; `labels` say in errors where each came from. Raises UsageError."""
+    """Return the request of texts by key; `labels` say in errors where each text came from. Raises UsageError."""
     for key in texts:
         if (other := KNOB[key].alternative) in texts:
             raise UsageError(
@@ -162,7 +162,7 @@ def request_from_texts(texts: dict[str, str], labels: dict[str, str]) -> Request
 
 
 def need_something(request: Request) -> Request:
-    """The request, unless it asks for nothing. Raises UsageError."""
+    """Return the request. Raises UsageError if it asks for nothing."""
     if not request.change.named() and not request.zeros:
         raise UsageError("nothing to set: give at least one limit", "cputune set mydom --cpus 1.5 --live")
     return request

@@ -1,4 +1,4 @@
-"""Many configurations in one file: documents of the form of a saved one, each with its domain."""
+"""Many configurations in one file: YAML documents like a saved one, each with the name of its domain."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from cputune.core.model import Change
 from cputune.core.names import printable
 
 _LARGEST = 16 << 20
-# The line between two documents.
+# The separator between two documents.
 _BETWEEN = re.compile(r"^---[ \t]*$", re.MULTILINE)
 
 
 def read_many(path: str) -> list[tuple[str, Change]]:
-    """The domains in a file of many documents ("-" is standard input), and what each is to have.
+    """Return the domains in a file of many documents ("-" is standard input), and what each is to have.
 
     Raises UsageError that names file and line, NoPermission.
     """
@@ -25,7 +25,7 @@ def read_many(path: str) -> list[tuple[str, Change]]:
 
 
 def _text_of_many(path: str) -> tuple[str, str]:
-    """The text of such a file, and what to call it in errors."""
+    """Return the text of such a file, and the name to use for it in errors."""
     if path == "-":
         import sys
 
@@ -39,23 +39,23 @@ def _text_of_many(path: str) -> tuple[str, str]:
 def _wanted_of_many(path: str, text: str) -> dict[str, Change]:
     wanted: dict[str, Change] = {}
     for node in compose(path, text, quickly=True):
-        if node.value == "":  # behind a last line ---
+        if node.value == "":  # the empty document behind a last line ---
             continue
         domain, change = understood(path, node)
         if not domain:
             raise mistake(path, node.start_mark.line, "a document without a domain: RUNTIME:NAME")
         if domain in wanted:
-            raise mistake(path, node.start_mark.line, f"{printable(domain)} is there twice")
+            raise mistake(path, node.start_mark.line, f"{printable(domain)} occurs twice")
         if not change.named():
-            raise mistake(path, node.start_mark.line, f"nothing is wanted of {printable(domain)}")
+            raise mistake(path, node.start_mark.line, f"there is no limit for {printable(domain)}")
         wanted[domain] = change
     if not wanted:
-        raise mistake(path, 0, "no document in it")
+        raise mistake(path, 0, "there is no document in it")
     return wanted
 
 
 def read_documents(path: str) -> list[tuple[str, str, Change]]:
-    """The domains in a file of many documents, each with the text of its own file and what that says. Raises as
+    """Return the domains in a file of many documents, each with the text of its own file and what that says. Raises as
     `read_many`.
 
     A document keeps its form and its comments where it can be the whole of a file.
@@ -76,7 +76,7 @@ def read_documents(path: str) -> list[tuple[str, str, Change]]:
 
 
 def _stands_alone(name: str, text: str, change: Change) -> bool:
-    """Whether a text between two lines --- is this configuration."""
+    """Return whether this text, between two lines ---, would be read as this configuration."""
     if re.search(r"^(---|\.\.\.|%)", text, re.MULTILINE) or OTHER_BREAKS.search(text):
         return False
     try:
@@ -87,7 +87,7 @@ def _stands_alone(name: str, text: str, change: Change) -> bool:
 
 
 def documents(saved: list[tuple[str, Saved]]) -> str:
-    """Configurations by RUNTIME:NAME as one text that `read_documents` reads."""
+    """Return configurations (by RUNTIME:NAME) as one text that `read_documents` reads."""
     texts = []
     for name, (_, text, change, domain) in saved:
         piece = (text if domain else f"domain: {quoted(name)}\n{text}").rstrip("\n") + "\n"

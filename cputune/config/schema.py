@@ -1,4 +1,4 @@
-"""The form of a saved configuration: YAML, read strictly, changed in place. Pure, and the only importer of yaml.
+"""The YAML of a saved configuration: read strictly, edited in place. Pure, and the only importer of yaml.
 
 Every mistake is an error with its line. Comments and the order of a hand-written file stay; what is unknown is refused,
 never dropped.
@@ -23,7 +23,7 @@ _INT = "tag:yaml.org,2002:int"
 _BOOL = "tag:yaml.org,2002:bool"
 _MAX_DEPTH = 20
 """More levels of nesting are not read: the time that PyYAML takes for a level grows with the number of those above."""
-# What YAML 1.1 counts as the end of a line besides those two that editors write.
+# What YAML 1.1 accepts as a line break besides \n and \r\n.
 OTHER_BREAKS = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
 
 
@@ -48,17 +48,17 @@ def parse(path: str, text: str) -> Saved:
 
 
 def compose(path: str, text: str, *, quickly: bool = False) -> list[yaml.Node]:
-    """The documents of a text. Raises UsageError."""
+    """Return the documents of a text. Raises UsageError."""
     import yaml
 
-    # libyaml, where it is there, is ten times as fast; its words about a mistake are a little different.
+    # libyaml, if installed, is ten times as fast; its error messages differ a little.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader) if quickly else yaml.SafeLoader
     depth = 0
     try:
         for event in yaml.parse(text, Loader=loader):
             line = event.start_mark.line if event.start_mark else 0
             if any(getattr(event, extra, None) for extra in ("anchor", "tag")):
-                raise mistake(path, line, "anchors, aliases and tags are not for this file")
+                raise mistake(path, line, "anchors, aliases and tags are not allowed here")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > _MAX_DEPTH:
                 raise mistake(path, line, "nested too deeply")
@@ -73,7 +73,7 @@ def compose(path: str, text: str, *, quickly: bool = False) -> list[yaml.Node]:
 
 
 def understood(path: str, node: yaml.Node) -> tuple[str | None, Change]:
-    """One document: its domain, and what it wants. Raises UsageError."""
+    """Return the domain and the values of one document. Raises UsageError."""
     import yaml
 
     if not isinstance(node, yaml.MappingNode):
@@ -84,7 +84,7 @@ def understood(path: str, node: yaml.Node) -> tuple[str | None, Change]:
         if not isinstance(key, yaml.ScalarNode) or not isinstance(value, yaml.ScalarNode):
             raise mistake(path, line, "not of the form key: value")
         if key.value in seen:
-            raise mistake(path, line, f"{printable(key.value)} is there twice")
+            raise mistake(path, line, f"{printable(key.value)} occurs twice")
         other = KNOB[key.value].alternative if key.value in KNOB else ""
         if other in seen:
             raise mistake(path, line, f"{other} and {key.value} cannot both be set: they are two units of one thing")
@@ -98,7 +98,7 @@ def understood(path: str, node: yaml.Node) -> tuple[str | None, Change]:
 
 
 def check(change: Change, where: str) -> None:
-    """Refuse a configuration that no kernel would take. Raises UsageError.
+    """Raise UsageError for a configuration that no kernel would accept.
 
     The quota for a number of CPUs is judged by the period that is saved, else by the default one.
     """
@@ -110,18 +110,18 @@ def check(change: Change, where: str) -> None:
 
 
 def written(name: str, change: Change) -> str:
-    """The text of a new file."""
+    """Return the text of a new file."""
     lines = [f"version: {VERSION}", f"domain: {quoted(name)}"]
     return "\n".join([*lines, *_lines(change).values()]) + "\n"
 
 
 def _lines(change: Change) -> dict[str, str]:
-    """The line of each knob."""
+    """Return the line of each knob."""
     return {key: f"{key}: {KNOB[key].format(value)}" for key, value in change.named().items()}
 
 
 def edited(saved: Saved, name: str, change: Change) -> str:
-    """The file's text with the new values: lines of known keys change in place, comments stay. Raises UsageError."""
+    """Return the file's text with the new values: lines of knobs change in place, comments stay. Raises UsageError."""
     if not saved.text:
         return written(name, change)
     import yaml
@@ -146,7 +146,7 @@ def edited(saved: Saved, name: str, change: Change) -> str:
     lines = [line for at, line in enumerate(lines) if at not in gone]
     lines += [line + ending for line in wanted.values()]
     text = "\n".join(lines) + "\n"
-    # A file in some other form (braces, several keys on a line) does not survive editing by lines: say so, keep it.
+    # A file in another style (braces, several keys on a line) cannot be edited by lines: leave it, and say so.
     try:
         whole = parse(saved.path, text).change == change
     except CpuTuneError:
@@ -158,13 +158,13 @@ def edited(saved: Saved, name: str, change: Change) -> str:
 
 def _other_form(saved: Saved) -> UsageError:
     return UsageError(
-        f"{saved.path}: not written one `key: value` a line, so it cannot be changed without losing its form",
+        f"{saved.path}: not written as one `key: value` a line, so it cannot be edited without losing its layout",
         f"$EDITOR {saved.path}",
     )
 
 
 def quoted(name: str) -> str:
-    """A name as a YAML double-quoted scalar, which any text can be."""
+    """Return a name as a YAML double-quoted scalar, which any text can be."""
     plain = (letter if letter.isascii() and letter.isprintable() else f"\\U{ord(letter):08x}" for letter in name)
     return '"' + "".join(f"\\{letter}" if letter in '"\\' else letter for letter in plain) + '"'
 
@@ -188,7 +188,7 @@ def _value(path: str, key: str, node: yaml.ScalarNode) -> Any:
 
 
 def _can_be(knob: Knob, node: yaml.ScalarNode) -> bool:
-    """Whether YAML and people read a value alike. 1 is no flag, a quoted number is a text, and 010 is eight to YAML."""
+    """Return whether YAML and people read a value alike: 1 is no flag, a quoted number is a text, 010 is eight."""
     if knob.kind.is_flag:
         return bool(node.tag == _BOOL)
     if node.style:
@@ -198,5 +198,5 @@ def _can_be(knob: Knob, node: yaml.ScalarNode) -> bool:
 
 
 def mistake(path: str, line: int, what: str) -> UsageError:
-    """The error for a line, counted from 0, of a file."""
+    """Return the error for a line, counted from 0, of a file."""
     return UsageError(f"{path}:{line + 1}: {what}", f"$EDITOR {path}")

@@ -1,4 +1,4 @@
-"""The saved configurations: one YAML file per domain, below /etc/cputune/domains, of the form that `form` knows."""
+"""The saved configurations: one YAML file per domain, below /etc/cputune/domains, whose text `schema` reads."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _LARGEST = 65536
 
 
 class Store:
-    """The configuration directory of one host; made when first written."""
+    """The configuration directory of one host; it is created when something is first saved."""
 
     def __init__(self, host: Host) -> None:
         self.directory = os.path.join(host.config_dir, "domains")
         self._patterns: dict[str, list[str]] = {}
 
     def path(self, domain: Domain) -> str:
-        """The file of a domain."""
+        """Return the file of a domain."""
         return self.place(domain.qualified)
 
     def load(self, domain: Domain) -> Saved:
-        """The configuration of a domain; an empty one where there is no file.
+        """Return the configuration of a domain; an empty one where there is no file.
 
         Raises UsageError with the line of a mistake, NoPermission.
         """
@@ -46,7 +46,7 @@ class Store:
         return saved
 
     def effective(self, domain: Domain) -> Saved:
-        """The configuration that counts for a domain: its own, else that of the pattern that fits it best.
+        """Return the configuration that counts for a domain: its own, else that of the pattern that fits it best.
 
         Files are not merged: one counts. Raises as `load`.
         """
@@ -57,22 +57,22 @@ class Store:
         return self.load(domain._replace(name=pattern)) if pattern else own
 
     def pattern_of(self, domain: Domain) -> str | None:
-        """The pattern among the saved names that fits a domain best; None where none does."""
+        """Return the pattern among the saved names that fits a domain best; None where none does."""
         if is_pattern(domain.name):
             return None
         return next((pattern for pattern in self.patterns(domain.runtime) if fits(pattern, domain.name)), None)
 
     def patterns(self, runtime: str) -> list[str]:
-        """The saved names of a runtime that are patterns, the one first that counts where several fit."""
+        """Return the saved patterns of a runtime; of several that match a name, the first one counts."""
         if runtime not in self._patterns:
-            # A name's odd letters are %XX in its file's name.
+            # In a file's name, a pattern's special characters are %XX.
             files = (file for file in _sorted(os.path.join(self.directory, runtime)) if "%" in file)
             names = (name_of(file.removesuffix(SUFFIX)) for file in files if file.endswith(SUFFIX))
             self._patterns[runtime] = by_precedence(name for name in names if name and is_pattern(name))
         return self._patterns[runtime]
 
     def save(self, domain: Domain, saved: Saved, change: Change) -> str | None:
-        """Make `change` the configuration of a domain; None of its knobs set: no file. Returns the new text.
+        """Make `change` the configuration of a domain; without any knob, its file is removed. Returns the new text.
 
         Raises Refused (disk full), NoPermission, UsageError for a file whose form cannot be kept.
         """
@@ -93,12 +93,12 @@ class Store:
             raise from_os_error(error, f"save {path}") from error
 
     def place(self, name: str) -> str:
-        """The file of a domain by RUNTIME:NAME: of another one that says it is, the name is wrong."""
+        """Return the only path at which the file of RUNTIME:NAME counts."""
         runtime, _, own = name.partition(":")
         return os.path.join(self.directory, runtime, file_name(own) + SUFFIX)
 
     def names(self) -> Iterator[tuple[str, str]]:
-        """RUNTIME:NAME and path of every file, sorted; a name too long for a file name is in the file itself."""
+        """Yield RUNTIME:NAME and path of every file, sorted; a name too long for a file name is read from the file."""
         if not os.path.isdir(os.path.dirname(self.directory)) and os.path.lexists(os.path.dirname(self.directory)):
             error = NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             raise from_os_error(error, f"read {os.path.dirname(self.directory)}")
@@ -110,7 +110,7 @@ class Store:
 
 
 def read(path: str, limit: int = _LARGEST, *, own: bool = True) -> str | None:
-    """The text of a configuration file; None where there is none. Raises CpuTuneError.
+    """Return the text of a configuration file; None where there is none. Raises CpuTuneError.
 
     An `own` one must not be such that others can change or replace it, nor a symbolic link: it says what root will do.
     """
@@ -139,12 +139,12 @@ def _cannot_read(path: str, error: OSError | ValueError) -> CpuTuneError:
     if isinstance(error, OSError) and error.errno == errno.ELOOP:
         return NoPermission(f"cannot read {path}: it is a symbolic link, which is not followed", f"ls -l {path}")
     if isinstance(error, ValueError):
-        return UsageError(f"{printable(path)}: no name of a file")
+        return UsageError(f"{printable(path)}: not the name of a file")
     return from_os_error(error, f"read {path}")
 
 
 def decoded(path: str, data: bytes, limit: int) -> str:
-    """The text of a file of at most `limit` bytes. Raises UsageError."""
+    """Return the text of a file of at most `limit` bytes. Raises UsageError."""
     if len(data) > limit:
         raise UsageError(f"{path}: larger than {limit} bytes, which no configuration of a domain is", f"ls -l {path}")
     try:

@@ -14,8 +14,9 @@ Where = Literal["live", "config", "both", "current"]
 
 
 def targets(where: Where, domain: Domain) -> tuple[bool, bool]:
-    """Whether a change goes to live, and whether it goes to config. "current" is live where the domain runs, else
-    config.
+    """Return whether a change goes to live, and whether it goes to config.
+
+    "current" is live if the domain runs, else config.
     """
     if where == "current":
         return domain.running, not domain.running
@@ -23,7 +24,7 @@ def targets(where: Where, domain: Domain) -> tuple[bool, bool]:
 
 
 def source_of(where: Where, domain: Domain) -> Source:
-    """Which of the two a query is about. Raises UsageError for both, WrongState for live where it does not run."""
+    """Return what a query is about. Raises UsageError for both, WrongState for live if the domain does not run."""
     if where == "both":
         raise UsageError("--live and --config cannot both be asked", "cputune schedinfo DOMAIN --live")
     live, _ = targets(where, domain)
@@ -50,13 +51,15 @@ def refuse_not_running(domain: Domain) -> None:
 
 
 def touched(request: Request) -> set[str]:
-    """The knobs of the kernel that a request would change live."""
+    """Return the knobs of the kernel that a request would change live."""
     return {KNOB[key].kernel_key for key in request.change.named()}
 
 
 def concrete(change: Change, period: int | None, where: str = "--cpus") -> Change:
-    """The change with a quota in place of cpus, for the period that it names, else for `period` (microseconds), else
-    for the default. Raises UsageError where the kernel would refuse that quota; `where` says whose CPUs they are.
+    """Return the change with a quota in place of a number of CPUs.
+
+    The quota is for the period of the change, else for `period` (microseconds), else for the default one. Raises
+    UsageError if the kernel would refuse it; `where` says in the error where the number of CPUs was given.
     """
     cpus = change.cpus
     if cpus is None:
@@ -68,9 +71,10 @@ def concrete(change: Change, period: int | None, where: str = "--cpus") -> Chang
 def goal_of(
     now: CpuTune, request: Request, version: int, scale: Scale, remembered: int | None, carries: tuple[str, ...]
 ) -> CpuTune:
-    """The state that `request` means for a cgroup in state `now` that carries these knobs. What it does not name stays.
+    """Return the state in which a request brings a cgroup that is in state `now` and carries these knobs.
 
-    `remembered` is the shares (v1) or weight (v2) from before the group became idle. Raises UsageError, Refused.
+    Knobs that the request does not name keep their values. `remembered` is the shares (v1) or the weight (v2) from
+    before the group became idle. Raises UsageError, Refused.
     """
     change = concrete(request.change, now.period) if "quota" in carries else request.change
     change = change.only(carries)
@@ -102,8 +106,10 @@ def _weight_of(change: Change, version: int, scale: Scale) -> int | None:
 
 
 def merged(saved: Change, request: Request) -> Change:
-    """The configuration after a request: what it names replaces what was there, in the other unit too; what it gives
-    as 0 is removed, and with a quota of 0 the CPUs, which have no 0 of their own; the rest stays.
+    """Return the configuration after a request.
+
+    A value of the request replaces the saved one, also one in the knob's other unit. A knob given as 0 is removed, and
+    with a quota of 0 also the number of CPUs, which has no 0 of its own. All others stay.
     """
     others = (KNOB[key].alternative for key in request.zeros)
     removed = [*request.zeros, *(key for key in others if key and not KNOB[key].zero_is_none)]
@@ -111,7 +117,7 @@ def merged(saved: Change, request: Request) -> Change:
 
 
 def saved_tune(change: Change, scale: Scale) -> CpuTune:
-    """A saved configuration in the terms of schedinfo: shares and weight where either is there, cpus as a quota."""
+    """Return a saved configuration as schedinfo shows it: with both shares and weight, and a quota for CPUs."""
     state = CpuTune(**concrete(change, None).named())
     if change.shares is not None:
         return state.replace(weight=nearest_weight(change.shares, scale))
@@ -121,7 +127,7 @@ def saved_tune(change: Change, scale: Scale) -> CpuTune:
 
 
 def beyond_host(change: Change, online: int) -> str | None:
-    """What to say of a limit in CPUs that is above the number of CPUs that the host has; None where it is not."""
+    """Return a message about a limit of more CPUs than the host has online; None for any other change."""
     cpus = change.cpus
     if not isinstance(cpus, int) or cpus <= online * 1_000_000:
         return None

@@ -67,7 +67,7 @@ class Amount:
         """The range in words, for messages and the manual."""
 
     def read(self, text: str) -> Quota | None:
-        """The value that a text stands for, in the range or not; None for any text but an exact one."""
+        """Return the value that a text stands for, in the range or not; None for any text but an exact one."""
         if self._unlimited and text in ("unlimited", "max"):
             return UNLIMITED
         if len(text) > self._LONGEST or not text.isascii():
@@ -80,24 +80,24 @@ class Amount:
         return None
 
     def format(self, value: Value) -> str:
-        """A value as `read` takes it, in the unit without a suffix."""
+        """Return a value as `read` takes it, in the unit without a suffix."""
         if not isinstance(value, int):
             return "unlimited"
         whole, part = divmod(value, self._scale)
         return f"{whole}.{part:0{self._places}}".rstrip("0") if part else str(whole)
 
     def number(self, value: Value) -> float:
-        """A value as scripts see it: unlimited is -1 on both cgroup versions, as in virsh."""
+        """Return a value as scripts see it: unlimited is -1 on both cgroup versions, as in virsh."""
         if not isinstance(value, int):
             return -1
         return value if self._scale == 1 else value / self._scale
 
     def can_be(self, value: Value) -> bool:
-        """Whether a value is of this kind, in the range or not."""
+        """Return whether a value is of this kind, in the range or not."""
         return type(value) is int or (value is UNLIMITED and self._unlimited)
 
     def fits(self, value: Value) -> bool:
-        """Whether a value is of this kind and in the range."""
+        """Return whether a value is of this kind and in the range."""
         return self.can_be(value) and (value is UNLIMITED or self.least <= int(value or 0) <= self.most)
 
 
@@ -110,20 +110,20 @@ class Flag:
     _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
     def read(self, text: str) -> bool | None:
-        """The value that a word stands for, however it is capitalized; None for any other text."""
+        """Return the value that a word stands for, however it is capitalized; None for any other text."""
         word = text.lower()
         return True if word in self._TRUE else False if word in self._FALSE else None
 
     def format(self, value: Value) -> str:
-        """A value as `read` takes it."""
+        """Return a value as `read` takes it."""
         return "true" if value else "false"
 
     def number(self, value: Value) -> bool:
-        """A value as scripts see it."""
+        """Return a value as scripts see it."""
         return bool(value)
 
     def can_be(self, value: Value) -> bool:
-        """Whether a value is of this kind."""
+        """Return whether a value is of this kind."""
         return type(value) is bool
 
     fits = can_be
@@ -195,7 +195,7 @@ class Knob(NamedTuple):
         return self.kind.range
 
     def parse(self, text: str, where: str | None = None, hint: str | None = None) -> Value:
-        """The value that a text stands for; 0 where the knob takes that as "no value".
+        """Return the value that a text stands for; 0 where the knob takes that as "no value".
 
         Raises UsageError with the range; `where` names the option, or the file and the line.
         """
@@ -205,16 +205,16 @@ class Knob(NamedTuple):
         return value
 
     def out_of_range(self, text: str, where: str | None = None, hint: str | None = None) -> UsageError:
-        """The error for a text that is no value of this knob."""
+        """Return the error for a text that is no value of this knob."""
         message = f"{where or self.option}: {text!r} is not in range: {self.range}"
         return UsageError(message, hint or "cputune set --help")
 
     def format(self, value: Value) -> str:
-        """A value as it is shown and written everywhere, and as `parse` takes it; "unset" for None."""
+        """Return a value as it is shown and written everywhere, and as `parse` takes it; "unset" for None."""
         return "unset" if value is None else self.kind.format(value)
 
     def number(self, value: Value) -> float | None:
-        """A value as scripts see it: microseconds, CPUs, -1 for unlimited."""
+        """Return a value as scripts see it: microseconds, CPUs, -1 for unlimited."""
         return None if value is None else self.kind.number(value)
 
 
@@ -291,6 +291,6 @@ def with_pair(keys: Iterable[str], pair: frozenset[str]) -> frozenset[str]:
 
 
 def with_groups(keys: Iterable[str]) -> tuple[str, ...]:
-    """All knobs that the kernel or systemd may change together with these."""
+    """Return all knobs that the kernel or systemd may change together with these."""
     known = set(keys)
     return tuple(key for group in _GROUPS.values() if known & set(group) for key in group)

@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 class KnobValues:
-    """Values of knobs by key, immutable. None stands for one that is not there."""
+    """Values of knobs by key, immutable. A knob that has no value is None."""
 
     __slots__ = ("_values",)
 
     KEYS: ClassVar[tuple[str, ...]] = tuple(KNOB)
-    """All that there can be, in the order of the table."""
+    """The knobs that can have a value here, in the order of the table."""
     _KNOWN: ClassVar[frozenset[str]] = frozenset(KEYS)
 
     def __init__(self, **values: Value) -> None:
-        """Raises TypeError for a key that is no knob's."""
+        """Take values by key. Raises TypeError for a key that is no knob's."""
         if not values.keys() <= self._KNOWN:
             raise TypeError(f"no knobs: {', '.join(sorted(values.keys() - self._KNOWN))}")
         self._values: dict[str, Any] = values
@@ -30,7 +30,7 @@ class KnobValues:
             self._values = {key: value for key, value in values.items() if value is not None}
 
     def __getitem__(self, key: str) -> Value:
-        """The value of a knob; None for one that is not there. Raises KeyError for a key that is no knob's."""
+        """Return the value of a knob, or None. Raises KeyError for a key that is no knob's."""
         if key not in self._KNOWN:
             raise KeyError(key)
         value: Value = self._values.get(key)
@@ -46,23 +46,23 @@ class KnobValues:
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.named().items())})"
 
     def named(self) -> dict[str, Value]:
-        """The knobs that have a value, in the order of the table."""
+        """Return the values by key, in the order of the table, without those that are None."""
         return {key: self._values[key] for key in self.KEYS if key in self._values}
 
     def replace(self, **values: Value) -> Self:
-        """The same with other values for some knobs; None takes one away."""
+        """Return a copy with other values of some knobs; None removes a value."""
         return type(self)(**{**self._values, **values})
 
     def replace_from(self, other: KnobValues, keys: Iterable[str]) -> Self:
-        """The same with the values that `other` has for these knobs."""
+        """Return a copy with the values that `other` has for these knobs."""
         return self.replace(**{key: other[key] for key in keys})
 
     def only(self, keys: Iterable[str]) -> Self:
-        """These knobs alone."""
+        """Return a copy with the values of these knobs alone."""
         return type(self)(**{key: self[key] for key in keys})
 
     def differing(self, other: KnobValues) -> tuple[str, ...]:
-        """The knobs that have another value in `other`, in the order of the table."""
+        """Return the knobs whose values differ, in the order of the table."""
         return tuple(key for key in self.KEYS if self._values.get(key) != other._values.get(key))
 
     @property
@@ -103,7 +103,7 @@ class KnobValues:
 
 
 class Change(KnobValues):
-    """What is wanted, and the saved config. A knob that has no value is left alone."""
+    """What is to be changed, or what is saved. A knob without a value is left alone."""
 
     __slots__ = ()
 
@@ -114,7 +114,7 @@ class Change(KnobValues):
         return cpus
 
     def updated(self, change: Change) -> Self:
-        """The same with the values that another change names; what is their other unit goes."""
+        """Return a copy with the values of another change; a value in the other unit of one of them is removed."""
         named = change.named()
         return self.replace(**{KNOB[key].alternative: None for key in named if KNOB[key].alternative}).replace(**named)
 

@@ -12,11 +12,11 @@ _ODD = re.compile(rb"[^A-Za-z0-9_@+=,:.\\-]|^\.")
 _WILD = re.compile(r"\[[^]]*\]|[*?]")
 _LONGEST = 200
 _LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
-"""Surrogates that no byte of a file name is read as: only JSON can have put them there."""
+"""Surrogates that do not stand for a byte of a file name (PEP 383): only JSON can have put them into a name."""
 
 
 def check(name: str) -> str:
-    """The name as given, where it can be one. Raises UsageError for an empty one, control characters and the like."""
+    """Return the name unchanged. Raises UsageError if it is empty, too long, or has control characters."""
     if not name:
         raise UsageError("the name of the domain is empty", "list the names: cputune status")
     if len(name) > 4096 or any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
@@ -28,7 +28,7 @@ def check(name: str) -> str:
 
 
 def is_component(name: str) -> bool:
-    """Whether a name can be one component of a path: what has a slash, or is "." or "..", names no container."""
+    """Return whether a name can be one component of a path: no slash, not "." or "..", at most 255 bytes."""
     return (
         bool(name)
         and "/" not in name
@@ -39,7 +39,7 @@ def is_component(name: str) -> bool:
 
 
 def file_name(name: str) -> str:
-    """A file name for `name` that is unique to it, cannot leave its folder and is not hidden: odd bytes as %XX."""
+    """Return a file name that is unique to `name`, stays in its folder and is not hidden: odd bytes become %XX."""
     if _PLAIN.fullmatch(name) and len(name) <= _LONGEST:
         return name
     data = name.encode("utf-8", "surrogatepass" if _LONE.search(name) else "surrogateescape")
@@ -52,7 +52,7 @@ def file_name(name: str) -> str:
 
 
 def name_of(file: str) -> str | None:
-    """The name that `file_name` made a file name of; None where it was too long to be kept in one."""
+    """Return the name that `file_name` made this file name of; None if it was too long, so that its hash is there."""
     from urllib.parse import unquote_to_bytes
 
     name = unquote_to_bytes(file).decode("utf-8", "surrogateescape")
@@ -60,12 +60,12 @@ def name_of(file: str) -> str | None:
 
 
 def is_pattern(name: str) -> bool:
-    """Whether a name stands for all that it fits: with *, ? or [...], as in a shell."""
+    """Return whether a name is a pattern for several domains: it has *, ? or [...], as in a shell."""
     return any(letter in name for letter in "*?[")
 
 
 def fits(pattern: str, name: str) -> bool:
-    """Whether a name is one that a pattern stands for; as in paths, * does not reach over a slash."""
+    """Return whether a pattern matches a name; as in paths, * does not match a slash."""
     from fnmatch import fnmatchcase
 
     parts, own = pattern.split("/"), name.split("/")
@@ -73,20 +73,20 @@ def fits(pattern: str, name: str) -> bool:
 
 
 def has_parts(name: str, fewest: int) -> bool:
-    """Whether a name has so many parts, separated by slashes, each of which can be one. Pure."""
+    """Return whether a name has at least `fewest` parts between slashes, each of them a path component."""
     parts = name.split("/")
     return len(parts) >= fewest and all(map(is_component, parts))
 
 
 def by_precedence(patterns: Iterable[str]) -> list[str]:
-    """Patterns, the one first that counts where several fit: which has most letters of its own, then fewest stars; of
-    equals, the first by its letters.
+    """Sort patterns so that of several that match a name the first one counts: the one with the most letters of its
+    own, then the one with the fewest stars, then the first one in alphabetical order.
     """
     return sorted(patterns, key=lambda pattern: (-len(_WILD.sub("", pattern)), pattern.count("*"), pattern))
 
 
 def printable(text: str) -> str:
-    """Text from outside, safe on a terminal: control characters and broken bytes as escapes."""
+    """Return text from outside so that it is safe on a terminal: control characters and broken bytes become escapes."""
     if text.isprintable():
         return text
     return "".join(

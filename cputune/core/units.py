@@ -13,12 +13,12 @@ _INTEGER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 
 
 def parse_integer(text: str) -> int | None:
-    """A whole number in ASCII digits and nothing else around it, or None."""
+    """Return a whole number in ASCII digits and nothing else around it, or None."""
     return int(text) if _INTEGER.fullmatch(text) else None
 
 
 def quota_for(microcpus: int, period: int, where: str = "--cpus") -> int:
-    """The quota in microseconds that is `microcpus` millionths of a CPU with `period`; rounded to the nearest.
+    """Return the quota in microseconds that is `microcpus` millionths of a CPU with `period`; rounded to the nearest.
 
     Raises UsageError where the kernel would refuse the result, with a period with which it would fit; `where` says in
     the error where the number was given.
@@ -35,7 +35,7 @@ def quota_for(microcpus: int, period: int, where: str = "--cpus") -> int:
 
 
 def weight_of_shares(shares: int, scale: Scale, where: str = "--shares") -> int:
-    """The v2 weight that `shares` (2..262144) stands for.
+    """Return the v2 weight that `shares` (2..262144) stands for.
 
     Raises UsageError where the weight would be above 10000, which the kernel refuses.
     """
@@ -52,12 +52,12 @@ def weight_of_shares(shares: int, scale: Scale, where: str = "--shares") -> int:
 
 
 def nearest_weight(shares: int, scale: Scale = Scale.KERNEL) -> int:
-    """The v2 weight (1..10000) that comes nearest to `shares`, for showing what they would be on v2."""
+    """Return the v2 weight (1..10000) that comes nearest to `shares`, for showing what they would be on v2."""
     return min(_weight(shares, scale), MAX_WEIGHT)
 
 
 def shares_of_weight(weight: int, scale: Scale = Scale.KERNEL) -> int:
-    """The shares that stand for a v2 `weight` (1..10000).
+    """Return the shares that stand for a v2 `weight` (1..10000).
 
     On the scales of OCI runtimes several do: this is the largest of them, which for weight 100 is the usual 1024. The
     kernel's own is weight x 1024 / 100, rounded (kernel/sched/core.c, cpu_weight_write_u64).
@@ -75,7 +75,7 @@ def shares_of_weight(weight: int, scale: Scale = Scale.KERNEL) -> int:
 
 
 def _weight(shares: int, scale: Scale) -> int:
-    """The weight by the formula of a scale; it may be above the kernel's largest."""
+    """Return the weight by the formula of a scale; it may be above the kernel's largest."""
     match scale:
         case Scale.WEIGHT:
             return shares
@@ -96,7 +96,7 @@ def _weight(shares: int, scale: Scale) -> int:
 
 
 def in_other_unit(key: str, value: Value, scale: Scale, given: Value) -> str | None:
-    """A weight in shares (as they were `given`, if they were), and shares as a weight; None for any other knob."""
+    """Return a weight in force in shares (those that were `given`, if any), or shares as a weight; else None."""
     if not isinstance(value, int):
         return None
     match key:

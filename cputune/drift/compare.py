@@ -63,7 +63,7 @@ class Difference(NamedTuple):
 
 
 def explain(facts: Facts) -> list[Difference]:
-    """All differences, each with its likely cause."""
+    """Return all differences, each with its likely cause."""
     live = comparable(facts.live)
     saved, problem = wish(facts.saved, live, facts.domain, facts.version)
     applied, _ = wish(facts.applied or _NOTHING, live, facts.domain, facts.version)
@@ -104,25 +104,28 @@ def _cause(facts: Facts, key: str, put: Value, has: Value) -> tuple[str, bool]:
 
 
 def _meanings(change: Change) -> list[Change]:
-    """What a change can mean for a domain with another name: shares may be converted in another way there."""
+    """Return what a change can mean for a domain with another name: shares may be converted in another way there."""
     if change.shares is None:
         return [change]
     return [change, *(change.replace(weight=nearest_weight(change.shares, scale)) for scale in Scale)]
 
 
 def _rounded(facts: Facts, grain: int) -> Change:
-    """What cputune put into force, with the quota that systemd makes of it with the period that is in force."""
+    """Return what cputune put into force, with the quota that systemd makes of it with the period that is in force."""
     put, period = facts.applied or Change(), facts.live.period
     return put.replace(quota=kept(put.quota, period, grain)) if isinstance(put.quota, int) and period else put
 
 
 def comparable(state: CpuTune) -> CpuTune:
-    """A state of a cgroup, with the largest quota for no limit: libvirt and podman write it so."""
+    """Return a state of a cgroup, with the largest quota for no limit: libvirt and podman write it so."""
     return state.replace(quota=UNLIMITED) if state.quota == MAX_QUOTA else state
 
 
 def wish(change: Change, live: CpuTune, domain: Domain, version: int) -> tuple[CpuTune, str | None]:
-    """What a change means for a domain, without the knobs that it does not name; and what is wrong with it, if so."""
+    """Return the values that a change means for a domain, and why it cannot be put into force, if so.
+
+    Knobs that the change does not name have no value.
+    """
     if change == _NOTHING:
         return _NO_STATE, None
     if change.idle and live.idle:
@@ -151,7 +154,7 @@ def text(difference: Difference) -> str:
 
 
 def differences(what: str, wanted: Change, state: CpuTune, domain: Domain, version: int) -> list[str]:
-    """The knobs that somebody wants (`what`: "docker", "config") and that are not in force, in words."""
+    """Return the knobs that somebody wants (`what`: "docker", "config") and that are not in force, in words."""
     live = comparable(state)
     goal, problem = wish(wanted, live, domain, version)
     if problem:
@@ -168,5 +171,5 @@ def differences(what: str, wanted: Change, state: CpuTune, domain: Domain, versi
 
 
 def _period_means_nothing(wanted: CpuTune, live: CpuTune) -> bool:
-    """Whether there is no limit and none is wanted: then the period has no effect, and systemd resets it."""
+    """Return whether there is no limit and none is wanted: then the period has no effect, and systemd resets it."""
     return live.quota is UNLIMITED and wanted.quota in (UNLIMITED, None)

@@ -30,7 +30,7 @@ _SMALLEST, _LONGEST = MIN_QUOTA, MAX_PERIOD
 
 
 def held_state(version: int, held: Properties) -> CpuTune:
-    """What systemd writes for these properties of a unit; no value for a knob of which they say nothing."""
+    """Return what systemd writes for these properties of a unit; no value for a knob of which they say nothing."""
     values: dict[str, Value] = {}
     if _QUOTA in held:
         quota, period = _limit(held[_QUOTA], held.get(_PERIOD, INFINITY))
@@ -56,5 +56,5 @@ def _shares(weight: int, shares: int) -> int:
 
 
 def _weight(weight: int) -> dict[str, Value]:
-    """A weight of 0 is idle."""
+    """Return a weight of 0 is idle."""
     return {"weight": DEFAULT_WEIGHT if weight == INFINITY else weight or None, "idle": weight == 0}

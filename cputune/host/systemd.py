@@ -1,8 +1,8 @@
 """Which systemd unit a cgroup belongs to, and the change of its properties over D-Bus, with `busctl`.
 
-systemd owns its units' own cgroups (CGROUP_DELEGATION.md): what it does not know of, it overwrites the next time
-it realizes the unit. So it is told first; the file then gets the exact value. Property names and types:
-org.freedesktop.systemd1(5).
+systemd owns the cgroups of its units (CGROUP_DELEGATION.md): it overwrites a value that it was not told of the next
+time that it realizes the unit. So systemd is told first, and then the file gets the exact value. Property names and
+types: org.freedesktop.systemd1(5).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from cputune.host.system import Completed, Host
 INFINITY = (1 << 64) - 1
 _SUFFIXES = ("service", "scope", "slice", "socket", "mount", "swap")
 _SECONDS, _SECONDS_OF_A_USER = 30.0, 5.0
-"""For which a manager is waited for."""
+"""How long to wait for the answer of the system manager, and of a user's manager."""
 _MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
 _NOT_LABEL = re.compile(rb"[^A-Za-z0-9]|^[0-9]")
 _UNIT_CHAR = re.compile(rb"[A-Za-z0-9:_.@-]")
 _QUOTA, _PERIOD, _WEIGHT, _SHARES = (KNOB[key].systemd for key in ("quota", "period", "weight", "shares"))
 _DEFAULTS = {knob.systemd: knob.default for knob in KNOBS if knob.systemd and isinstance(knob.default, int)}
-"""What a property stands for that is not set."""
+"""What systemd uses for a property that is not set."""
 
 Properties = dict[str, int]
 """Properties of a unit by name: microseconds per second, microseconds, weights; INFINITY = not set."""
@@ -41,30 +41,30 @@ class Unit(NamedTuple):
 
     @property
     def label(self) -> str:
-        """How the runtime `systemd` names it."""
+        """The unit's name as a domain of the runtime `systemd`: NAME or UID/NAME."""
         return self.name if self.uid is None else f"{self.uid}/{self.name}"
 
 
 def is_unit_name(name: str) -> bool:
-    """Whether `name` ends as the name of a unit with a cgroup does."""
+    """Return whether `name` has the suffix of a unit that has a cgroup."""
     stem, dot, suffix = name.rpartition(".")
     return bool(stem and dot) and suffix in _SUFFIXES
 
 
 def escape(name: str) -> str:
-    r"""A name as part of a unit's name: other bytes than letters, digits and :_.-@ as \xNN (systemd.unit(5))."""
+    r"""Return a name as part of a unit's name: other bytes than letters, digits and :_.-@ as \xNN (systemd.unit(5))."""
     data = name.encode("utf-8", "surrogateescape")
     return "".join(chr(byte) if _UNIT_CHAR.fullmatch(bytes([byte])) else f"\\x{byte:02x}" for byte in data)
 
 
 def unescape(text: str) -> str:
-    r"""The name that was escaped, as far as it is: \xNN are bytes."""
+    r"""Return the name that was escaped: each \xNN becomes a byte; other text is kept."""
     data = re.sub(r"\\x([0-9a-f]{2})", lambda match: chr(int(match[1], 16)), text)
     return data.encode("latin-1", "replace").decode("utf-8", "surrogateescape") if data != text else text
 
 
 def unit_of(cgroup: str) -> Unit | None:
-    """The unit whose own cgroup this is, from the path alone; None for one below a unit, or outside systemd's tree.
+    """Return the unit whose own cgroup this is, from the path alone; None below a unit, or outside systemd's tree.
 
     Slices nest by their names (a-b.slice is in a.slice), then comes one unit; what is below it is delegated,
     unless it is user@UID.service, where another manager begins anew.
@@ -87,7 +87,7 @@ def unit_of(cgroup: str) -> Unit | None:
 
 
 def wanted(version: int, goal: CpuTune, keys: frozenset[str]) -> Properties:
-    """The properties that say `goal`, for the knobs in `keys`; quota and period always together. Pure.
+    """Return the properties that say `goal`, for the knobs in `keys`; quota and period always together. Pure.
 
     v1's shares go as CPUShares, which is exact; as CPUWeight they would be rounded to hundredths of 1024. On v2 idle is
     a weight of 0; on v1 it has no property, and burst has none anywhere.
@@ -106,7 +106,7 @@ def wanted(version: int, goal: CpuTune, keys: frozenset[str]) -> Properties:
 
 
 def differs(held: Properties, properties: Properties) -> bool:
-    """Whether systemd holds anything else than `properties`; a period that is not set is 100 ms to it."""
+    """Return whether systemd holds other values than `properties`; one that is not set counts as its default."""
     return any(
         held.get(name) != value and not (held.get(name) == INFINITY and _DEFAULTS.get(name) == value)
         for name, value in properties.items()
@@ -114,12 +114,12 @@ def differs(held: Properties, properties: Properties) -> bool:
 
 
 def word(value: int | None) -> str:
-    """A property's value for people."""
+    """Return a property's value as `systemctl show` prints it."""
     return "infinity" if value in (None, INFINITY) else str(value)
 
 
 def enables(unit: Unit, version: int) -> bool:
-    """Whether its manager enables the cpu controller for a unit that gets one of its properties.
+    """Return whether the unit's manager enables the cpu controller for it when it gets a CPU property.
 
     On v1 controllers are not delegated to users' managers (systemd's CGROUP_DELEGATION.md).
     """
@@ -127,13 +127,13 @@ def enables(unit: Unit, version: int) -> bool:
 
 
 def kept(quota: int, period: int, grain: int) -> int:
-    """The quota that systemd makes of this one when it reads its own drop-in again. Microseconds. Pure."""
+    """Return the quota (microseconds) that systemd has after it reads its drop-in for this one again. Pure."""
     per_second = -(-quota * 1_000_000 // period)
     return per_second // grain * grain * period // 1_000_000
 
 
 def rounding(goal: CpuTune, grain: int) -> tuple[int, int] | None:
-    """The nearest quotas below and above that outlive a reload of systemd exactly; None where the goal itself does."""
+    """Return the nearest quotas below and above that a reload of systemd keeps exactly; None if it keeps this one."""
     if not isinstance(goal.quota, int) or not goal.period or kept(goal.quota, goal.period, grain) == goal.quota:
         return None
     quota, period = goal.quota, goal.period
@@ -143,27 +143,27 @@ def rounding(goal: CpuTune, grain: int) -> tuple[int, int] | None:
 
 
 def object_path(unit: str) -> str:
-    """The D-Bus object of a unit: bytes outside [A-Za-z0-9] and a leading digit as _xx."""
+    """Return the D-Bus object of a unit: bytes outside [A-Za-z0-9] and a leading digit as _xx."""
     escaped = _NOT_LABEL.sub(lambda match: b"_%02x" % match[0][0], unit.encode("utf-8", "surrogateescape"))
     return f"/org/freedesktop/systemd1/unit/{escaped.decode()}"
 
 
 class Unreachable(Refused):
-    """systemd runs, but there is no D-Bus to tell it anything."""
+    """systemd runs, but it cannot be reached over D-Bus."""
 
 
 class Systemd:
-    """The managers of one host."""
+    """The system manager and the users' managers of one host."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
 
     def booted(self) -> bool:
-        """Whether systemd is PID 1: sd_booted(3)."""
+        """Return whether systemd is PID 1: sd_booted(3)."""
         return self.host.is_dir("/run/systemd/system")
 
     def get(self, unit: Unit, names: Iterable[str], cgroup: str | None = None) -> Properties:
-        """What systemd holds for the unit now; nothing where `cgroup` is given and is not this unit's.
+        """Return what systemd holds for the unit; nothing if `cgroup` is given and is not the unit's.
 
         Raises NoSuchDomain for a unit it does not know, Unreachable.
         """
@@ -180,7 +180,7 @@ class Systemd:
         return dict(zip(names, values, strict=True))
 
     def grain(self, unit: Unit) -> int:
-        """To what systemd truncates a quota in its drop-in, in microseconds per second.
+        """Return to what systemd truncates a quota in its drop-in, in microseconds per second.
 
         Whole percents; hundredths of a percent since systemd 257 (its pull request 33171). Raises as `get`.
         """
@@ -199,13 +199,13 @@ class Systemd:
         self.get(unit, properties)
 
     def set_command(self, unit: Unit, properties: Properties, *, runtime: bool) -> tuple[tuple[str, ...], int | None]:
-        """The program and the user that set properties of a unit: until the next boot, or for good."""
+        """Return the command, and the user id to run it as, that sets properties: until the next boot, or for good."""
         arguments = [word for name, value in properties.items() for word in (name, "t", str(value))]
         how = (unit.name, str(runtime).lower(), str(len(properties)))
         return self._command(unit, "call", *_MANAGER, "SetUnitProperties", "sba(sv)", *how, *arguments)
 
     def reload_command(self, unit: Unit) -> tuple[tuple[str, ...], int | None]:
-        """The program and the user that have the unit's manager read all its files again."""
+        """Return the command, and the user id to run it as, with which the unit's manager reads its files again."""
         return self._command(unit, "call", *_MANAGER, "Reload")
 
     def start_scope(self, unit: Unit, pids: list[int], properties: Properties, description: str) -> None:
@@ -231,7 +231,7 @@ class Systemd:
         )  # fmt: skip
 
     def _command(self, unit: Unit, *arguments: str) -> tuple[tuple[str, ...], int | None]:
-        # A user's bus lets nobody else in, root neither.
+        # A user's bus accepts only the user's own processes, not even root's.
         other = unit.uid if unit.uid not in (None, os.geteuid()) else None
         return ("busctl", "--no-pager", *self._address(unit), *arguments), other
 
@@ -240,7 +240,7 @@ class Systemd:
 
     def _run(self, unit: Unit, argv: tuple[str, ...], other: int | None) -> Completed:
         try:
-            # A user's bus is his own: it need not answer at all.
+            # A user controls the bus, so it may never answer.
             done = self.host.run(list(argv), user=other, timeout=_SECONDS if other is None else _SECONDS_OF_A_USER)
         except PermissionError as error:
             raise NoPermission(

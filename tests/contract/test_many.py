@@ -86,7 +86,7 @@ def test_current_is_live_where_the_domain_runs_else_the_config(
             2,
             "lxc:web and cgroup:/lxc.payload.web are the same cgroup, /lxc.payload.web, but get different values",
         ),
-        ({"lxc:web": {}}, 2, "limits.yaml:1: nothing is wanted of lxc:web"),
+        ({"lxc:web": {}}, 2, "limits.yaml:1: there is no limit for lxc:web"),
         ({"lxc:web": {"quota": 30000}, "lxc:off": {"quota": 30000}}, 6, "domain lxc:off is not running"),
     ],
 )

@@ -39,12 +39,12 @@ class KnobFile:
         self._encode = encode or (lambda value: _text_of(keys[0], value))
 
     def text(self, values: KnobValues) -> str:
-        """What has to be written so that the file has the values of its knobs; "unset" where one has none."""
+        """Return what has to be written so that the file has the values of its knobs; "unset" where one has none."""
         wanted = [values[key] for key in self.keys]
         return "unset" if None in wanted else self._encode(*wanted)
 
     def has(self, keys: Iterable[str]) -> bool:
-        """Whether the file has one of these knobs."""
+        """Return whether the file has one of these knobs."""
         return not set(self.keys).isdisjoint(keys)
 
 
@@ -55,7 +55,7 @@ def _text_of(key: str, value: Value) -> str:
 
 
 def number(text: str) -> tuple[int]:
-    """The decoder of a file with one whole number. Encoded by `str`."""
+    """Return the decoder of a file with one whole number. Encoded by `str`."""
     return (int(text),)
 
 
@@ -95,29 +95,29 @@ class Backend:
         """The names of all files that show a knob."""
 
     def file(self, key: str) -> KnobFile | None:
-        """The file that has this knob; None where this version has none."""
+        """Return the file that has this knob; None where this version has none."""
         key = self.weight_key if KNOB[key].alternative == self.weight_key else key
         return next((file for file in self.files if key in file.keys), None)
 
     def write(self, directory: str, key: str, old: KnobValues, new: KnobValues) -> Write:
-        """The write into the file of a knob that leads from `old` to `new`."""
+        """Return the write into the file of a knob that leads from `old` to `new`."""
         file = self.file(key)
         assert file is not None
         return Write(f"{directory}/{file.name}", file.text(new), file.text(old))
 
     def band_write(self, directory: str, old: Band, new: Band) -> Write:
-        """The one write that leads from one state of the bandwidth to the next."""
+        """Return the one write that leads from one state of the bandwidth to the next."""
         before, after = (CpuTune(**band._asdict()) for band in (old, new))
         key = next(file.keys[0] for file in self.files if file.has(before.differing(after)))
         return self.write(directory, key, before, after)
 
     def texts(self, state: CpuTune) -> dict[str, str]:
-        """The files of a group with what they say in this state; an idle group's weight is the kernel's affair."""
+        """Return the text of each file in this state, by file name; without the weight of an idle group."""
         state = state.replace(**{self.weight_key: None}) if state.idle else state
         return {file.name: file.text(state) for file in self.files if None not in [state[key] for key in file.keys]}
 
     def read(self, host: Host, directory: str, keys: Iterable[str] | None = None) -> CpuTune:
-        """What is in force in a group: all of it, or what is in the files of these knobs. Raises OSError.
+        """Return what is in force in a group: all of it, or what is in the files of these knobs. Raises OSError.
 
         A knob has no value where its file is not there.
         """
@@ -131,5 +131,5 @@ class Backend:
         return CpuTune(**values)
 
     def default(self) -> CpuTune:
-        """What a group has that the cpu controller has just been enabled for."""
+        """Return what a group has that the cpu controller has just been enabled for."""
         return CpuTune(**{key: KNOB[key].default for key in self.keys})

@@ -38,7 +38,7 @@ class Limit(NamedTuple):
 
 
 def limit_of(cgroup: str, state: CpuTune) -> Limit | None:
-    """The limit that a cgroup in this state has; None for none."""
+    """Return the limit that a cgroup in this state has; None for none."""
     return Limit(cgroup, state.quota, state.period) if isinstance(state.quota, int) and state.period else None
 
 
@@ -55,22 +55,22 @@ def ratio(quota: Quota, period: int) -> int:
 
 
 def largest_quota(limit: Limit, period: int) -> int:
-    """The largest quota with `period` that the kernel does not find above `limit`."""
+    """Return the largest quota with `period` that the kernel does not find above `limit`."""
     return ((ratio(limit.quota, limit.period) + 1) * period - 1) >> 20
 
 
 def shortest_period(limit: Limit) -> int:
-    """The shortest period with which a quota of 1000, the kernel's smallest, is not above `limit`."""
+    """Return the shortest period with which a quota of 1000, the kernel's smallest, is not above `limit`."""
     return -(-((MIN_QUOTA << 20) + 1) // (ratio(limit.quota, limit.period) + 1))
 
 
 def smallest_quota(limit: Limit, period: int) -> int:
-    """The smallest quota with `period` that the kernel does not find below `limit`."""
+    """Return the smallest quota with `period` that the kernel does not find below `limit`."""
     return -(-ratio(limit.quota, limit.period) * period >> 20)
 
 
 def fits(band: Band, bounds: Bounds) -> bool:
-    """Whether the kernel would let a group be in this state."""
+    """Return whether the kernel would let a group be in this state."""
     if isinstance(band.quota, int) and (band.burst > band.quota or band.quota + band.burst > MAX_QUOTA):
         return False
     if band.quota is UNLIMITED:
@@ -83,7 +83,7 @@ def fits(band: Band, bounds: Bounds) -> bool:
 
 
 def path(before: Band, goal: Band, moves: tuple[tuple[str, ...], ...], bounds: Bounds) -> list[Band] | None:
-    """The states to go through from `before` to `goal`, one write each; None where no order is legal.
+    """Return the states to go through from `before` to `goal`, one write each; None where no order is legal.
 
     `moves` are the fields that one write changes: each alone on v1, quota and period together on v2. Orders whose
     states stay between the old and the new limit come first; lifting the limit for an instant comes last.

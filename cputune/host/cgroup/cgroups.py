@@ -45,7 +45,7 @@ class Cgroups:
 
     @cached_property
     def backend(self) -> Backend:
-        """What this version's files are; the only place that chooses."""
+        """The files of this version of the controller. This is the only place that chooses between v1 and v2."""
         if self.hierarchy.version == 1:
             from cputune.host.cgroup.v1 import V1
 
@@ -55,43 +55,43 @@ class Cgroups:
         return V2
 
     def directory(self, cgroup: str) -> str:
-        """The directory of a cgroup. Raises Unsupported for one outside the mount."""
+        """Return the directory of a cgroup. Raises Unsupported for one outside the mount."""
         return self.hierarchy.directory(cgroup)
 
     def exists(self, cgroup: str) -> bool:
-        """Whether the cgroup is there."""
+        """Return whether the cgroup is there."""
         return self.host.is_dir(self.directory(cgroup))
 
     def inode(self, cgroup: str) -> int | None:
-        """Its number, which another one at the same place does not have; None where there is none."""
+        """Return the directory's inode number, which is another one if the cgroup was made anew; None without one."""
         return self.host.inode(self.directory(cgroup))
 
     def children(self, cgroup: str) -> list[str]:
-        """The names of the cgroups right below."""
+        """Return the names of the child cgroups."""
         return self.host.children(self.directory(cgroup))
 
     def is_frozen(self, cgroup: str) -> bool:
-        """Whether a cgroup of v2 is frozen (cgroup-v2.rst, cgroup.freeze); of v1, another controller would know."""
+        """Return whether a cgroup of v2 is frozen (cgroup-v2.rst, cgroup.freeze); v1 has another controller for it."""
         if self.hierarchy.version == 1:
             return False
         return (self.host.read_or_none(f"{self.directory(cgroup)}/cgroup.freeze") or "").strip() == "1"
 
     def unit_exists(self, cgroup: str) -> bool:
-        """Whether systemd has a unit's cgroup there; on v1 it need not be one of the cpu hierarchy."""
+        """Return whether systemd has a unit's cgroup there; on v1 it need not be one of the cpu hierarchy."""
         tree = self.hierarchy.units
         return tree is not None and self.host.is_dir(tree + self.hierarchy.inside(cgroup))
 
     def unit_children(self, cgroup: str) -> list[str]:
-        """The names right below, in systemd's tree."""
+        """Return the names of the children in systemd's tree of units."""
         tree = self.hierarchy.units
         return [] if tree is None else self.host.children(tree + self.hierarchy.inside(cgroup))
 
     def default(self) -> CpuTune:
-        """What a cgroup has that the cpu controller has just been enabled for."""
+        """Return the state of a cgroup for which the cpu controller has just been enabled."""
         return self.backend.default()
 
     def read(self, cgroup: str) -> CpuTune:
-        """What is in force in a cgroup. Raises WrongState where it went away, NoPermission."""
+        """Return what is in force in a cgroup. Raises WrongState if it went away, NoPermission."""
         directory = self.directory(cgroup)
         try:
             now = self.backend.read(self.host, directory)
@@ -104,7 +104,7 @@ class Cgroups:
         return now
 
     def read_if_used(self, cgroup: str) -> CpuTune:
-        """The same; nothing for a unit that is there, but has no cgroup in v1's cpu hierarchy so far."""
+        """Do the same; return an empty state for a unit that has no cgroup in v1's cpu hierarchy so far."""
         try:
             return self.read(cgroup)
         except WrongState:
@@ -113,20 +113,20 @@ class Cgroups:
             raise
 
     def of_pid(self, pid: int) -> str:
-        """The cgroup of a process in the cpu hierarchy. Raises NoSuchDomain where there is no such process."""
+        """Return the cgroup of a process in the cpu hierarchy. Raises NoSuchDomain where there is no such process."""
         path = self.of_task(f"/proc/{pid}")
         if path is None:
             raise NoSuchDomain(f"no process {pid}", "list what runs: cputune status")
         return path
 
     def of_task(self, directory: str) -> str | None:
-        """The same for a process or a thread by its directory in /proc; None where it is gone."""
+        """Do the same for a process or a thread by its directory in /proc; return None if it is gone."""
         text = self.host.read_or_none(f"{directory}/cgroup")
         path = parse_proc_cgroup(text, self.hierarchy.version) if text is not None else None
         return None if path is None else self.hierarchy.strip(path)
 
     def limit(self, cgroup: str) -> Limit | None:
-        """The quota of a cgroup, or None where it has none (or is gone, or cannot be read)."""
+        """Return the limit of a cgroup, or None if it has none, is gone, or cannot be read."""
         try:
             found = self.backend.read(self.host, self.directory(cgroup), QUOTA_AND_PERIOD)
         except OSError:
@@ -134,7 +134,7 @@ class Cgroups:
         return limit_of(cgroup, found)
 
     def ancestors(self, cgroup: str) -> list[str]:
-        """The cgroups above, nearest first, without the root of the mount (which cannot be limited)."""
+        """Return the cgroups above, nearest first, without the root of the mount (which cannot be limited)."""
         top = self.hierarchy.root.rstrip("/")
         found = []
         while (cgroup := cgroup.rpartition("/")[0]) and cgroup != top:
@@ -142,20 +142,20 @@ class Cgroups:
         return found
 
     def tightest_limit(self, cgroup: str, limits: Limits | None = None) -> Limit | None:
-        """The ancestor with the smallest limit in CPUs: on v2 the one that binds."""
+        """Return the smallest limit (in CPUs) of the ancestors: on v2 that one is effective. None if there is none."""
         limits = Limits(self) if limits is None else limits
         above = filter(None, map(limits.__getitem__, self.ancestors(cgroup)))
         return min(above, key=lambda limit: limit.cpus, default=None)
 
     def bounds(self, cgroup: str, limits: Limits | None = None) -> Bounds:
-        """What other groups allow: v1's rule of the hierarchy; on v2 the kernel takes any value."""
+        """Return what other groups demand of a limit, by v1's rule for a hierarchy; on v2 the kernel accepts any."""
         if self.backend.version == 2:
             return Bounds()
         limits = Limits(self) if limits is None else limits
         return Bounds(self.limit_above(cgroup, limits), self._largest_below(cgroup, limits))
 
     def limit_above(self, cgroup: str, limits: Limits | None = None) -> Limit | None:
-        """The nearest limited ancestor: on v1 the one that a limit has to fit."""
+        """Return the limit of the nearest limited ancestor, which on v1 no limit below it may exceed."""
         limits = Limits(self) if limits is None else limits
         return next(filter(None, map(limits.__getitem__, self.ancestors(cgroup))), None)
 
@@ -173,7 +173,7 @@ class Cgroups:
         return max(found, key=lambda limit: limit.cpus, default=None)
 
     def stats(self, cgroup: str) -> Stats:
-        """The counters of a cgroup; empty where they cannot be read."""
+        """Return the counters of a cgroup; empty ones if they cannot be read."""
         hierarchy = self.hierarchy
         text = self.host.read_or_none(f"{self.directory(cgroup)}/cpu.stat") or ""
         usage = None

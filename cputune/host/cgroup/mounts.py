@@ -43,7 +43,7 @@ class Hierarchy(NamedTuple):
     """What /proc/PID/cgroup puts before a path for a reader in a cgroup namespace below this mount: "/../.."."""
 
     def strip(self, path: str) -> str:
-        """A path from /proc/PID/cgroup, as one of this mount. Raises Unsupported for one outside it."""
+        """Return a path from /proc/PID/cgroup, as one of this mount. Raises Unsupported for one outside it."""
         if self.prefix and f"{path}/".startswith(f"{self.prefix}/"):
             path = path[len(self.prefix) :] or "/"
         elif self.prefix:
@@ -52,11 +52,11 @@ class Hierarchy(NamedTuple):
         return path
 
     def directory(self, cgroup: str) -> str:
-        """The directory of a cgroup named as in /proc/PID/cgroup. Raises Unsupported for one outside this mount."""
+        """Return the directory of a cgroup (named as in /proc/PID/cgroup). Raises Unsupported outside this mount."""
         return self.mount + self.inside(cgroup)
 
     def inside(self, cgroup: str) -> str:
-        """The part of a cgroup's path below the mount: "" for the mount's own root."""
+        """Return the part of a cgroup's path below the mount: "" for the mount's own root."""
         if "/../" in f"{cgroup}/":
             raise Unsupported(f"cgroup {cgroup} is outside this cgroup namespace", "run cputune on the host")
         if self.root == "/":
@@ -74,7 +74,7 @@ def unescape(text: str) -> str:
 
 
 def parse_mountinfo(text: str) -> list[Mount]:
-    """The cgroup mounts in the text of a mountinfo file, in its order."""
+    """Return the cgroup mounts in the text of a mountinfo file, in its order."""
     mounts = []
     for line in text.split("\n"):  # a cgroup's name may have any other separator that splitlines() knows
         head, dash, tail = line.partition(" - ")
@@ -87,7 +87,7 @@ def parse_mountinfo(text: str) -> list[Mount]:
 
 
 def parse_proc_cgroup(text: str, version: int) -> str | None:
-    """The path that a /proc/PID/cgroup gives for the cpu controller; on v1 and hybrid `0::` says nothing of it."""
+    """Return the path for the cpu controller in a /proc/PID/cgroup; on v1 and hybrid that is not the line `0::`."""
     for line in text.split("\n"):
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -97,9 +97,9 @@ def parse_proc_cgroup(text: str, version: int) -> str | None:
 
 
 def find(mounts: list[Mount], controllers_of: dict[str, str]) -> Hierarchy:
-    """The hierarchy with the cpu controller. `controllers_of`: a v2 mount point -> the text of its cgroup.controllers.
+    """Return the hierarchy with the cpu controller. Raises Unsupported with the cause if there is none.
 
-    Raises Unsupported where there is none, saying which of the causes it is.
+    `controllers_of` has the text of cgroup.controllers for each v2 mount point.
     """
     visible = {mount.point: mount for mount in mounts}.values()  # the last one covers those before it
     v1 = [mount for mount in visible if mount.fstype == "cgroup"]
@@ -127,12 +127,12 @@ def find(mounts: list[Mount], controllers_of: dict[str, str]) -> Hierarchy:
 
 
 def _root_and_prefix(mount: Mount) -> tuple[str, str]:
-    """A mount from outside the reader's cgroup namespace has a root of dots; all paths in it begin with them."""
+    """Return a mount from outside the reader's cgroup namespace has a root of dots; all paths in it begin with them."""
     return ("/", mount.root) if mount.root.startswith("/..") else (mount.root, "")
 
 
 def detect(host: Host) -> Hierarchy:
-    """The cpu hierarchy of this host. Raises Unsupported."""
+    """Return the cpu hierarchy of this host. Raises Unsupported."""
     # Below --root, "self" belongs to another pid namespace: what its init sees is what counts.
     path = "/proc/1/mountinfo" if host.root else "/proc/self/mountinfo"
     try:

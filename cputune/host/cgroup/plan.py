@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def writes(
     backend: Backend, directory: str, now: CpuTune, goal: CpuTune, bounds: Bounds, *, rewritten: bool = False
 ) -> list[Write]:
-    """The writes that lead from `now` to `goal`, each acceptable to the kernel when its turn comes.
+    """Return the writes that lead from `now` to `goal`, each acceptable to the kernel when its turn comes.
 
     A burst is written once more behind the limit, with which some kernels change it; also where systemd has just
     written the limit (`rewritten`).
@@ -50,14 +50,14 @@ def writes(
 
 
 def band_of(state: CpuTune) -> Band | None:
-    """The bandwidth part of a state; None where the group has none."""
+    """Return the bandwidth part of a state; None where the group has none."""
     if state.quota is None or state.period is None:
         return None
     return Band(state.quota, state.period, state.burst or 0)
 
 
 def same(backend: Backend, now: CpuTune, goal: CpuTune) -> bool:
-    """Whether the goal is reached.
+    """Return whether the goal is reached.
 
     Where a knob is not there, its default is in force: systemd takes the controller away from a unit with its last
     limit. An idle group has no weight of its own to compare; a group without limit has a period that means nothing.
@@ -70,9 +70,9 @@ def same(backend: Backend, now: CpuTune, goal: CpuTune) -> bool:
 
 
 def may_be_between(now: CpuTune, goal: CpuTune, key: str, found: Value, *, told: bool) -> bool:
-    """Whether a knob may have the value `found` before, after or between the writes that lead from `now` to `goal`.
+    """Return whether the value `found` of a knob can be seen before, after or between the writes from `now` to `goal`.
 
-    `told` says that systemd was told first, which rounds a quota by up to one percent of a CPU in its own write.
+    `told` says that systemd was told first, whose own write rounds the quota.
     """
     ends = (now[key], goal[key])
     if found in ends:

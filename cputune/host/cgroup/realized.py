@@ -26,7 +26,7 @@ class Realized(NamedTuple):
 
 
 def realized(backend: Backend, directory: str, now: CpuTune, held: CpuTune, bounds: Bounds) -> Realized:
-    """What systemd, which holds `held` for a unit, makes of its cgroup in state `now`: weight first, then bandwidth."""
+    """Return what systemd makes of a unit's cgroup in state `now` if it holds `held`: weight first, then bandwidth."""
     weight_writes, state = _weight(backend, directory, now, held)
     band_writes, state = _bandwidth(backend, directory, state, held, bounds)
     return Realized((*weight_writes, *band_writes), state)

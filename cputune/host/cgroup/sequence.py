@@ -1,4 +1,4 @@
-"""In which order to change several cgroups, some inside others."""
+"""In which order to change several cgroups when some of them are inside others."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def in_order(cgroups: Cgroups, moving: Sequence[M], limits: Limits | None = None
 
 
 def _nested(cgroups: list[str]) -> bool:
-    """Whether one is inside another."""
+    """Return whether one is inside another."""
     known = set(cgroups)
     return any(cgroup[:end] in known for cgroup in cgroups for end in range(1, len(cgroup)) if cgroup[end] == "/")
 
 
 def _ratio(state: CpuTune, above: Limit | None) -> int:
-    """What a group can get: without a limit of its own, what its nearest limited ancestor has."""
+    """Return what a group can get: without a limit of its own, what its nearest limited ancestor has."""
     if isinstance(state.quota, int):
         return ratio(state.quota, state.period or DEFAULT_PERIOD)
     return ratio(above.quota, above.period) if above else ratio(UNLIMITED, DEFAULT_PERIOD)

@@ -1,4 +1,4 @@
-"""What a cgroup can be given, asked of the cgroup itself; and where it cannot, why, and the line that would change it.
+"""Which knobs a cgroup has, read from the cgroup itself; and why it lacks one, with a command that would change that.
 
 Existence at the root proves nothing: v1's root has the files and refuses writes, v2's root has none
 (kernel/sched/core.c, CFTYPE_NOT_ON_ROOT).
@@ -32,17 +32,17 @@ class Support(NamedTuple):
 
 
 def support(state: CpuTune) -> Support:
-    """Read off a state: what has no file is not supported."""
+    """Return the knobs that have a value in this state: a knob without a file is not supported."""
     return Support(frozenset(state.named()))
 
 
 def is_root(cgroups: Cgroups, cgroup: str) -> bool:
-    """Whether this is the root of the whole hierarchy, which no kernel lets anybody limit."""
+    """Return whether this is the root of the whole hierarchy, which no kernel lets anybody limit."""
     return cgroups.hierarchy.root == "/" and cgroup.rstrip("/") == ""
 
 
 def require(cgroups: Cgroups, cgroup: str, state: CpuTune, keys: frozenset[str], hinted: str) -> None:
-    """Raise Unsupported where `cgroup` has not got one of `keys`; WrongState where it is not there at all."""
+    """Raise Unsupported if `cgroup` lacks one of the knobs `keys`, WrongState if there is no such cgroup."""
     if not keys:
         return
     if is_root(cgroups, cgroup):
@@ -58,14 +58,14 @@ def require(cgroups: Cgroups, cgroup: str, state: CpuTune, keys: frozenset[str],
 
 
 def _has(have: Support, knob: Knob) -> bool:
-    """Whether a knob, or its other unit, is there; a part of the bandwidth only together with a limit."""
+    """Return whether a knob or its other unit is there. Knobs of the bandwidth count only together with a quota."""
     if knob.key in BANDWIDTH and not have.bandwidth:
         return False
     return not have.keys.isdisjoint((knob.key, knob.alternative))
 
 
 def _lacks(cgroups: Cgroups, cgroup: str, knob: Knob, have: Support) -> Unsupported:
-    """The error for a knob that the kernel does not have."""
+    """Return the error for a knob that the kernel lacks."""
     directory = cgroups.directory(cgroup)
     if knob.key in BANDWIDTH and not have.bandwidth:
         weight, limit = _file(cgroups, cgroups.backend.weight_key), _file(cgroups, "quota")
@@ -107,7 +107,7 @@ def _controller_missing(cgroups: Cgroups, cgroup: str, hinted: str) -> Unsupport
 
 
 def enabling_hint(cgroups: Cgroups, cgroup: str) -> str:
-    """The line that enables the cpu controller down to `cgroup`, and what stands in its way."""
+    """Return the shell command that enables the cpu controller down to `cgroup`, and name what may prevent that."""
     files = [
         f"{cgroups.host.real(cgroups.directory(parent))}/cgroup.subtree_control"
         for parent in disabled_above(cgroups, cgroup)
@@ -128,7 +128,7 @@ def enabling_hint(cgroups: Cgroups, cgroup: str) -> str:
 
 
 def disabled_above(cgroups: Cgroups, cgroup: str) -> list[str]:
-    """The ancestors whose subtree_control lacks cpu, topmost first (v2)."""
+    """Return the ancestors whose cgroup.subtree_control lacks cpu, topmost first (v2)."""
     chain = [cgroups.hierarchy.root, *reversed(cgroups.ancestors(cgroup))]
     return [parent for parent in chain if "cpu" not in _controllers(cgroups, parent)]
 
@@ -138,7 +138,7 @@ def _controllers(cgroups: Cgroups, cgroup: str) -> list[str]:
 
 
 def realtime_tasks(cgroups: Cgroups) -> list[str]:
-    """Processes with a real-time policy outside the root cgroup, as "comm (pid)".
+    """Return the processes with a real-time policy outside the root cgroup, as "comm (pid)".
 
     With CONFIG_RT_GROUP_SCHED they make the kernel refuse +cpu with EINVAL (Documentation/admin-guide/cgroup-v2.rst).
     """

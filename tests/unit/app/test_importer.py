@@ -46,8 +46,8 @@ def test_import_replaces_nothing_unasked_and_is_all_or_none(
         ("version: 1\ndomain: pid:7\nquota: 50000\n", "pid:7 is not a domain that a configuration can be saved for"),
         ("version: 1\ndomain: 'lxc:'\nquota: 50000\n", "lxc: is not a domain that a configuration can be saved for"),
         ("version: 1\ndomain: lxc:web\nquota: 5\n", "'5' is not in range"),
-        ("version: 1\ndomain: lxc:web\nquota: 5000\n---\nversion: 1\ndomain: lxc:web\nquota: 6000\n", "is there twice"),
-        ("", "no document in it"),
+        ("version: 1\ndomain: lxc:web\nquota: 5000\n---\nversion: 1\ndomain: lxc:web\nquota: 6000\n", "occurs twice"),
+        ("", "there is no document in it"),
     ],
 )
 def test_what_cannot_be_imported(v2: FakeKernel, cputune: CommandLine, tmp_path: Path, text: str, message: str) -> None:

@@ -40,7 +40,7 @@ def test_a_broken_file_does_not_end_the_list_of_files(tmp_path: Path) -> None:
 def test_ends_of_lines_that_only_yaml_knows_are_read_and_not_edited(text: str) -> None:
     saved = parse("f", text)
     assert saved.change == Change(quota=5000)
-    with pytest.raises(UsageError, match=r"^f: not written one `key: value` a line, so it cannot be changed"):
+    with pytest.raises(UsageError, match=r"^f: not written as one `key: value` a line, so it cannot be edited"):
         edited(saved, "lxc:web", Change(quota=6000))
 
 

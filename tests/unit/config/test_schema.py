@@ -13,7 +13,7 @@ from cputune.core.model import Change
 from tests.support.saved import configuration_or_mistake
 from tests.support.strategies import changes, values_of
 
-PLAIN = "anchors, aliases and tags are not for this file"
+PLAIN = "anchors, aliases and tags are not allowed here"
 KNOWN = f"version, domain, {', '.join(KNOB)}"
 BOTH = "cannot both be set: they are two units of one thing"
 
@@ -80,8 +80,8 @@ def test_every_value_is_read_as_it_is_written(knob: Knob, data: st.DataObject) -
         ("version: 1\nQuota: 50000\n", f"f:2: unknown key Quota; known: {KNOWN}"),
         ("version: 1\n5: 50000\n", f"f:2: unknown key 5; known: {KNOWN}"),
         ("version: 1\n<<: 5\n", f"f:2: unknown key <<; known: {KNOWN}"),
-        ("version: 1\n\n# two\nquota: 5000\nquota: 5000\n", "f:5: quota is there twice"),
-        ("version: 1\nversion: 1\n", "f:2: version is there twice"),
+        ("version: 1\n\n# two\nquota: 5000\nquota: 5000\n", "f:5: quota occurs twice"),
+        ("version: 1\nversion: 1\n", "f:2: version occurs twice"),
         ("version: 1\nquota: [5000]\n", "f:2: not of the form key: value"),
         ("version: 1\nquota:\n  max: 5000\n", "f:2: not of the form key: value"),
         ("version: 1\n? [quota]\n: 5\n", "f:2: not of the form key: value"),

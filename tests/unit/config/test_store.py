@@ -204,7 +204,7 @@ def test_a_form_that_editing_by_lines_would_break_is_refused_and_kept(store: Sto
     with pytest.raises(UsageError) as caught:
         store.save(WEB, before, before.change.replace(quota=30000, burst=5))
     assert caught.value.message == (
-        f"{path}: not written one `key: value` a line, so it cannot be changed without losing its form"
+        f"{path}: not written as one `key: value` a line, so it cannot be edited without losing its layout"
     )
     assert caught.value.hint == f"$EDITOR {path}"
     assert path.read_text() == text
