@@ -192,6 +192,8 @@ Fish = Callable[[str], list[str]]
 def fish(environment: dict[str, str]) -> Fish:
     """What fish offers for a line; `complete -C` is its own way to ask."""
     shell = find("fish")
+    said = subprocess.run([shell, "--version"], capture_output=True, text=True, check=True).stdout
+    version = int(said.rpartition(" ")[2].partition(".")[0])
 
     def complete(line: str) -> list[str]:
         script = f"source {SOURCES}/completions/cputune.fish; complete -C $argv[1]"
@@ -201,9 +203,22 @@ def fish(environment: dict[str, str]) -> Fish:
             timeout=SECONDS, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, "")
-        return sorted(text.partition("\t")[0] for text in done.stdout.splitlines())
+        offered = sorted(text.partition("\t")[0] for text in done.stdout.splitlines())
+        word = line.rpartition(" ")[2]
+        fitting = [text for text in offered if text.startswith(word)]
+        if not fitting or version < 4:
+            return offered
+        # Since version 4 it also offers the options that have these letters in this order.
+        assert [text for text in offered if not has_letters(text, word)] == []
+        return fitting
 
     return complete
+
+
+def has_letters(text: str, letters: str) -> bool:
+    """Whether a text has these letters in this order, with others between them."""
+    rest = iter(text)
+    return all(letter in rest for letter in letters)
 
 
 # --- what is offered --------------------------------------------------------------------------------------------------
