@@ -39,15 +39,26 @@ def check(vm: Vm, command: str, directories: Iterable[str]) -> list[Event]:
     return events
 
 
-@pytest.fixture
-def directories(vm: Vm) -> Iterator[list[str]]:
-    """The cgroups of all domains, which have the same limits; nothing is saved."""
-    names = " ".join(DOMAINS.values())
+def limited(vm: Vm, domains: dict[str, str]) -> Iterator[list[str]]:
+    """The cgroups of domains, which have the same limits; nothing is saved."""
+    names = " ".join(domains.values())
     vm.check("rm -rf /etc/cputune /var/lib/cputune")
     vm.check(f"cputune set {names} --quota 45000 --period 100000 --weight 120 --live", timeout=600)
-    yield [directory for place in cgroups(vm, DOMAINS).values() for directory in place.values()]
+    yield [directory for place in cgroups(vm, domains).values() for directory in place.values()]
     vm.check("rm -rf /etc/cputune /var/lib/cputune")
     vm.check(f"cputune set {names} --quota unlimited --weight 100 --burst 0 --live", timeout=600)
+
+
+@pytest.fixture
+def directories(vm: Vm) -> Iterator[list[str]]:
+    """Those of all domains."""
+    yield from limited(vm, DOMAINS)
+
+
+@pytest.fixture
+def own(vm: Vm) -> Iterator[list[str]]:
+    """Those of one unit."""
+    yield from limited(vm, {"unit": DOMAINS["unit"]})
 
 
 @pytest.mark.parametrize("words", ["--quota 33333 --period 99999 --weight 40", "--burst 700 --quota 5000", "--cpus 2"])
@@ -79,9 +90,8 @@ def test_what_every_runtime_is_to_remember_and_back(vm: Vm, directories: list[st
     ],
 )
 @pytest.mark.parametrize("raw", [False, True], ids=["as systemd has it", "changed by hand"])
-def test_a_unit_and_back(vm: Vm, directories: list[str], words: str, raw: bool) -> None:
+def test_a_unit_and_back(vm: Vm, own: list[str], words: str, raw: bool) -> None:
     """By hand it gets what systemd does not hold, and writes over with each change of a property."""
-    own = list(cgroups(vm, {"unit": DOMAINS["unit"]})["unit"].values())
     if raw and vm.mode == "unified":
         vm.check(f"cd {own[0]} && echo 60000 80000 >cpu.max && echo 30000 >cpu.max.burst && echo 77 >cpu.weight")
     elif raw:
@@ -108,7 +118,6 @@ def test_a_unit_that_gets_the_cpu_controller_by_that(vm: Vm) -> None:
         vm.check("systemctl stop bare.service; systemctl stop bare.slice")
 
 
-def test_idle(vm: Vm, directories: list[str]) -> None:
-    own = list(cgroups(vm, {"unit": DOMAINS["unit"]})["unit"].values())
+def test_idle(vm: Vm, own: list[str]) -> None:
     assert check(vm, f"set {UNIT} --idle --quota 20000 --live", own)
     assert check(vm, "undo", own)
