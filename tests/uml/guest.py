@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -41,9 +42,7 @@ class Job(TypedDict):
 
 def main(scratch: str) -> None:
     """Do it all; an exception ends in a panic, after its traceback in the boot log."""
-    with open(f"{scratch}/job.json") as file:
-        job: Job = json.load(file)
-    status = open_status(scratch)
+    job, status = receive(scratch)
     mount_system(job["from_host"])
     mount_cgroups(job["layout"])
     os.mkdir(job["env"]["HOME"])
@@ -53,12 +52,18 @@ def main(scratch: str) -> None:
     LIBC.reboot(RB_POWER_OFF)
 
 
-def open_status(scratch: str) -> int:
-    """Open the one file of the host that the guest writes; its mount is gone before anybody can see it."""
-    mount("none", scratch, "hostfs", 0, scratch)
-    status = os.open(f"{scratch}/status", os.O_WRONLY)
-    checked(LIBC.umount2(os.fsencode(scratch), MNT_DETACH), scratch)
-    return status
+def receive(scratch: str) -> tuple[Job, int]:
+    """Read the job, and open the one file of the host that the guest writes.
+
+    The directory may be below /dev, which the kernel has mounted by now: mount it where nothing is mounted so far. That
+    is undone before anybody can see it.
+    """
+    mount("none", "/proc", "hostfs", 0, scratch)
+    with open("/proc/job.json") as file:
+        job: Job = json.load(file)
+    status = os.open("/proc/status", os.O_WRONLY)
+    checked(LIBC.umount2(b"/proc", MNT_DETACH), "/proc")
+    return job, status
 
 
 # --- mounts -----------------------------------------------------------------------------------------------------------
@@ -82,8 +87,10 @@ def mount_cgroups(layout: Layout) -> None:
     if layout["cpu"] is not None:
         mount("tmpfs", CGROUP, "tmpfs", PSEUDO, "mode=0755")
         mount("cgroup", f"{CGROUP}/systemd", "cgroup", PSEUDO, "none,name=systemd")
-        for group in (*layout["cpu"], *other_controllers()):
+        for group in layout["cpu"]:
             mount_v1(group)
+        for name in other_controllers():
+            mount_v1_if_there(name)
     if layout["unified"] is not None:
         mount_v2(layout["unified"])
 
@@ -93,6 +100,16 @@ def mount_v1(group: str) -> None:
     mount("cgroup", f"{CGROUP}/{group}", "cgroup", PSEUDO, group)
     for name in group.split(",") if "," in group else ():
         os.symlink(group, f"{CGROUP}/{name}")
+
+
+def mount_v1_if_there(name: str) -> None:
+    """Mount one controller, unless this kernel has it for cgroup2 alone: /proc/cgroups of 6.12 lists those too."""
+    try:
+        mount_v1(name)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        os.rmdir(f"{CGROUP}/{name}")
 
 
 def mount_v2(path: str) -> None:

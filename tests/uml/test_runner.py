@@ -158,7 +158,7 @@ def test_layout_has_the_cpu_controller_where_it_should(
     assert {row[4] for row in mounts if row[-3] == "cgroup" and "cpu" in row[-1]} == v1_mounts
     unified = {"/sys/fs/cgroup"} if layout == "v2" else {"/sys/fs/cgroup/unified"} if "hybrid" in layout else set()
     assert {row[4] for row in mounts if row[-3] == "cgroup2"} == unified
-    assert ("/sys/fs/cgroup/memory" in {row[4] for row in mounts}) == (layout != "v2")
+    assert ("/sys/fs/cgroup/pids" in {row[4] for row in mounts}) == (layout != "v2")
 
 
 def test_timeout_is_125(uml: Runner) -> None:
