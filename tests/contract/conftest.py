@@ -33,8 +33,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def needs_a_guest(item: pytest.Item) -> bool:
     """Whether this test is on the real kernel, or mounts a file system."""
-    params = item.callspec.params if hasattr(item, "callspec") else {}
-    return params.get("lab") == "real" or "disk" in getattr(item, "fixturenames", ())
+    return item.get_closest_marker("kernel") is not None or "disk" in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture
