@@ -58,7 +58,7 @@ KNOBS: list[tuple[Values, Values, Values]] = [
             {"quota": 5000, "period": 10000, "burst": 1},
         )
     ),
-    ({"cpus": 1_500_000}, {"quota": 150000}, {"quota": 150000}),
+    ({"cpus": 750_000}, {"quota": 75000}, {"quota": 75000}),  # user-mode Linux has one CPU
     ({"cpus": 250_000, "period": 20000}, {"quota": 5000, "period": 20000}, {"quota": 5000, "period": 20000}),
     (
         {"weight": 200, "quota": 30000, "period": 50000, "burst": 10000},

@@ -114,6 +114,7 @@ class FakeKernel(Host):
         self.kernel = kernel
         self.mount = "/sys/fs/cgroup/cpu,cpuacct" if kernel.version == 1 else "/sys/fs/cgroup"
         self.readonly = False
+        self.cpus = 64
         self.writes: list[tuple[str, str]] = []
         """The writes that the kernel took, as (path, text)."""
         self.attempts = {"write": 0, "read": 0}
@@ -192,6 +193,10 @@ class FakeKernel(Host):
             rule(directory, text)
         self._modify(path)
         self.writes.append((path, text))
+
+    def online_cpus(self) -> int:
+        """As many as a test wants, whatever this machine has."""
+        return self.cpus
 
     def mkdir(self, path: str) -> None:
         """Make a directory; where it is a cgroup, the kernel's files appear in it."""

@@ -15,11 +15,6 @@ from tests.support.fakekernel import FakeKernel, Kernel
 LIMIT_V2 = "/sys/fs/cgroup/lxc.payload.web/cpu.max"
 
 
-@pytest.fixture(autouse=True)
-def two_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cputune.host.system.Host.online_cpus", lambda _: 2)
-
-
 def applied(host: FakeKernel) -> list[str]:
     """The record of what is in force in web, but for the cgroup's number and what was there before."""
     lines = Path(host.real("/run/cputune/applied/lxc/web")).read_text().splitlines()
@@ -199,18 +194,21 @@ MORE = "cputune: lxc:web: 2.5 CPUs are more than the host has: 2\n"
 def test_more_cpus_than_the_host_has_are_noted_and_taken(
     host: FakeKernel, cputune: CommandLine, where: tuple[str, ...]
 ) -> None:
+    host.cpus = 2
     done = cputune(host, "set", "web", "--cpus", "250%", *where)
     assert (done.status, done.err) == (0, MORE)
     assert cputune(host, "set", "web", "--cpus", "2", *where).err == ""
 
 
 def test_they_are_noted_when_a_configuration_is_put_into_force(host: FakeKernel, cputune: CommandLine) -> None:
+    host.cpus = 2
     host.put_file("/etc/cputune/domains/lxc/web.yaml", "version: 1\ncpus: 2.5\n")
     done = cputune(host, "apply", "web")
     assert (done.status, done.out, done.err) == (0, "lxc:web: live: quota unlimited -> 250000\n", MORE)
 
 
 def test_a_quota_of_as_many_is_what_was_asked_for(host: FakeKernel, cputune: CommandLine) -> None:
+    host.cpus = 2
     assert cputune(host, "set", "web", "--quota", "1s", "--live") == (
         0, "lxc:web: live: quota unlimited -> 1000000\n", ""
     )  # fmt: skip
