@@ -17,7 +17,7 @@ from tests.support.containers import add_lxc, save, two_containers
 from tests.support.fakedocker import IDS, Docker
 from tests.support.fakekernel import FAKES, FakeKernel
 from tests.support.fakesystemd import INFINITY, FakeSystemd
-from tests.support.lab import Lab, RealHost
+from tests.support.lab import Lab, RealHost, opened
 from tests.support.recorder import Event, differences, parsed, recorded
 
 Values = dict[str, Any]
@@ -96,6 +96,23 @@ def test_taking_back_what_somebody_else_has_changed_since(lab: Lab, cputune: Com
     check(lab.host, cputune, "set", lab.name(), "--quota", "30000", "--weight", "40")
     lab.put(quota=90000, period=50000, burst=9000, weight=7)
     assert check(lab.host, cputune, "undo", "--force")
+
+
+def test_what_another_process_writes_meanwhile_is_corrected_and_that_is_said(
+    tmp_path: Path, cputune: CommandLine
+) -> None:
+    host = FakeKernel(tmp_path, FAKES["fake-v2"])
+    with opened(Lab(host)) as lab:
+
+        def faster(_path: str, _text: str) -> bool:
+            Path(host.real(lab.file("weight"))).write_text("7\n")
+            return False
+
+        host.at_write(2, faster)
+        done = cputune(host, "set", lab.name(), "--weight", "300", "--quota", "50000")
+        file = host.real(lab.file("weight"))
+        assert (done.status, lab.read("weight")) == (0, "300")
+        assert done.err == f"cputune: {file} had 7 after the planned writes, so 300 was written as well\n"
 
 
 # --- several ----------------------------------------------------------------------------------------------------------

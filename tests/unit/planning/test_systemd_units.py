@@ -41,6 +41,18 @@ def test_what_systemd_rounds_is_written_exactly_and_noted(host: Managed, cputune
     assert cputune(host, "set", UNIT, "--quota", "33000").err == ""
 
 
+def test_a_systemd_that_writes_something_else_than_planned_is_corrected_and_that_is_said(
+    host: Managed, cputune: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = Path(host.real(f"{GROUP}/cpu.max"))
+    monkeypatch.setattr(host, "_realize", lambda: file.write_text("33000 100000\n"))
+    done = cputune(host, "set", UNIT, "--quota", "33330")
+    assert (done.status, host.text("cpu.max")) == (0, "33330 100000")
+    assert done.err == (
+        f"cputune: {file} had 33000 100000 after the planned writes, so 33330 100000 was written as well\n"
+    )
+
+
 def test_what_systemd_will_round_is_said_before_anything_is_written(host: Managed, cputune: CommandLine) -> None:
     seen: list[tuple[str, list[str]]] = []
     tuner = Tuner(host, lambda text: seen.append((text, list(host.log))))
