@@ -8,11 +8,10 @@ from hypothesis import strategies as st
 
 from cputune.app.hostinfo import HostInfo
 from cputune.app.observer import Row
-from cputune.app.sampling import Sample, sample_of, throttled_share
+from cputune.app.sampling import Sample
 from cputune.cli import status_report as report
-from cputune.core.knobs import IN_KERNEL, KNOB, KNOBS, MAX_QUOTA, UNLIMITED
-from cputune.core.model import Change, CpuTune, Details, Domain, Scale, Stats
-from cputune.drift.compare import differences
+from cputune.core.knobs import IN_KERNEL, KNOB, KNOBS, UNLIMITED
+from cputune.core.model import Change, CpuTune, Details, Domain
 from cputune.host.cgroup.support import Support
 
 WEB = Domain("lxc", "web", True, True, "/lxc.payload.web", "/lxc.payload.web", details=Details(pid=7))
@@ -185,68 +184,3 @@ def test_a_row_for_programs() -> None:
     assert unknown["vcpu_quota"] is None
     assert unknown["problem"] == "no rights"
     assert "used_cpus" not in unknown
-
-
-# --- how they are computed --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "share"),
-    [
-        (Stats(0, 100, 10), Stats(0, 200, 35), 0.25),
-        (Stats(0, 100, 10), Stats(0, 100, 10), None),  # no period: no limit, or nothing to do
-        (Stats(0, 100, 10), Stats(0, 5, 1), None),  # the cgroup was made anew
-        (Stats(), Stats(0, 5, 1), None),
-    ],
-)
-def test_the_share_of_periods_that_were_throttled(before: Stats, after: Stats, share: float | None) -> None:
-    assert throttled_share(before, after) == share
-
-
-def test_a_sample_names_who_held_it_back_most() -> None:
-    before = {"/a/b": Stats(0, 0, 0), "/a": Stats(0, 0, 0)}
-    after = {"/a/b": Stats(500_000, 10, 1), "/a": Stats(9, 10, 5)}
-    assert sample_of("/a/b", before, after, 1.0) == Sample(0.5, 0.5, "/a")
-    assert sample_of("/a/b", before, before, 1.0) == Sample(0.0, None, None)
-    assert sample_of("/gone", before, after, 1.0).cpus is None
-    assert sample_of("/a/b", before, {"/a/b": Stats(1, 10, 0)}, 1.0).by is None
-
-
-def test_what_is_in_force_is_no_difference() -> None:
-    state = CpuTune(weight=50, period=100000, quota=UNLIMITED, burst=0, idle=False)
-    same = Change(weight=50, quota=UNLIMITED, period=100000, burst=0, idle=False)
-    assert differences("config", same, state, WEB, 2) == []
-    assert differences("config", Change(shares=512), state, WEB, 2) == []
-    assert differences("config", Change(), state, WEB, 2) == []
-
-
-def test_differences_in_words() -> None:
-    state = CpuTune(weight=100, period=100000, quota=UNLIMITED, burst=0, idle=False)
-    assert differences("config", Change(weight=50, quota=50000, idle=True), state, WEB, 2) == [
-        "weight: config 50, live 100",
-        "quota: config 50000, live unlimited",
-        "idle: config true, live false",
-    ]
-    idle = state.replace(idle=True, weight=1)
-    assert differences("config", Change(weight=50, idle=True), idle, WEB, 2) == []
-    assert differences("set", Change(weight=50), idle, WEB, 2) == [
-        "weight: set 50, live 1",
-        "idle: set false, live true",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("wanted", "state", "found"),
-    [
-        (Change(quota=50000), CpuTune(quota=50000, period=100000), []),
-        (Change(quota=50000), CpuTune(quota=20000, period=100000), ["quota: docker 50000, live 20000"]),
-        (Change(quota=UNLIMITED, period=50000), CpuTune(quota=UNLIMITED, period=100000), []),
-        (Change(quota=UNLIMITED), CpuTune(quota=MAX_QUOTA, period=100000), []),
-        (Change(quota=50000, period=50000), CpuTune(quota=50000, period=100000), ["period: docker 50000, live 100000"]),
-        (Change(shares=512), CpuTune(weight=59), []),
-        (Change(shares=512), CpuTune(weight=100), ["weight: docker 59, live 100"]),
-    ],
-)
-def test_what_a_runtime_remembers_and_what_is_in_force(wanted: Change, state: CpuTune, found: list[str]) -> None:
-    domain = WEB._replace(runtime="docker", scale=Scale.OCI)
-    assert differences("docker", wanted, state, domain, 2) == found

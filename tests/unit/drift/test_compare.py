@@ -8,10 +8,11 @@ import pytest
 
 from cputune.core.knobs import MAX_QUOTA, UNLIMITED
 from cputune.core.model import Change, CpuTune, Domain, Scale
-from cputune.drift.compare import Facts, Held, explain, text
+from cputune.drift.compare import Facts, Held, differences, explain, text
 from cputune.drift.records import OtherName
 
 WEB = Domain("docker", "web", running=True, persistent=True, limit_cgroup="/web", weight_cgroup="/web", scale=Scale.OCI)
+LXC = WEB._replace(runtime="lxc", scale=Scale.KERNEL)
 LIVE = CpuTune(weight=100, period=100000, quota=90000, burst=0, idle=False)
 UNIT = Held("web.scope", CpuTune(quota=90000, period=100000), 10_000)
 
@@ -94,3 +95,43 @@ def test_shares_by_another_name_may_be_converted_in_another_way(weight: int) -> 
     put = (OtherName("oci:crun/web", Change(shares=512)),)
     assert drifts(CpuTune(weight=weight), applied=Change(weight=300), elsewhere=put) == [False]
     assert drifts(CpuTune(weight=weight + 1), applied=Change(weight=300), elsewhere=put) == [True]
+
+
+def test_what_is_in_force_is_no_difference() -> None:
+    state = CpuTune(weight=50, period=100000, quota=UNLIMITED, burst=0, idle=False)
+    same = Change(weight=50, quota=UNLIMITED, period=100000, burst=0, idle=False)
+    assert differences("config", same, state, LXC, 2) == []
+    assert differences("config", Change(shares=512), state, LXC, 2) == []
+    assert differences("config", Change(), state, LXC, 2) == []
+
+
+def test_differences_in_words() -> None:
+    state = CpuTune(weight=100, period=100000, quota=UNLIMITED, burst=0, idle=False)
+    assert differences("config", Change(weight=50, quota=50000, idle=True), state, LXC, 2) == [
+        "weight: config 50, live 100",
+        "quota: config 50000, live unlimited",
+        "idle: config true, live false",
+    ]
+    idle = state.replace(idle=True, weight=1)
+    assert differences("config", Change(weight=50, idle=True), idle, LXC, 2) == []
+    assert differences("set", Change(weight=50), idle, LXC, 2) == [
+        "weight: set 50, live 1",
+        "idle: set false, live true",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "state", "found"),
+    [
+        (Change(quota=50000), CpuTune(quota=50000, period=100000), []),
+        (Change(quota=50000), CpuTune(quota=20000, period=100000), ["quota: docker 50000, live 20000"]),
+        (Change(quota=UNLIMITED, period=50000), CpuTune(quota=UNLIMITED, period=100000), []),
+        (Change(quota=UNLIMITED), CpuTune(quota=MAX_QUOTA, period=100000), []),
+        (Change(quota=50000, period=50000), CpuTune(quota=50000, period=100000), ["period: docker 50000, live 100000"]),
+        (Change(shares=512), CpuTune(weight=59), []),
+        (Change(shares=512), CpuTune(weight=100), ["weight: docker 59, live 100"]),
+    ],
+)
+def test_what_a_runtime_remembers_and_what_is_in_force(wanted: Change, state: CpuTune, found: list[str]) -> None:
+    domain = WEB._replace(runtime="docker", scale=Scale.OCI)
+    assert differences("docker", wanted, state, domain, 2) == found

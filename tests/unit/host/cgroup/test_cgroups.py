@@ -11,8 +11,6 @@ from cputune.core.knobs import UNLIMITED
 from cputune.core.model import CpuTune, Stats
 from cputune.host.cgroup.bandwidth import Limit
 from cputune.host.cgroup.cgroups import Cgroups, Limits
-from cputune.host.cgroup.v1 import V1
-from cputune.host.cgroup.v2 import V2, parse_max
 from tests.support.hosts import Scratch, lay_out, read, with_groups
 
 
@@ -38,10 +36,6 @@ def test_no_limit(tmp_path: Path, version: int) -> None:
     )
 
 
-def test_a_vendors_third_field() -> None:
-    assert parse_max("50000 100000 7\n") == (50000, 100000)
-
-
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_group_that_went_away(tmp_path: Path, version: int) -> None:
     scratch, cgroups = with_groups(tmp_path, version)
@@ -50,20 +44,6 @@ def test_a_group_that_went_away(tmp_path: Path, version: int) -> None:
     assert caught.value.message == f"cannot read {scratch.directory}/sys/fs/cgroup/gone: No such file or directory"
     assert caught.value.hint == "it disappeared in the meantime; list what is running: cputune status"
     assert cgroups.limit("/gone") is None
-
-
-def test_counters_of_version_1_are_nanoseconds() -> None:
-    text = "nr_periods 10\nnr_throttled 4\nthrottled_time 1500000\nnr_bursts 0\nburst_time 0\n"
-    assert V1.parse_stats(text, "2500000\n") == Stats(2500, 10, 4, 1500)
-    assert V1.parse_stats("", None) == Stats()
-
-
-def test_counters_of_version_2_are_microseconds_and_fewer_without_the_controller() -> None:
-    text = "usage_usec 2500\nuser_usec 1\nsystem_usec 2\n"
-    assert V2.parse_stats(text, None) == Stats(usage=2500)
-    assert V2.parse_stats(f"{text}nr_periods 10\nnr_throttled 4\nthrottled_usec 1500\n", None) == Stats(
-        2500, 10, 4, 1500
-    )
 
 
 @pytest.mark.parametrize("name", ["debian13-legacy", "split-v1", "debian13-unified"])
