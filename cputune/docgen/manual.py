@@ -30,6 +30,12 @@ TRANSACTIONS = (
     "power fails in between, the next cputune that changes or shows something rolls the change back first, and says "
     "so; `cputune recover` does only that. Values that others have set meanwhile are left alone, and so are domains "
     "that have stopped or restarted.",
+    "--dry-run prints what would be carried out, a line a step, and changes nothing: `set-property` is a call to "
+    "systemd, `systemd-writes` what systemd will write to the unit's files in answer to it, `write` a write to a "
+    "kernel file, `save` a saved configuration, `run` and `edit` what makes a runtime remember a limit, and `hold` a "
+    "file that is written again only if that has changed it. Without --dry-run exactly these steps are carried out, "
+    "and the files are read back. If a file does not have its value then, because another program was faster, it is "
+    "written again, which is mentioned. With --json the steps of each domain are in `steps`.",
     "If a change fails and cannot be rolled back completely, the exit status is 8 and the error lists what is left. "
     "Every later cputune that changes the same domains tries again, until that succeeds or is given up with "
     "`cputune recover --discard`.",
