@@ -6,6 +6,10 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from tests.vm.modes import NOT_ON
+
 TESTS = Path(__file__).parent.parent
 EXAMPLES = """
 import suite.a.conftest
@@ -45,3 +49,12 @@ def test_nothing_is_imported_from_a_test_module_or_a_conftest() -> None:
 def test_an_import_is_found_wherever_it_is() -> None:
     found = ["tests.a.conftest", "tests.b.test_c.name", "tests.conftest", "tests.test_d"]
     assert sorted(private(EXAMPLES.replace("suite", "tests"))) == found
+
+
+@pytest.mark.parametrize("mode", NOT_ON)
+def test_what_is_left_out_in_a_mode_of_the_virtual_machine_is_there_in_another(mode: str) -> None:
+    for entry in NOT_ON[mode]:
+        file, _, test = entry.partition("::")
+        code = ast.parse((TESTS / "vm" / file).read_text())
+        assert not test or test in {node.name for node in ast.walk(code) if isinstance(node, ast.FunctionDef)}, entry
+        assert not {entry, file} & NOT_ON["unified"].keys(), entry

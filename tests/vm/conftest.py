@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.vm.machine import RAN, Vm, build_wheel, install, must
+from tests.vm.modes import needed
+from tests.vm.runtimes import MODE
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parent.parent
@@ -26,15 +28,15 @@ WANTED = os.environ.get("CPUTUNE_VM") == "1"
 collect_ignore_glob = [] if WANTED else ["*"]
 
 
-NOT_ON_HYBRID = ("test_guard.py", "test_rights.py", "test_transactions.py", "test_without_power.py")
-"""To cgroups, systemd and rights it is as on legacy: these are long."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not WANTED:  # a file named on the command line is collected whatever is ignored
         items[:] = [item for item in items if HERE not in item.path.parents]
-    elif os.environ.get("CPUTUNE_VM_MODE") == "hybrid":
-        items[:] = [item for item in items if item.path.name not in NOT_ON_HYBRID]
+    else:
+        items[:] = [item for item in items if HERE not in item.path.parents or is_needed(item)]
+
+
+def is_needed(item: pytest.Item) -> bool:
+    return needed(MODE, item.path.name, getattr(item, "originalname", item.name))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
