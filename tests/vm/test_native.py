@@ -10,7 +10,7 @@ import pytest
 from cputune.core.knobs import MAX_QUOTA
 from tests.vm.machine import Vm
 from tests.vm.runtimes import ALL, AS_USER, NEIGHBOURS, REMEMBERING, Runtime
-from tests.vm.values import Values, cgroup, cgroups, limit, row, rows, values, weight
+from tests.vm.values import Values, cgroup, cgroups, limit, remember_nothing, row, rows, values, weight
 
 USERS_DATABASE = "podman-user"
 """What podman remembers of a stopped container is in a database, and root opens no other user's."""
@@ -19,13 +19,8 @@ NATIVE = "--live --config --native"
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_drop_ins_behind(vm: Vm) -> Iterator[None]:
-    """systemd's hide what other tests set for as long as they are there."""
     yield
-    vm.check("systemctl revert mydom.service systemd-nspawn@mydom.service")
-    if vm.mode == "unified":
-        vm.check(f"{AS_USER} systemctl --user revert mydom.service")
-    names = " ".join(runtime.domain for runtime in REMEMBERING.values())
-    vm.check(f"cputune set {names} --quota unlimited --period 100000 --weight 100 --live")
+    remember_nothing(vm)
 
 
 @pytest.fixture(autouse=True)
@@ -321,8 +316,10 @@ def test_dry_run_shows_the_runtimes_command_and_runs_nothing(vm: Vm) -> None:
     shown = vm.check(f"cputune set docker:mydom --quota 44000 {NATIVE} --dry-run")
     id_ = vm.check("docker inspect -f '{{.Id}}' mydom").strip()
     period = in_force(vm, ALL["docker"])[1]
-    assert shown.endswith(
-        f"run docker -H unix:///run/docker.sock update --cpu-period {period} --cpu-quota 44000 {id_}\n"
-    )
+    update = f"run docker -H unix:///run/docker.sock update --cpu-period {period} --cpu-quota 44000 {id_}"
+    lines = shown.splitlines()
+    after = lines[lines.index(update) + 1 :]
+    assert after
+    assert all(line.startswith("hold ") for line in after)
     assert f"set-property docker-{id_}.scope CPUQuotaPerSecUSec: " in shown or vm.mode != "unified"
     assert remembered(vm, ALL["docker"]) == before

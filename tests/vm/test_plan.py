@@ -16,7 +16,7 @@ from tests.support import recorder
 from tests.support.recorder import Event, differences, parsed
 from tests.vm.machine import Vm
 from tests.vm.runtimes import ALL, DOMAINS, REMEMBERING
-from tests.vm.values import cgroups
+from tests.vm.values import cgroups, remember_nothing
 
 SCRIPT = Path(recorder.__file__).read_text()
 NATIVE = "--live --config --native"
@@ -74,6 +74,12 @@ def test_what_every_runtime_is_to_remember_and_back(vm: Vm, directories: list[st
     done = check(vm, f"set {names} --quota 36000 --period 50000 {NATIVE}", directories)
     assert len([do for do, _, _ in done if do in ("run", "edit")]) >= len(REMEMBERING)
     assert check(vm, "undo", directories)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_remembered_behind(vm: Vm) -> Iterator[None]:
+    yield
+    remember_nothing(vm)
 
 
 @pytest.mark.parametrize(

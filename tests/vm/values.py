@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from tests.vm.machine import Vm
+from tests.vm.runtimes import AS_USER, REMEMBERING
 
 
 class Values(NamedTuple):
@@ -77,3 +78,15 @@ def at_both_levels(vm: Vm, domain: str) -> list[tuple[str, str, int]]:
     """Quota, period and weight at each level that cputune names, for those that write everything to two."""
     found = cgroup(vm, domain)
     return [(*limit(vm, place), weight(vm, place)) for place in dict.fromkeys(found.values())]
+
+
+def remember_nothing(vm: Vm) -> None:
+    """Have every runtime remember no limit, and lift the live ones: what is remembered would come back later."""
+    names = " ".join(runtime.domain for runtime in REMEMBERING.values())
+    vm.check(f"cputune set {names} --quota unlimited --live --config --native", timeout=600)
+    vm.check("rm -rf /etc/cputune")
+    # Drop-ins of systemd's hide what other tests set, for as long as they are there.
+    vm.check("systemctl revert mydom.service systemd-nspawn@mydom.service")
+    if vm.mode == "unified":
+        vm.check(f"{AS_USER} systemctl --user revert mydom.service")
+    vm.check(f"cputune set {names} --quota unlimited --period 100000 --weight 100 --live", timeout=600)
