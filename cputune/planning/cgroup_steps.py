@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 from cputune.core.model import CpuTune, Write
 from cputune.host.cgroup.plan import writes
-from cputune.host.cgroup.realized import realized
-from cputune.host.held import held_state
 from cputune.transaction.cgroup_task import CgroupTask, UnitChange
 
 if TYPE_CHECKING:
@@ -31,6 +29,9 @@ def _through_systemd(
     backend: Backend, directory: str, task: CgroupTask, start: CpuTune, bounds: Bounds, change: UnitChange
 ) -> CgroupTask:
     """The call to systemd, what systemd then writes, and our own writes before and behind it."""
+    from cputune.host.cgroup.realized import realized
+    from cputune.host.held import held_state
+
     held = held_state(backend.version, {**change.held, **change.properties})
     first, start = _lower_burst(backend, directory, start, task.goal, held)
     done = realized(backend, directory, start, held, bounds)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from cputune.host.cgroup.bandwidth import limit_of
 from cputune.host.cgroup.cgroups import Limits
 from cputune.host.cgroup.support import support
-from cputune.host.held import CPU_PROPERTIES
 from cputune.host.systemd import Unit, enables, unit_of
 
 if TYPE_CHECKING:
@@ -59,6 +58,8 @@ class Snapshot:
         Raises NoSuchDomain, Unreachable.
         """
         if cgroup not in self._held:
+            from cputune.host.held import CPU_PROPERTIES
+
             self._held[cgroup] = self.context.systemd.get(unit, CPU_PROPERTIES[self.version], cgroup)
         return self._held[cgroup]
 

@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from cputune.core.errors import Refused
 from cputune.core.model import Domain
 from cputune.transaction.applied import AppliedRecord
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from typing_extensions import Self
 
     from cputune.transaction.context import Context
+
+    class Task(Protocol):
+        """A part of a transaction."""
+
+        @property
+        def domain(self) -> str:
+            """RUNTIME:NAME of the domain that it changes."""
+
+        @property
+        def durable(self) -> bool:
+            """Whether what it changes outlives this boot; then the way back has to as well."""
+
+        def steps(self) -> list[Step]:
+            """What `do` does, in order; cputune's own records are left out."""
+
+        def do(self, context: Context) -> None:
+            """Do it. Raises CpuTuneError, with all of it done, a part of it, or nothing."""
+
+        def done(self, context: Context) -> Task:
+            """The task as the history keeps it. Raises CpuTuneError."""
+
+        def undo(self, context: Context) -> None:
+            """Bring back the state from before, however much was done. Raises CpuTuneError; Gone: it never can be."""
+
+        def left(self, context: Context) -> list[str]:
+            """What is not as it was, a line each. Raises CpuTuneError."""
 
 
 class Step(NamedTuple):
@@ -23,33 +51,6 @@ class Step(NamedTuple):
     """The file, `UNIT PROPERTY`, or the command line."""
     before: str = ""
     after: str = ""
-
-
-class Task(Protocol):
-    """A part of a transaction."""
-
-    @property
-    def domain(self) -> str:
-        """RUNTIME:NAME of the domain that it changes."""
-
-    @property
-    def durable(self) -> bool:
-        """Whether what it changes outlives this boot; then the way back has to as well."""
-
-    def steps(self) -> list[Step]:
-        """What `do` does, in order; cputune's own records are left out."""
-
-    def do(self, context: Context) -> None:
-        """Do it. Raises CpuTuneError, with all of it done, a part of it, or nothing."""
-
-    def done(self, context: Context) -> Task:
-        """The task as the history keeps it. Raises CpuTuneError."""
-
-    def undo(self, context: Context) -> None:
-        """Bring back the state from before, however much of it was done. Raises CpuTuneError; Gone: it never can be."""
-
-    def left(self, context: Context) -> list[str]:
-        """What is not as it was, a line each. Raises CpuTuneError."""
 
 
 class Save(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from cputune.core.knobs import DEFAULT_PERIOD, UNLIMITED
 from cputune.core.model import CpuTune
@@ -11,26 +11,27 @@ from cputune.host.cgroup.bandwidth import Limit, limit_of, ratio
 from cputune.host.cgroup.cgroups import Limits
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from cputune.host.cgroup.cgroups import Cgroups
 
+    class Moving(Protocol):
+        """A cgroup on its way from one state to another."""
 
-class Moving(Protocol):
-    """A cgroup on its way from one state to another."""
+        @property
+        def cgroup(self) -> str:
+            """Where it is."""
 
-    @property
-    def cgroup(self) -> str:
-        """Where it is."""
+        @property
+        def now(self) -> CpuTune:
+            """What it has."""
 
-    @property
-    def now(self) -> CpuTune:
-        """What it has."""
-
-    @property
-    def goal(self) -> CpuTune:
-        """What it is to have."""
+        @property
+        def goal(self) -> CpuTune:
+            """What it is to have."""
 
 
-M = TypeVar("M", bound=Moving)
+M = TypeVar("M", bound="Moving")
 
 
 def in_order(cgroups: Cgroups, moving: Sequence[M], limits: Limits | None = None) -> list[M]:
