@@ -29,8 +29,7 @@ class AppliedIndex:
         self._by_inode: dict[int, list[tuple[str, str]]] = {}
         """The keys of the records about a cgroup, by its inode number: a cgroup that is made again has another one."""
         for key in context.records.names():
-            _, record = context.records.newest_in(*key) or (0, None)
-            if record:
+            if (found := context.records.newest_in(*key)) and (record := found[1]):
                 self._records[key] = record
                 if record.inode is not None:
                     self._by_inode.setdefault(record.inode, []).append(key)

@@ -29,6 +29,15 @@ class AppliedRecord(NamedTuple):
     """The values from before cputune first set each knob of this cgroup, in the kernel's units."""
 
 
+class Version(NamedTuple):
+    """Tells one writing of a record from the next, also of the same values, and which of two records is the newer."""
+
+    written: int
+    """Nanoseconds since 1970, by a clock that may stand still for as long as 10 ms."""
+    inode: int
+    """Of the record's own file, which each writing replaces while the one before still has its number."""
+
+
 class AppliedRecords:
     """The records in the state directory of one host, which is made when one is first written."""
 
@@ -60,11 +69,11 @@ class AppliedRecords:
         newest = self.newest(domain)
         return newest[1] if newest else None
 
-    def newest(self, domain: Domain) -> tuple[int, AppliedRecord | None] | None:
-        """The newest record of a domain, and when it was written (nanoseconds since 1970); None if there is none."""
+    def newest(self, domain: Domain) -> tuple[Version, AppliedRecord | None] | None:
+        """The newest record of a domain, and which version of it this is; None if there is none."""
         return self.newest_in(domain.runtime, file_name(domain.name))
 
-    def newest_in(self, runtime: str, file: str) -> tuple[int, AppliedRecord | None] | None:
+    def newest_in(self, runtime: str, file: str) -> tuple[Version, AppliedRecord | None] | None:
         """The same, by runtime and file name as `names` lists them."""
         name = os.path.join(_RECORDS, runtime, file)
         if not self.others:
@@ -72,14 +81,16 @@ class AppliedRecords:
         read = [self._read(os.path.join(folder, name)) for folder in (self.directory, *self.others)]
         return max(filter(None, read), key=lambda found: found[0], default=None)
 
-    def _read(self, path: str) -> tuple[int, AppliedRecord | None] | None:
-        """A record, and when it was written; None if it is not there or cannot be read."""
+    def _read(self, path: str) -> tuple[Version, AppliedRecord | None] | None:
+        """A record and its version; None if it is not there or cannot be read."""
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return None
         try:
-            return os.fstat(fd).st_mtime_ns, _parse(os.read(fd, 65536).decode(errors="surrogateescape"))
+            found = os.fstat(fd)
+            record = _parse(os.read(fd, 65536).decode(errors="surrogateescape"))
+            return Version(found.st_mtime_ns, found.st_ino), record
         except OSError:
             return None
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,17 @@ def test_a_record_is_a_line_for_each_value(tmp_path: Path) -> None:
     assert record_of(tmp_path).read_text() == "quota unlimited\nidle true\ninode 7\nbefore-idle 100\n"
     records(tmp_path).write(WEB, AppliedRecord(Change(quota=1000), found=Change(quota=UNLIMITED, idle=False)))
     assert record_of(tmp_path).read_text() == "quota 1000\nfound-quota unlimited\nfound-idle false\n"
+
+
+def test_two_writings_within_a_tick_of_the_clock_of_files_are_two_versions(tmp_path: Path) -> None:
+    known, applied = records(tmp_path), AppliedRecord(Change(quota=1000))
+    seen = []
+    for _ in range(3):
+        known.write(WEB, applied)
+        os.utime(record_of(tmp_path), ns=(10**18, 10**18))
+        seen.append(known.newest(WEB))
+    assert seen[0] != seen[1] != seen[2]
+    assert [found[1] for found in seen if found] == [applied] * 3
 
 
 def test_the_flags_of_an_older_cputune_are_understood(tmp_path: Path) -> None:
