@@ -184,6 +184,8 @@ class Details(NamedTuple):
     """How shares are converted, where that is a guess."""
     pod: str | None = None
     """The id of podman's pod that it is in."""
+    owner: int | None = None
+    """The user id whose records tell of it; None for root's. They are read with that user's rights."""
     paused: bool = False
     process: str | None = None
     """The name of a process (its comm)."""

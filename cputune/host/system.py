@@ -7,9 +7,15 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
-from collections.abc import Sequence
-from typing import NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import TextIO
+
+    from cputune.host.foreign import Foreign
+    from cputune.host.programs import Completed
 
 CONFIG_DIR = "/etc/cputune"
 """Root's saved configurations."""
@@ -17,20 +23,10 @@ STATE_DIR = "/run/cputune"
 """Root's state of this boot: what is in force through cputune, the locks, the journal."""
 DATA_DIR = "/var/lib/cputune"
 """What outlives a boot: the history, and the journal of changes to configurations."""
-_READ_LIMIT = 1 << 20
-"""Bytes of a file that are read at most: nobody can fill our memory with a large one."""
+_READ_LIMIT = 64 << 20
+"""Bytes of a kernel file that are read at most: users can make some of them long, such as /proc/net/unix."""
 _CHUNK = 65536
 """Bytes that one read() asks for. Every cgroup file is shorter, so one read() is enough for it."""
-_BUS_VARIABLES = ("XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
-"""The environment variables that tell busctl --user where the user's bus is."""
-
-
-class Completed(NamedTuple):
-    """The exit status and the output of a process."""
-
-    status: int
-    stdout: str
-    stderr: str
 
 
 class Host:
@@ -64,17 +60,29 @@ class Host:
         """The host's absolute `path` as this process sees it."""
         return self.root + path
 
+    @cached_property
+    def foreign(self) -> Foreign:
+        """The files that somebody else than root may own: records of runtimes, settings, unit files."""
+        from cputune.host.foreign import Foreign
+
+        return Foreign(self.root)
+
     def read(self, path: str, limit: int = _READ_LIMIT) -> str:
-        """Return a file's text, at most about `limit` bytes, bytes other than UTF-8 as surrogates. Raises OSError."""
+        """Return the text of a kernel file, bytes other than UTF-8 as surrogates. Raises OSError.
+
+        EFBIG for one of more than `limit` bytes: part of it would look like all of it.
+        """
         fd = _open(self.root + path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             data = os.read(fd, _CHUNK)
             if len(data) == _CHUNK or path.startswith("/proc/"):
-                # Regular and proc files may take several reads; cgroup files never do, and are the hot path.
-                while len(data) < limit and (more := os.read(fd, _CHUNK)):
+                # Files of proc may take several reads; cgroup files never do, and are the hot path.
+                while len(data) <= limit and (more := os.read(fd, _CHUNK)):
                     data += more
         finally:
             os.close(fd)
+        if len(data) > limit:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         return data.decode("utf-8", "surrogateescape")
 
     def read_or_none(self, path: str) -> str | None:
@@ -84,35 +92,10 @@ class Host:
         except OSError:
             return None
 
-    def read_regular(self, path: str, limit: int = _READ_LIMIT) -> str:
-        """Return the text of a regular file in a directory where others may write. Never blocks, as on a FIFO.
-
-        Raises OSError; EINVAL if it is no regular file, EFBIG if it has more than `limit` bytes.
-        """
-        # The type is checked before opening: opening some devices already has an effect.
-        handle = _open(self.root + path, os.O_PATH | os.O_CLOEXEC)
-        try:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise OSError(errno.EINVAL, "not a regular file")
-            fd = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC)
-        finally:
-            os.close(handle)
-        data = bytearray()
-        try:
-            while len(data) <= limit and (more := os.read(fd, _CHUNK)):
-                data += more
-        finally:
-            os.close(fd)
-        if len(data) > limit:
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-        return data.decode("utf-8", "surrogateescape")
-
-    def read_regular_or_none(self, path: str, limit: int = _READ_LIMIT) -> str | None:
-        """As `read_regular`, but None instead of an OSError."""
-        try:
-            return self.read_regular(path, limit)
-        except OSError:
-            return None
+    def lines(self, path: str) -> Iterator[str]:
+        """Return the lines of a kernel file, however many there are, one after the other. Raises OSError."""
+        file = open(self.root + path, encoding="utf-8", errors="surrogateescape", newline="\n")  # noqa: SIM115
+        return _lines(file)
 
     def write(self, path: str, text: str) -> None:
         """Write a kernel file with one write(). Raises OSError.
@@ -150,6 +133,13 @@ class Host:
         except (OSError, ValueError):
             return None
 
+    def status(self, path: str) -> os.stat_result | None:
+        """Return what stat(2) tells of a path of the kernel's, or None."""
+        try:
+            return os.stat(self.root + path)
+        except (OSError, ValueError):
+            return None
+
     def online_cpus(self) -> int:
         """Return how many CPUs the running kernel has online."""
         return os.cpu_count() or 1
@@ -175,8 +165,8 @@ class Host:
             return None
 
     def may_list(self, path: str) -> bool:
-        """Whether the caller has permission to list a directory and open what is in it."""
-        return os.access(self.root + path, os.R_OK | os.X_OK)
+        """Whether the caller has permission to list a directory and open what is in it; so of one that is not there."""
+        return os.access(self.root + path, os.R_OK | os.X_OK) or not os.path.exists(self.root + path)
 
     def names(self, path: str) -> list[str]:
         """Return all names in a directory, sorted; none if it cannot be read."""
@@ -198,34 +188,17 @@ class Host:
     ) -> Completed:
         """Run a program, without a shell, and wait until it ends, at most `timeout` seconds. Its stdin is `text`.
 
-        With `user`, a user id, it runs as that user, with that user's bus, and none of the caller's environment.
-        Raises OSError if it cannot be started, TimeoutError if it does not end in time.
+        With `user`, a user id, it runs as that user. Raises OSError, and bounds what it may print, as `programs.run`.
         """
-        import subprocess
+        from cputune.host import programs
 
-        env = {**os.environ, "LC_ALL": "C"}
-        if os.geteuid() != 0 and "XDG_RUNTIME_DIR" not in env:  # as under sudo -u
-            env |= {key: value for key, value in _environment_of(os.geteuid()).items() if key in _BUS_VARIABLES}
-        if user is not None:
-            env = _environment_of(user)
-        group = None if user is None else int(env.pop("GID"))
-        try:
-            done = subprocess.run(
-                argv,
-                input=(text or "").encode(),
-                capture_output=True,
-                timeout=timeout,
-                check=False,
-                env=env,
-                user=user,
-                group=group,
-                extra_groups=None if user is None else (),
-                cwd=None if user is None else "/",
-                start_new_session=True,  # ^C at the terminal must reach cputune only, which then decides what to do
-            )
-        except subprocess.TimeoutExpired as error:
-            raise TimeoutError(110, f"{argv[0]} did not answer in {timeout:g} s") from error
-        return Completed(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+        return programs.run(argv, user, timeout, text)
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    with file:
+        for line in file:
+            yield line.removesuffix("\n")
 
 
 def _open(path: str, flags: int) -> int:
@@ -234,17 +207,3 @@ def _open(path: str, flags: int) -> int:
         return os.open(path, flags)
     except ValueError as error:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
-
-
-def _environment_of(user: int) -> dict[str, str]:
-    """Return the environment for a program that runs as this user id, plus the user's group id under "GID"."""
-    import pwd
-
-    run = f"/run/user/{user}"
-    env = {"PATH": f"{os.defpath}:/usr/sbin:/sbin", "LC_ALL": "C", "XDG_RUNTIME_DIR": run, "GID": str(user)}
-    env["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={run}/bus"
-    try:
-        entry = pwd.getpwuid(user)
-    except KeyError:
-        return env
-    return env | {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name, "GID": str(entry.pw_gid)}

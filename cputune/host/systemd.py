@@ -11,12 +11,15 @@ import os
 import re
 from collections.abc import Iterable
 from itertools import count
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cputune.core.errors import CpuTuneError, NoPermission, NoSuchDomain, Refused, WrongState
 from cputune.core.knobs import KNOB, KNOBS, QUOTA_AND_PERIOD, WEIGHT
 from cputune.core.model import CpuTune
-from cputune.host.system import Completed, Host
+from cputune.host.system import Host
+
+if TYPE_CHECKING:
+    from cputune.host.programs import Completed
 
 INFINITY = (1 << 64) - 1
 _SUFFIXES = ("service", "scope", "slice", "socket", "mount", "swap")

@@ -102,7 +102,7 @@ def ask(cgroups: Cgroups, name: str) -> list[Domain]:
     """
     if cgroups.host.root or not is_component(name.replace("/", "-")):
         return []
-    daemons = [socket for socket in map("{}/containerd.sock".format, _STATES) if cgroups.host.exists(socket)]
+    daemons = [socket for socket in map("{}/containerd.sock".format, _STATES) if cgroups.host.foreign.exists(socket)]
     known = [container for socket in daemons for container in _stopped(cgroups, socket, name)]
     found = [container for container in known if container.is_called(name)]
     if not found:
@@ -120,7 +120,7 @@ def _stopped(cgroups: Cgroups, socket: str, name: str) -> Iterator[Container]:
         for id_ in _ctr(cgroups, socket, *containers, "ls", "-q").split():
             # Kubernetes' names are in the configuration only; all others are the ids.
             may_be = ("/" in name and namespace == _KUBERNETES) or id_.startswith(name.rpartition("/")[2])
-            if not may_be or cgroups.host.is_dir(f"{folder}/{namespace}/{id_}"):
+            if not may_be or cgroups.host.foreign.is_dir(f"{folder}/{namespace}/{id_}"):
                 continue
             spec = value_at(parse_object(_ctr(cgroups, socket, *containers, "info", "--", id_)), "Spec")
             yield Container(namespace, id_, spec if isinstance(spec, dict) else {})
@@ -145,9 +145,9 @@ def _newest(found: Iterable[Domain]) -> list[Domain]:
 def _domains(cgroups: Cgroups, is_wanted: Callable[[Container], bool], word: str = "") -> Iterator[Domain]:
     """Yield the wanted containers among those with `word` in their id or configuration; the rest is not parsed."""
     for folder in _task_folders(cgroups):
-        for id_ in cgroups.host.children(folder):
+        for id_ in cgroups.host.foreign.children(folder):
             config = f"{folder}/{id_}/config.json"
-            if word not in id_ and word not in (cgroups.host.read_regular_or_none(config) or ""):
+            if word not in id_ and word not in (cgroups.host.foreign.read_or_none(config) or ""):
                 continue
             container = _container(cgroups, folder, id_)
             if container and is_wanted(container):
@@ -157,7 +157,7 @@ def _domains(cgroups: Cgroups, is_wanted: Callable[[Container], bool], word: str
 def _task_folders(cgroups: Cgroups) -> Iterator[str]:
     """Yield the directories that have bundles, one per containerd namespace, without docker's namespaces."""
     for state in _STATES:
-        for namespace in cgroups.host.children(f"{state}/{_TASKS}"):
+        for namespace in cgroups.host.foreign.children(f"{state}/{_TASKS}"):
             if namespace not in _OF_DOCKER:
                 yield f"{state}/{_TASKS}/{namespace}"
 
@@ -181,10 +181,10 @@ def _domain(cgroups: Cgroups, container: Container, new_cgroup: str | None = Non
 
 def _task(cgroups: Cgroups, container: Container) -> OciContainer:
     """Return what the bundle tells of the process. Its init.pid outlives the process."""
-    options = cgroups.host.read_regular_or_none(f"{container.bundle}/options.json") or ""
+    options = cgroups.host.foreign.read_or_none(f"{container.bundle}/options.json") or ""
     return OciContainer(
         program="crun" if "crun" in options else "runc",
-        pid=parse_integer((cgroups.host.read_regular_or_none(f"{container.bundle}/init.pid") or "").strip()) or 0,
+        pid=parse_integer((cgroups.host.foreign.read_or_none(f"{container.bundle}/init.pid") or "").strip()) or 0,
         cgroup_names=(oci_container.cgroup_name(container.cgroups_path or container.id),),
         pid_is_sure=False,
     )

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 from cputune.core.model import Details, Domain
 from cputune.host.cgroup.cgroups import Cgroups
+from cputune.host.processes import identify, is_on_hosts_mounts
 from cputune.runtimes import oci_container
 from cputune.runtimes.json_files import MAX_BYTES, Unreadable, integer_at, load_object, string_at, value_at
 from cputune.runtimes.oci_container import OciContainer
 from cputune.runtimes.registry import RUNTIMES
-from cputune.runtimes.users import MAX_CONTAINERS_OF_A_USER, User, local_name, logged_in, owns
+from cputune.runtimes.users import MAX_CONTAINERS_OF_A_USER, User, local_name, logged_in, uid_of
 
 (DATA_ROOT,) = RUNTIMES["docker"].listed_in
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -34,6 +35,11 @@ class Daemon(NamedTuple):
     """The path for `docker -H unix://PATH`; None where that is not known."""
     user: User | None = None
 
+    @property
+    def owner(self) -> int:
+        """The user id that its records must belong to."""
+        return uid_of(self.user)
+
 
 class Container(NamedTuple):
     """One container's directory."""
@@ -48,7 +54,7 @@ class Container(NamedTuple):
 
     def hostconfig(self, cgroups: Cgroups) -> dict[str, Any]:
         """Return what was asked for: limits, AutoRemove, ... Raises Unreadable."""
-        return load_object(cgroups, f"{self.folder}/hostconfig.json") or {}
+        return load_object(cgroups, f"{self.folder}/hostconfig.json", self.daemon.owner) or {}
 
 
 def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
@@ -77,7 +83,9 @@ def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
     own = oci_container.own_cgroup(cgroup)
     for daemon in _daemons(cgroups) if id_ else ():
         container = Container(daemon, id_)
-        if oci_container.may_be_of(cgroups, own, daemon.user) and cgroups.host.exists(container.folder):
+        if oci_container.may_be_of(cgroups, own, daemon.user) and cgroups.host.foreign.is_dir(
+            container.folder, daemon.owner
+        ):
             return _domain(cgroups, container, cgroup)
     return None
 
@@ -85,7 +93,7 @@ def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
 def containers(cgroups: Cgroups) -> Iterator[Container]:
     """Yield all containers of all daemons, of a user at most MAX_CONTAINERS_OF_A_USER."""
     for daemon in daemons(cgroups):
-        ids = filter(_ID.fullmatch, cgroups.host.names(f"{daemon.data_root}/containers"))
+        ids = filter(_ID.fullmatch, cgroups.host.foreign.names(f"{daemon.data_root}/containers", daemon.owner))
         for id_ in islice(ids, MAX_CONTAINERS_OF_A_USER if daemon.user else None):
             yield Container(daemon, id_)
 
@@ -103,19 +111,19 @@ def daemons(cgroups: Cgroups) -> list[Daemon]:
 
 def _daemons(cgroups: Cgroups) -> Iterator[Daemon]:
     """Yield the daemons, root's own first, since it is found fastest."""
-    root = _data_root_in(cgroups, "/etc/docker/daemon.json") or DATA_ROOT
+    root = _data_root_in(cgroups, "/etc/docker/daemon.json", 0) or DATA_ROOT
     found = {root: Daemon(root, "", "/run/docker.sock")}
     yield found[root]
     for argv in _running_daemons(cgroups):
         config = _option(argv, "--config-file")
-        data = _option(argv, "--data-root", "-g") or _data_root_in(cgroups, config) or root
-        if data not in found:
-            found[data] = Daemon(data, f"{data}/", _socket(argv))
+        data = _option(argv, "--data-root", "-g") or _data_root_in(cgroups, config, 0) or root
+        if data not in found and cgroups.host.foreign.owner(data) in (0, cgroups.host.uid):
+            found[data] = Daemon(data, f"{data}/", _socket(cgroups, argv))
             yield found[data]
     for user in logged_in(cgroups):
         config = f"{user.home}/.config/docker/daemon.json"
-        data = _data_root_in(cgroups, config) or f"{user.home}/.local/share/docker"
-        if data not in found and cgroups.host.is_dir(data) and owns(cgroups, user, data):
+        data = _data_root_in(cgroups, config, user.uid) or f"{user.home}/.local/share/docker"
+        if data not in found and cgroups.host.foreign.is_dir(data, user.uid):
             found[data] = Daemon(data, user.prefix, f"{user.runtime_dir}/docker.sock", user)
             yield found[data]
 
@@ -123,7 +131,7 @@ def _daemons(cgroups: Cgroups) -> Iterator[Daemon]:
 def _domains(cgroups: Cgroups, name: str, is_wanted: Callable[[Container, str], bool]) -> Iterator[Domain]:
     """Yield the containers that a name means; `is_wanted` gets the name without the part that says whose it is."""
     for container in containers(cgroups):
-        word = local_name(cgroups, name, container.daemon.prefix, container.daemon.user)
+        word = local_name(cgroups, name, container.daemon.prefix, container.daemon.owner)
         if word is not None and is_wanted(container, word) and (domain := _domain_of_anybody(cgroups, container)):
             yield domain
 
@@ -141,10 +149,10 @@ def _domain_of_anybody(cgroups: Cgroups, container: Container) -> Domain | None:
 def _is_named(cgroups: Cgroups, container: Container, name: str) -> bool:
     """Whether the container has that name; most are ruled out without parsing their records."""
     path = f"{container.folder}/config.v2.json"
-    if f'"Name":"/{name}"' not in (cgroups.host.read_regular_or_none(path, MAX_BYTES) or ""):
+    if f'"Name":"/{name}"' not in (cgroups.host.foreign.read_or_none(path, container.daemon.owner, MAX_BYTES) or ""):
         return False
     try:
-        return string_at(load_object(cgroups, path), "Name") == f"/{name}"
+        return string_at(load_object(cgroups, path, container.daemon.owner), "Name") == f"/{name}"
     except Unreadable:
         return container.daemon.user is None  # then `_domain` raises it
 
@@ -154,7 +162,7 @@ def _domain(cgroups: Cgroups, container: Container, new_cgroup: str | None = Non
 
     Raises Unreadable."""
     daemon, id_ = container.daemon, container.id
-    record = load_object(cgroups, f"{container.folder}/config.v2.json")
+    record = load_object(cgroups, f"{container.folder}/config.v2.json", daemon.owner)
     name = string_at(record, "Name").removeprefix("/")
     if not name:
         return None
@@ -170,32 +178,33 @@ def _domain(cgroups: Cgroups, container: Container, new_cgroup: str | None = Non
             user=daemon.user,
             pid_is_sure=daemon.user is not None,  # only a user's container can be without a cgroup of its own
         ),
-        Details(id=id_, records=container.folder),
+        Details(id=id_, records=container.folder, owner=daemon.owner or None),
         new_cgroup=new_cgroup,
         persistent=value_at(asked, "AutoRemove") is not True,
         paused=value_at(record, "State", "Paused") is True,
     )
 
 
-def _data_root_in(cgroups: Cgroups, path: str | None) -> str | None:
+def _data_root_in(cgroups: Cgroups, path: str | None, owner: int) -> str | None:
     """Return the data root that a daemon.json sets; None if it sets none, or is damaged."""
     try:
-        return string_at(load_object(cgroups, path), "data-root").rstrip("/") or None if path else None
+        return string_at(load_object(cgroups, path, owner), "data-root").rstrip("/") or None if path else None
     except Unreadable:
         return None
 
 
 def _running_daemons(cgroups: Cgroups) -> Iterator[list[str]]:
     """Yield the command lines of root's dockerd processes; /proc is searched only if docker is installed."""
-    if not any(map(cgroups.host.exists, _PROGRAMS)):
+    if not any(map(cgroups.host.foreign.exists, _PROGRAMS)):
         return
     for pid in filter(str.isdigit, cgroups.host.names("/proc")):
-        if cgroups.host.read_or_none(f"/proc/{pid}/comm") == "dockerd\n":
-            # A dockerd in a container sees other files by the same names, and root there may call anything dockerd.
-            mounts = cgroups.host.link("/proc/1/ns/mnt")
-            is_ours = mounts is not None and cgroups.host.link(f"/proc/{pid}/ns/mnt") == mounts
-            if is_ours and cgroups.host.owner(f"/proc/{pid}") == 0:
-                yield (cgroups.host.read_or_none(f"/proc/{pid}/cmdline") or "").split("\0")
+        # The name is only where to look further: whoever likes can have it.
+        if cgroups.host.read_or_none(f"/proc/{pid}/comm") != "dockerd\n":
+            continue
+        process = identify(cgroups.host, int(pid))
+        # A dockerd in a container sees other files by the same names.
+        if process and process.is_roots("dockerd") and is_on_hosts_mounts(cgroups.host, process.pid):
+            yield list(process.command)
 
 
 def _option(argv: list[str], *names: str) -> str | None:
@@ -208,6 +217,7 @@ def _option(argv: list[str], *names: str) -> str | None:
     return None
 
 
-def _socket(argv: list[str]) -> str | None:
-    host = _option(argv, "-H", "--host") or ""
-    return host.removeprefix("unix://") if host.startswith("unix://") else None
+def _socket(cgroups: Cgroups, argv: list[str]) -> str | None:
+    """Return the path of the socket on which root's daemon listens; None where others could put one of theirs."""
+    path = (_option(argv, "-H", "--host") or "").removeprefix("unix://")
+    return path if path.startswith("/") and cgroups.host.foreign.owner(path) == 0 else None

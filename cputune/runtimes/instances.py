@@ -15,6 +15,7 @@ from cputune.core.model import Details, Domain
 from cputune.core.names import is_component
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import liblxc
+from cputune.runtimes.json_files import MAX_BYTES
 from cputune.runtimes.registry import RUNTIMES
 
 DEFAULT_PROJECT = "default"
@@ -35,44 +36,53 @@ class Instances(NamedTuple):
 
     def find(self, cgroups: Cgroups, name: str) -> Iterator[Domain]:
         """Yield the container NAME or PROJECT/NAME, running or not."""
-        if domain := self._found(cgroups, _internal(name), self._lxcpaths(cgroups)):
+        if domain := self._found(cgroups, _internal(name), self._lxcpaths(cgroups), liblxc.Monitors(cgroups)):
             yield domain
 
     def domains(self, cgroups: Cgroups) -> Iterator[Domain]:
         """Yield all containers, running or not."""
         lxcpaths = self._lxcpaths(cgroups)
-        known = {name for folder in self.folders for name in cgroups.host.names(folder)}
-        return liblxc.visible(sorted({*lxcpaths, *known}), lambda name: self._found(cgroups, name, lxcpaths))
+        known = {name for folder in self.folders for name in cgroups.host.foreign.names(folder)}
+        monitors = liblxc.Monitors(cgroups)
+        return liblxc.visible(sorted({*lxcpaths, *known}), lambda name: self._found(cgroups, name, lxcpaths, monitors))
 
     def of_cgroup(self, cgroups: Cgroups, cgroup: str) -> Domain | None:
         """Return the container with that payload cgroup, once its init is there."""
         names = liblxc.possible_names(cgroup)
         lxcpaths = self._lxcpaths(cgroups) if names else {}
-        found = liblxc.visible(names, lambda name: self._found(cgroups, name, lxcpaths))
+        monitors = liblxc.Monitors(cgroups)
+        found = liblxc.visible(names, lambda name: self._found(cgroups, name, lxcpaths, monitors))
         return next((domain for domain in found if domain.limit_cgroup == cgroup), None)
 
     def backup(self, cgroups: Cgroups, name: str) -> str | None:
         """Return the path of the backup.yaml of the container NAME or PROJECT/NAME; None if there is none."""
         paths = (f"{folder}/{_internal(name)}/backup.yaml" for folder in self.folders)
-        return next(filter(cgroups.host.exists, paths), None)
+        return next((path for path in paths if _backup_text(cgroups, path) is not None), None)
 
     def _lxcpaths(self, cgroups: Cgroups) -> dict[str, str]:
         """Return the LXCPATH of every running container, by what liblxc calls it."""
         return {name: lxcpath for lxcpath, name in liblxc.running(cgroups) if lxcpath in self.folders}
 
-    def _found(self, cgroups: Cgroups, internal: str, lxcpaths: dict[str, str]) -> Domain | None:
+    def _found(
+        self, cgroups: Cgroups, internal: str, lxcpaths: dict[str, str], monitors: liblxc.Monitors
+    ) -> Domain | None:
         if not is_component(internal) or internal.startswith("."):
             return None
         name = _external(internal)
         path = self.backup(cgroups, name)
-        persistent = not (path and _EPHEMERAL.search(cgroups.host.read_regular_or_none(path) or ""))
-        running = liblxc.init_and_payload(cgroups, lxcpaths[internal], internal) if internal in lxcpaths else None
+        persistent = not (path and _EPHEMERAL.search(_backup_text(cgroups, path) or ""))
+        running = monitors.init_and_payload(lxcpaths[internal], internal, 0) if internal in lxcpaths else None
         if running:
             init, payload = running
             details = Details(pid=init, paused=cgroups.is_frozen(payload))
             return Domain(self.runtime, name, True, persistent, payload, payload, details=details)
-        known = path is not None or any(cgroups.host.exists(f"{folder}/{internal}") for folder in self.folders)
+        known = path is not None or any(internal in cgroups.host.foreign.names(folder) for folder in self.folders)
         return Domain(self.runtime, name, running=False, persistent=persistent) if known else None
+
+
+def _backup_text(cgroups: Cgroups, path: str) -> str | None:
+    """Return the text of a backup.yaml: it is root's, in a directory that belongs to the container's root."""
+    return cgroups.host.foreign.read_or_none(path, limit=MAX_BYTES, stray=True)
 
 
 def split(name: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from cputune.core.errors import WrongState, from_os_error
 from cputune.host.cgroup.cgroups import Cgroups
+from cputune.host.foreign import NotTheirs
 
 MAX_BYTES = 16 << 20
 
@@ -14,20 +15,23 @@ class Unreadable(WrongState):
     """A file that is there, and cannot be understood."""
 
 
-def load_object(cgroups: Cgroups, path: str) -> dict[str, Any] | None:
-    """Return the object in a file; None if there is no file, or no permission to read it. Raises Unreadable."""
-    found = _load(cgroups, path)
+def load_object(cgroups: Cgroups, path: str, owner: int = 0) -> dict[str, Any] | None:
+    """Return the object in a file of this owner's; None if there is none, or no permission to read it.
+
+    Raises Unreadable.
+    """
+    found = _load(cgroups, path, owner)
     if found is None or isinstance(found, dict):
         return found
     raise _unreadable(cgroups, path, "an object")
 
 
-def load_objects(cgroups: Cgroups, path: str, max_bytes: int = MAX_BYTES) -> list[dict[str, Any]]:
-    """Return the objects in the list in a file; none if there is no file, or no permission to read it.
+def load_objects(cgroups: Cgroups, path: str, owner: int = 0, max_bytes: int = MAX_BYTES) -> list[dict[str, Any]]:
+    """Return the objects in the list in a file of this owner's; none if there is none, or no permission to read it.
 
     Raises Unreadable, also for a larger file.
     """
-    found = _load(cgroups, path, max_bytes)
+    found = _load(cgroups, path, owner, max_bytes)
     if found is None:
         return []
     if isinstance(found, list):
@@ -35,9 +39,11 @@ def load_objects(cgroups: Cgroups, path: str, max_bytes: int = MAX_BYTES) -> lis
     raise _unreadable(cgroups, path, "a list")
 
 
-def _load(cgroups: Cgroups, path: str, max_bytes: int = MAX_BYTES) -> Any:
+def _load(cgroups: Cgroups, path: str, owner: int, max_bytes: int = MAX_BYTES) -> Any:
     try:
-        text = cgroups.host.read_regular(path, max_bytes)
+        text = cgroups.host.foreign.read(path, owner, max_bytes)
+    except NotTheirs as error:
+        raise Unreadable(f"cannot read {cgroups.host.real(path)}: {error.strerror}") from error
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
     except OSError as error:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from cputune.core.errors import NoSuchDomain, Unsupported
 from cputune.core.model import Domain
 from cputune.host.cgroup.cgroups import Cgroups
+from cputune.host.processes import identify
 from cputune.host.systemd import unit_of
 from cputune.runtimes.users import owns_cgroup
 
@@ -36,13 +37,16 @@ def is_settled(domain: Domain) -> bool:
 
 
 def running(cgroups: Cgroups) -> Iterator[tuple[str, str]]:
-    """Yield LXCPATH and name of every running container, whoever started it."""
+    """Yield LXCPATH and name of every container that has a command socket; whether it is one, its monitor tells."""
     # The sockets are in the network namespace of the host's init. Ours may be another one, as in a sandboxed service;
     # it is used only if init's cannot be read.
-    text = cgroups.host.read_or_none("/proc/1/net/unix") or cgroups.host.read_or_none("/proc/net/unix") or ""
-    for line in text.splitlines():
-        if match := _SOCKET.search(line):
-            yield match[1], match[2]
+    lines: Iterator[str] = iter(())
+    try:
+        lines = cgroups.host.lines("/proc/1/net/unix")
+    except OSError:
+        with suppress(OSError):
+            lines = cgroups.host.lines("/proc/net/unix")
+    yield from ((match[1], match[2]) for line in lines if (match := _SOCKET.search(line)))
 
 
 def possible_names(cgroup: str) -> list[str]:
@@ -51,57 +55,61 @@ def possible_names(cgroup: str) -> list[str]:
     return [name for name in (match[1], match[2]) if name] if match else []
 
 
-def init_and_payload(cgroups: Cgroups, lxcpath: str, name: str) -> tuple[int, str] | None:
-    """Return the pid of a container's init and its payload cgroup; None if it does not run.
+class Monitors:
+    """The monitors of a host's containers, by their command lines; all processes are searched once at most."""
 
-    A user's container is believed to be in that user's cgroups only. Raises Unsupported for one outside our mount.
-    """
-    init = _init(cgroups, lxcpath, name)
-    payload = _payload(cgroups, init, name, lxcpath) if init else None
-    return (init, payload) if init and payload and _may_be_in(cgroups, payload, lxcpath) else None
+    def __init__(self, cgroups: Cgroups) -> None:
+        self._cgroups = cgroups
+        self._all: dict[str, list[int]] | None = None
+        """The pids of all processes with the command line of a monitor."""
 
+    def init_and_payload(self, lxcpath: str, name: str, owner: int) -> tuple[int, str] | None:
+        """Return the pid of a container's init and its payload cgroup; None if it does not run.
 
-def _may_be_in(cgroups: Cgroups, cgroup: str, lxcpath: str) -> bool:
-    owner = _owner(cgroups, lxcpath)
-    return owner in (0, cgroups.host.uid) or owns_cgroup(cgroups, owner, cgroup)
+        `owner` is the user id that LXCPATH belongs to. A user's container is believed to be in that user's cgroups
+        only. Raises Unsupported for one outside our mount.
+        """
+        init = self._init(lxcpath, name, owner)
+        payload = _payload(self._cgroups, init, name, lxcpath, owner) if init else None
+        is_his = payload and (owner in (0, self._cgroups.host.uid) or owns_cgroup(self._cgroups, owner, payload))
+        return (init, payload) if init and payload and is_his else None
 
+    def _init(self, lxcpath: str, name: str, owner: int) -> int | None:
+        """Return the pid of the container's init, which is the child of its monitor."""
+        command = f"[lxc monitor] {lxcpath} {name}"
+        monitor = next((pid for pid in self._candidates(name, command) if self._is_of(pid, command, owner)), None)
+        if monitor is None:
+            return None
+        host = self._cgroups.host
+        text = host.read_or_none(f"/proc/{monitor}/task/{monitor}/children")
+        if text is not None:
+            return next((int(word) for word in text.split()), None)
+        pids = filter(str.isdigit, host.names("/proc"))  # the kernel may be without CONFIG_PROC_CHILDREN
+        return next((int(pid) for pid in pids if _parent(self._cgroups, pid) == str(monitor)), None)
 
-def _owner(cgroups: Cgroups, path: str) -> int:
-    """Return the uid that owns a directory; if it does not exist, of whoever could create it."""
-    while (owner := cgroups.host.owner(path)) is None and path not in ("", "/"):
-        path = path.rpartition("/")[0] or "/"
-    return owner or 0
+    def _candidates(self, name: str, command: str) -> Iterator[int]:
+        """Yield the pids in cgroups with names of monitors, then all that have that command line."""
+        host = self._cgroups.host
+        for folder in ("/", "/lxc.monitor", "/lxc") if self._all is None else ():
+            for child in self._cgroups.children(folder):
+                if child.startswith((name, f"lxc.monitor.{name}")):
+                    path = f"{folder.rstrip('/')}/{child}"
+                    pids = host.read_or_none(f"{self._cgroups.directory(path)}/cgroup.procs") or ""
+                    yield from map(int, pids.split())
+        if self._all is None:
+            self._all = {}
+            for pid in filter(str.isdigit, host.names("/proc")):
+                text = (host.read_or_none(f"/proc/{pid}/cmdline") or "").replace("\0", " ").rstrip()
+                if text.startswith("[lxc monitor] "):
+                    self._all.setdefault(text, []).append(int(pid))
+        yield from self._all.get(command, ())
 
-
-def _init(cgroups: Cgroups, lxcpath: str, name: str) -> int | None:
-    """Return the pid of the container's init, which is the child of its monitor."""
-    monitor = next((pid for pid in _likely_monitors(cgroups, name) if _is_monitor(cgroups, pid, lxcpath, name)), None)
-    if monitor is None:
-        return None
-    text = cgroups.host.read_or_none(f"/proc/{monitor}/task/{monitor}/children")
-    if text is not None:
-        return next((int(word) for word in text.split()), None)
-    return next(  # the kernel may be without CONFIG_PROC_CHILDREN
-        (int(pid) for pid in filter(str.isdigit, cgroups.host.names("/proc")) if _parent(cgroups, pid) == monitor), None
-    )
-
-
-def _likely_monitors(cgroups: Cgroups, name: str) -> Iterator[str]:
-    """Yield the pids in cgroups with names of monitors, then all pids."""
-    for folder in ("/", "/lxc.monitor", "/lxc"):
-        for child in cgroups.children(folder):
-            if child.startswith((name, f"lxc.monitor.{name}")):
-                path = f"{folder.rstrip('/')}/{child}"
-                yield from (cgroups.host.read_or_none(f"{cgroups.directory(path)}/cgroup.procs") or "").split()
-    yield from filter(str.isdigit, cgroups.host.names("/proc"))
-
-
-def _is_monitor(cgroups: Cgroups, pid: str, lxcpath: str, name: str) -> bool:
-    command = cgroups.host.read_or_none(f"/proc/{pid}/cmdline") or ""
-    if command.replace("\0", " ").rstrip() != f"[lxc monitor] {lxcpath} {name}":
-        return False
-    # Any process can have that command line: it has to belong to whoever the containers there belong to.
-    return _owner(cgroups, lxcpath) == cgroups.host.owner(f"/proc/{pid}")
+    def _is_of(self, pid: int, command: str, owner: int) -> bool:
+        """Whether a process is that monitor: it has to belong to whoever the containers there belong to."""
+        if (self._cgroups.host.read_or_none(f"/proc/{pid}/cmdline") or "").replace("\0", " ").rstrip() != command:
+            return False
+        process = identify(self._cgroups.host, pid)
+        return process is not None and process.owner == owner
 
 
 def _parent(cgroups: Cgroups, pid: str) -> str:
@@ -109,7 +117,7 @@ def _parent(cgroups: Cgroups, pid: str) -> str:
     return fields[1] if len(fields) > 1 else ""
 
 
-def _payload(cgroups: Cgroups, init: int, name: str, lxcpath: str) -> str | None:
+def _payload(cgroups: Cgroups, init: int, name: str, lxcpath: str, owner: int) -> str | None:
     """Return the payload cgroup, which init is in or below: an init such as systemd moves itself further down."""
     try:
         path = cgroups.of_pid(init)
@@ -119,7 +127,8 @@ def _payload(cgroups: Cgroups, init: int, name: str, lxcpath: str) -> str | None
     for prefix in (r"/lxc\.payload\.", r"/lxc\.payload/", "/lxc/", "/"):
         if match := re.match(rf".*?{prefix}{named}", path):
             return match[0]
-    text = cgroups.host.read_or_none(f"{lxcpath}/{name}/config") or ""
-    match = re.search(r"^\s*lxc\.cgroup\.dir\.container\s*=\s*(\S+)", text, re.MULTILINE)
-    configured = f"/{match[1].strip('/')}" if match else None
+    text = cgroups.host.foreign.read_or_none(f"{lxcpath}/{name}/config", owner, stray=True) or ""
+    lines = (line.partition("=") for line in text.splitlines())
+    named_there = (value.strip().strip("/") for key, _, value in lines if key.strip() == "lxc.cgroup.dir.container")
+    configured = next((f"/{directory}" for directory in named_there if directory), None)
     return configured if configured and f"{path}/".startswith(f"{configured}/") else path

@@ -15,6 +15,7 @@ from cputune.core.model import Details, Domain
 from cputune.core.names import is_component
 from cputune.core.units import parse_integer
 from cputune.host.cgroup.cgroups import Cgroups
+from cputune.host.processes import identify
 from cputune.host.systemd import unescape
 from cputune.runtimes.registry import RUNTIMES
 
@@ -70,19 +71,19 @@ def is_settled(domain: Domain) -> bool:
 def find_by_pid(cgroups: Cgroups, number: str) -> Domain | None:
     """Return the running domain whose id (the pid of its libvirt_lxc) or init is this number."""
     for name in sorted(_names_in(cgroups, RUN)):
-        text = cgroups.host.read_or_none(f"{RUN}/{name}.xml") or ""
+        text = cgroups.host.foreign.read_or_none(f"{RUN}/{name}.xml") or ""
         if number and re.search(rf"<(init|domstatus)\b[^>]* pid='{re.escape(number)}'", text):
             return _named(cgroups, name)
     return None
 
 
 def _names_in(cgroups: Cgroups, folder: str) -> list[str]:
-    return [file.removesuffix(".xml") for file in cgroups.host.names(folder) if file.endswith(".xml")]
+    return [file.removesuffix(".xml") for file in cgroups.host.foreign.names(folder) if file.endswith(".xml")]
 
 
 def _named(cgroups: Cgroups, name: str) -> Domain | None:
     """Return the domain of that name. Raises Unsupported if its cgroup is outside our mount."""
-    persistent = cgroups.host.exists(f"{CONFIG}/{name}.xml")
+    persistent = cgroups.host.foreign.exists(f"{CONFIG}/{name}.xml")
     scale = RUNTIMES["libvirt"].scale_on(cgroups.hierarchy.version)
     pid = _controller(cgroups, name)
     limit = _of_pid(cgroups, pid) if pid else None
@@ -102,16 +103,15 @@ def _of_pid(cgroups: Cgroups, pid: int) -> str | None:
 
 def _controller(cgroups: Cgroups, name: str) -> int | None:
     """Return the pid of the domain's libvirt_lxc if that is alive: the pid file outlives a crash."""
-    pid = parse_integer((cgroups.host.read_or_none(f"{RUN}/{name}.pid") or "").strip())
-    if pid and (cgroups.host.read_or_none(f"/proc/{pid}/comm") or "").startswith("libvirt_lxc"):
-        return pid
-    return None
+    pid = parse_integer((cgroups.host.foreign.read_or_none(f"{RUN}/{name}.pid") or "").strip())
+    process = identify(cgroups.host, pid) if pid and pid > 0 else None
+    return pid if process and process.is_roots("libvirt_lxc") else None
 
 
 def _uuid(cgroups: Cgroups, name: str) -> str | None:
     """Return the domain's UUID as 32 hexadecimal digits; None if no file tells it."""
     for folder in (RUN, CONFIG):
-        match = re.search(_UUID, cgroups.host.read_or_none(f"{folder}/{name}.xml") or "")
+        match = re.search(_UUID, cgroups.host.foreign.read_or_none(f"{folder}/{name}.xml") or "")
         if match:
             return match[1].replace("-", "").lower()
     return None

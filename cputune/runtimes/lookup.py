@@ -102,7 +102,7 @@ def unreadable(cgroups: Cgroups) -> list[str]:
 
 def _unreadable(cgroups: Cgroups, asked: Iterable[Runtime]) -> list[str]:
     host = cgroups.host
-    return [path for row in asked for path in row.listed_in if host.exists(path) and not host.may_list(path)]
+    return [path for row in asked for path in row.listed_in if not host.may_list(path)]
 
 
 def refuse_impossible(runtime: str, name: str) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
+from cputune.core.errors import Unsupported
 from cputune.core.model import Details, Domain
 from cputune.core.names import is_component
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import liblxc
 from cputune.runtimes.registry import RUNTIMES
+from cputune.runtimes.users import MAX_CONTAINERS_OF_A_USER, local_name, prefix_of
 
 (LXCPATH,) = RUNTIMES["lxc"].listed_in
 _OF_OTHER_RUNTIMES = ("/var/lib/incus/", "/var/lib/lxd/", "/var/snap/lxd/")
@@ -17,47 +20,77 @@ is_settled = liblxc.is_settled
 
 
 def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
-    """Yield the container of that name, running or not."""
-    if domain := _found(cgroups, name, _lxcpaths(cgroups)):
-        yield domain
+    """Yield the containers that the name can mean, running or not: root's, the caller's own, or UID's for UID/NAME."""
+    seen = _Seen(cgroups)
+    for owner, own, lxcpath in (*seen.running(), *(() if (0, name) in seen.lxcpaths else ((0, name, LXCPATH),))):
+        if is_component(own) and local_name(cgroups, name, prefix_of(owner), owner) == own:
+            yield from seen.domain(owner, own, lxcpath)
 
 
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
     """Yield the running containers, and those that are defined in root's own directory."""
-    lxcpaths = _lxcpaths(cgroups)
-    defined = [name for name in cgroups.host.names(LXCPATH) if _is_defined(cgroups, LXCPATH, name)]
-    return liblxc.visible(sorted({*lxcpaths, *defined}), lambda name: _found(cgroups, name, lxcpaths))
+    seen = _Seen(cgroups)
+    defined = {(0, name): LXCPATH for name in cgroups.host.foreign.names(LXCPATH)}
+    for (owner, name), lxcpath in sorted({**defined, **seen.lxcpaths}.items()):
+        with suppress(Unsupported):  # its cgroup is outside our mount
+            yield from seen.domain(owner, name, lxcpath)
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
     """Return the container with that payload cgroup, once its init is there."""
     names = liblxc.possible_names(cgroup)
-    lxcpaths = _lxcpaths(cgroups) if names else {}
-    found = liblxc.visible(names, lambda name: _found(cgroups, name, lxcpaths))
-    return next((domain for domain in found if domain.limit_cgroup == cgroup), None)
+    seen = _Seen(cgroups) if names else None
+    for owner, name, lxcpath in seen.running() if seen else ():
+        with suppress(Unsupported):
+            for domain in seen.domain(owner, name, lxcpath) if seen and name in names else ():
+                if domain.limit_cgroup == cgroup:
+                    return domain
+    return None
 
 
-def _lxcpaths(cgroups: Cgroups) -> dict[str, str]:
-    """Return the LXCPATH of every running container by its name; of two, root's own directory wins."""
-    found: dict[str, str] = {}
-    for lxcpath, name in liblxc.running(cgroups):
-        if not f"{lxcpath}/".startswith(_OF_OTHER_RUNTIMES) and (name not in found or lxcpath == LXCPATH):
-            found[name] = lxcpath
-    return found
+def own_name(domain: Domain) -> str:
+    """Return what LXC calls the container."""
+    return domain.name.rpartition("/")[2]
 
 
-def _found(cgroups: Cgroups, name: str, lxcpaths: dict[str, str]) -> Domain | None:
-    if not is_component(name):
-        return None
-    lxcpath = lxcpaths.get(name, LXCPATH)
-    persistent = _is_defined(cgroups, lxcpath, name)
-    running = liblxc.init_and_payload(cgroups, lxcpath, name) if name in lxcpaths else None
-    if running is None:
-        return Domain("lxc", name, running=False, persistent=True) if persistent else None
-    init, payload = running
-    details = Details(pid=init, lxcpath=lxcpath, paused=cgroups.is_frozen(payload))
-    return Domain("lxc", name, True, persistent, payload, payload, details=details)
+class _Seen:
+    """The containers with a command socket, of root and of users, at one moment."""
 
+    def __init__(self, cgroups: Cgroups) -> None:
+        self._cgroups = cgroups
+        self._monitors = liblxc.Monitors(cgroups)
+        self.lxcpaths: dict[tuple[int, str], str] = {}
+        """LXCPATH by owner (user id) and name; of two with one name, root's own directory wins."""
+        owners: dict[str, int | None] = {}
+        count: dict[int, int] = {}
+        for lxcpath, name in liblxc.running(cgroups):
+            if f"{lxcpath}/".startswith(_OF_OTHER_RUNTIMES):
+                continue
+            if lxcpath not in owners:
+                owners[lxcpath] = cgroups.host.foreign.owner(lxcpath)
+            owner = owners[lxcpath]
+            if owner is None or (owner and count.get(owner, 0) >= MAX_CONTAINERS_OF_A_USER):
+                continue
+            count[owner] = count.get(owner, 0) + 1
+            if (owner, name) not in self.lxcpaths or lxcpath == LXCPATH:
+                self.lxcpaths[owner, name] = lxcpath
 
-def _is_defined(cgroups: Cgroups, lxcpath: str, name: str) -> bool:
-    return cgroups.host.exists(f"{lxcpath}/{name}/config")
+    def running(self) -> list[tuple[int, str, str]]:
+        """Return owner, name and LXCPATH of all of them."""
+        return [(owner, name, lxcpath) for (owner, name), lxcpath in self.lxcpaths.items()]
+
+    def domain(self, owner: int, name: str, lxcpath: str) -> Iterator[Domain]:
+        """Yield the container, if it runs or is defined. Raises Unsupported if its cgroup is outside our mount."""
+        if not is_component(name):
+            return
+        own = self._cgroups.host.foreign
+        persistent = own.exists(f"{lxcpath}/{name}/config", owner, stray=True)
+        found = self._monitors.init_and_payload(lxcpath, name, owner) if (owner, name) in self.lxcpaths else None
+        if found:
+            init, payload = found
+            paused = self._cgroups.is_frozen(payload)
+            details = Details(pid=init, lxcpath=lxcpath, owner=owner or None, paused=paused)
+            yield Domain("lxc", prefix_of(owner) + name, True, persistent, payload, payload, details=details)
+        elif persistent:
+            details = Details(owner=owner or None)
+            yield Domain("lxc", prefix_of(owner) + name, running=False, persistent=True, details=details)

@@ -55,7 +55,7 @@ def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
     unit = unit_of(cgroup)
     if unit is None or unit.uid is not None or unit.name.endswith(".slice"):
         return None
-    names = (name for name in cgroups.host.names(MACHINES) if not name.startswith("unit:"))
+    names = (name for name in cgroups.host.foreign.names(MACHINES) if not name.startswith("unit:"))
     name = next((name for name in names if _fields(cgroups, name).get("SCOPE") == unit.name), None)
     domain = _found(cgroups, name) if name else None
     return domain if domain and domain.runtime == "nspawn" and domain.limit_cgroup == cgroup else None
@@ -66,8 +66,10 @@ def domains(cgroups: Cgroups) -> Iterator[Domain]:
 
     Without those whose cgroup is outside our mount.
     """
-    machines = (name for name in cgroups.host.names(MACHINES) if _fields(cgroups, name).get("SERVICE") != _LIBVIRT)
-    images = (image.removesuffix(".raw") for image in cgroups.host.names(IMAGES))
+    machines = (
+        name for name in cgroups.host.foreign.names(MACHINES) if _fields(cgroups, name).get("SERVICE") != _LIBVIRT
+    )
+    images = (image.removesuffix(".raw") for image in cgroups.host.foreign.names(IMAGES))
     seen = set()
     for name in (*machines, *images):
         with suppress(Unsupported):
@@ -78,7 +80,7 @@ def domains(cgroups: Cgroups) -> Iterator[Domain]:
 
 def _fields(cgroups: Cgroups, name: str) -> dict[str, str]:
     """Return what machined has written about a machine: NAME, SCOPE (its unit), SERVICE, LEADER (a pid), ..."""
-    text = cgroups.host.read_or_none(f"{MACHINES}/{name}") or ""
+    text = cgroups.host.foreign.read_or_none(f"{MACHINES}/{name}") or ""
     found = dict(line.split("=", 1) for line in text.split("\n") if "=" in line)
     # machined escapes the value as in C: "machine-lxc\\x2d438" stands for machine-lxc\x2d438.
     return {key: value.strip('"').replace("\\\\", "\\") for key, value in found.items()}
@@ -105,6 +107,6 @@ def _is_persistent(cgroups: Cgroups, name: str, fields: dict[str, str]) -> bool:
     if fields.get("SCOPE", "").endswith(".service"):
         return True
     return any(
-        cgroups.host.exists(path)
+        cgroups.host.foreign.exists(path)
         for path in (f"{IMAGES}/{name}", f"{IMAGES}/{name}.raw", f"/etc/systemd/nspawn/{name}.nspawn")
     )

@@ -17,7 +17,7 @@ from cputune.runtimes import oci_container
 from cputune.runtimes.oci_container import OciContainer
 from cputune.runtimes.oci_state import read_state
 from cputune.runtimes.registry import RUNTIMES
-from cputune.runtimes.users import MAX_CONTAINERS_OF_A_USER, User, local_name, logged_in
+from cputune.runtimes.users import MAX_CONTAINERS_OF_A_USER, User, local_name, logged_in, uid_of
 
 _HEX_ID = re.compile(r"[0-9a-f]{64}")
 _RECORDS = {"runc": "state.json", "crun": "status"}
@@ -37,15 +37,20 @@ class _Root(NamedTuple):
         """What stands before the ids in the names of its containers."""
         return f"{self.user.prefix if self.user else ''}{self.program}/"
 
+    @property
+    def owner(self) -> int:
+        """The user id that its records must belong to."""
+        return uid_of(self.user)
+
     def has_record(self, cgroups: Cgroups, id_: str) -> bool:
         """Whether the program has written down the state of a container."""
-        return cgroups.host.exists(f"{self.folder}/{id_}/{_RECORDS[self.program]}")
+        return cgroups.host.foreign.exists(f"{self.folder}/{id_}/{_RECORDS[self.program]}", self.owner)
 
 
 def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
     """Yield the containers with that id, of both programs, or with a prefix of one."""
     for root in _roots(cgroups):
-        id_ = local_name(cgroups, name, root.prefix, root.user)
+        id_ = local_name(cgroups, name, root.prefix, root.owner)
         if id_ is not None and is_component(id_) and not id_.startswith("."):
             yield from _domain(cgroups, root, id_)
 
@@ -53,7 +58,9 @@ def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
     """Yield all containers with a state directory, of a user at most MAX_CONTAINERS_OF_A_USER."""
     for root in _roots(cgroups):
-        for id_ in cgroups.host.children(root.folder)[: MAX_CONTAINERS_OF_A_USER if root.user else None]:
+        for id_ in cgroups.host.foreign.children(root.folder, root.owner)[
+            : MAX_CONTAINERS_OF_A_USER if root.user else None
+        ]:
             if not id_.startswith("."):
                 yield from _domain(cgroups, root, id_)
 
@@ -88,20 +95,22 @@ def _domain(cgroups: Cgroups, root: _Root, id_: str) -> Iterator[Domain]:
     """Yield the container of that id; nothing if there is none, or it is podman's."""
     if not root.has_record(cgroups, id_):
         return
-    state = read_state(cgroups, root.program, f"{root.folder}/{id_}")
+    state = read_state(cgroups, root.program, f"{root.folder}/{id_}", root.owner)
     if state is None:
-        container, details = OciContainer(root.program), Details()
+        container, details = OciContainer(root.program), Details(owner=root.owner or None)
     else:
         container = OciContainer(root.program, state.pid, user=root.user, cgroup=state.cgroup)
-        details = Details(bundle=state.bundle)
+        details = Details(bundle=state.bundle, owner=root.owner or None)
     if not _PODMANS.search(details.bundle or ""):
         yield oci_container.domain_of(cgroups, "oci", root.prefix + id_, container, details)
 
 
 def _being_made(cgroups: Cgroups, root: _Root, id_: str, cgroup: str) -> Iterator[Domain]:
     """Yield the container that has a directory and this cgroup, but no record yet; nothing if it may be podman's."""
-    is_new = cgroups.host.is_dir(f"{root.folder}/{id_}") and not root.has_record(cgroups, id_)
+    is_new = cgroups.host.foreign.is_dir(f"{root.folder}/{id_}", root.owner) and not root.has_record(cgroups, id_)
     if is_new and not _HEX_ID.fullmatch(id_):
         names = (oci_container.own_cgroup(cgroup).rpartition("/")[2],)
         container = OciContainer(root.program, cgroup_names=names, user=root.user)
-        yield oci_container.domain_of(cgroups, "oci", root.prefix + id_, container, Details(), new_cgroup=cgroup)
+        yield oci_container.domain_of(
+            cgroups, "oci", root.prefix + id_, container, Details(owner=root.owner or None), new_cgroup=cgroup
+        )

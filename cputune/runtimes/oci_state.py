@@ -20,13 +20,13 @@ class State(NamedTuple):
     """When its process did, in clock ticks since boot (proc(5), field 22 of stat); 0 where the record does not tell."""
 
 
-def read_state(cgroups: Cgroups, program: str, directory: str) -> State | None:
-    """Return the state of a running container of "runc" or "crun", which is in its directory.
+def read_state(cgroups: Cgroups, program: str, directory: str, owner: int = 0) -> State | None:
+    """Return the state of a running container of "runc" or "crun", which is in its directory, of this owner's.
 
     None where there is none, its process is gone, or it is being written right now.
     """
     try:
-        state = _crun(cgroups, directory) if program == "crun" else _runc(cgroups, directory)
+        state = _crun(cgroups, directory, owner) if program == "crun" else _runc(cgroups, directory, owner)
     except Unreadable:
         return None
     return state if state and state.pid > 0 and _is_alive(cgroups, state) else None
@@ -38,8 +38,8 @@ def _is_alive(cgroups: Cgroups, state: State) -> bool:
     return len(fields) > 19 and (not state.started or fields[19] == str(state.started))
 
 
-def _crun(cgroups: Cgroups, directory: str) -> State | None:
-    record = load_object(cgroups, f"{directory}/status")
+def _crun(cgroups: Cgroups, directory: str, owner: int) -> State | None:
+    record = load_object(cgroups, f"{directory}/status", owner)
     if record is None:
         return None
     cgroup, scope = string_at(record, "cgroup-path"), string_at(record, "scope")
@@ -49,8 +49,8 @@ def _crun(cgroups: Cgroups, directory: str) -> State | None:
     return State(integer_at(record, "pid"), cgroup or None, string_at(record, "bundle"), started)
 
 
-def _runc(cgroups: Cgroups, directory: str) -> State | None:
-    record = load_object(cgroups, f"{directory}/state.json")
+def _runc(cgroups: Cgroups, directory: str, owner: int) -> State | None:
+    record = load_object(cgroups, f"{directory}/state.json", owner)
     if record is None:
         return None
     hierarchy = cgroups.hierarchy

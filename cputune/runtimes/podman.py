@@ -17,9 +17,8 @@ from cputune.runtimes import oci_container
 from cputune.runtimes.json_files import MAX_BYTES, Unreadable, load_objects, string_at
 from cputune.runtimes.oci_container import OciContainer
 from cputune.runtimes.oci_state import read_state
-from cputune.runtimes.users import MAX_CONTAINERS_OF_A_USER, User, local_name, logged_in, owns
+from cputune.runtimes.users import MAX_CONTAINERS_OF_A_USER, User, local_name, logged_in, owns, uid_of
 
-_SETTING = r'^\s*{}\s*=\s*"([^"]+)"'
 _ID = re.compile(r"[0-9a-f]{64}")
 _LISTS = ("containers.json", "volatile-containers.json")
 _MAX_LISTS_OF_A_USER = 8
@@ -38,6 +37,11 @@ class Storage(NamedTuple):
     states: str
     """The directory in which the OCI runtimes keep their states, in `crun` and `runc`."""
     user: User | None = None
+
+    @property
+    def owner(self) -> int:
+        """The user id that its records must belong to."""
+        return uid_of(self.user)
 
     @property
     def prefix(self) -> str:
@@ -107,22 +111,32 @@ def of_domain(cgroups: Cgroups, domain: Domain) -> Entry | None:
 
 def storages(cgroups: Cgroups) -> list[Storage]:
     """Return root's storage, and those of users."""
-    graph, run = _configured(cgroups, "/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
+    graph, run = _configured(cgroups, 0, "/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
     found = [Storage(graph or "/var/lib/containers/storage", run or "/run/containers/storage", "/run")]
     for user in logged_in(cgroups):
-        graph, run = _configured(cgroups, f"{user.home}/.config/containers/storage.conf")
+        graph, run = _configured(cgroups, user.uid, f"{user.home}/.config/containers/storage.conf")
         graph = graph or f"{user.home}/.local/share/containers/storage"
         if owns(cgroups, user, graph):
             found.append(Storage(graph, run or f"{user.runtime_dir}/containers", user.runtime_dir, user))
     return found
 
 
-def _configured(cgroups: Cgroups, *paths: str) -> tuple[str | None, str | None]:
+def _configured(cgroups: Cgroups, owner: int, *paths: str) -> tuple[str | None, str | None]:
     """Return graphroot and runroot of the first storage.conf that exists (containers-storage.conf(5))."""
-    content = next(filter(None, map(cgroups.host.read_regular_or_none, paths)), "")
-    settings = (re.search(_SETTING.format(name), content, re.MULTILINE) for name in ("graphroot", "runroot"))
-    graph, run = (match[1].rstrip("/") if match and "$" not in match[1] else None for match in settings)
-    return graph, run
+    texts = (cgroups.host.foreign.read_or_none(path, owner) for path in paths)
+    found = settings_in(next(filter(None, texts), ""))
+    return found.get("graphroot"), found.get("runroot")
+
+
+def settings_in(text: str) -> dict[str, str]:
+    """Return the two paths that a storage.conf sets, as far as they have no variable in them. Pure, and linear."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        key, equals, value = line.partition("=")
+        quoted, _, _ = value.strip().removeprefix('"').partition('"')
+        if equals and value.strip().startswith('"') and key.strip() in ("graphroot", "runroot") and "$" not in quoted:
+            found.setdefault(key.strip(), quoted.rstrip("/"))
+    return {key: path for key, path in found.items() if path}
 
 
 def _entries(cgroups: Cgroups, storage: Storage) -> Iterator[Entry]:
@@ -130,12 +144,14 @@ def _entries(cgroups: Cgroups, storage: Storage) -> Iterator[Entry]:
 
     Raises Unreadable for a broken list of root's.
     """
-    drivers = [name for name in cgroups.host.names(storage.graph_root) if name.endswith("-containers")]
+    drivers = [
+        name for name in cgroups.host.foreign.names(storage.graph_root, storage.owner) if name.endswith("-containers")
+    ]
     lists = [(driver, file) for driver in drivers for file in _LISTS]
     for driver, file in lists[: _MAX_LISTS_OF_A_USER if storage.user else None]:
         try:
             max_bytes = _MAX_BYTES_OF_A_USER if storage.user else MAX_BYTES
-            items = load_objects(cgroups, f"{storage.graph_root}/{driver}/{file}", max_bytes)
+            items = load_objects(cgroups, f"{storage.graph_root}/{driver}/{file}", storage.owner, max_bytes)
         except Unreadable:
             if storage.user is None:
                 raise
@@ -156,7 +172,7 @@ def _is_podmans(item: dict[str, Any]) -> bool:
 def _domains(cgroups: Cgroups, name: str, is_wanted: Callable[[Entry, str], bool]) -> Iterator[Domain]:
     """Yield the containers that a name means; `is_wanted` gets the name without the part that says whose it is."""
     for storage in storages(cgroups):
-        word = local_name(cgroups, name, storage.prefix, storage.user)
+        word = local_name(cgroups, name, storage.prefix, storage.owner)
         if word is not None:
             yield from (_domain(cgroups, entry) for entry in _entries(cgroups, storage) if is_wanted(entry, word))
 
@@ -168,7 +184,7 @@ def _domain(cgroups: Cgroups, entry: Entry, new_cgroup: str | None = None) -> Do
         "podman",
         entry.storage.prefix + entry.names[0],
         _container(cgroups, entry),
-        Details(id=entry.id, records=entry.records),
+        Details(id=entry.id, records=entry.records, owner=entry.storage.owner or None),
         new_cgroup=new_cgroup,
         persistent=not entry.volatile,
     )
@@ -182,8 +198,8 @@ def _container(cgroups: Cgroups, entry: Entry) -> OciContainer:
     # The last but one is that of a container with --cgroups=split, as quadlets are run.
     names = (f"libpod-{id_}.scope", f"libpod-{id_}", f"libpod-payload-{id_}", id_)
     for program in ("crun", "runc"):
-        if state := read_state(cgroups, program, f"{storage.states}/{program}/{id_}"):
+        if state := read_state(cgroups, program, f"{storage.states}/{program}/{id_}", storage.owner):
             return OciContainer(program, state.pid, names, storage.user)
     pidfile = f"{storage.run_root}/{entry.driver}/{id_}/userdata/pidfile"
-    pid = parse_integer((cgroups.host.read_regular_or_none(pidfile) or "").strip()) or 0
+    pid = parse_integer((cgroups.host.foreign.read_or_none(pidfile, storage.owner) or "").strip()) or 0
     return OciContainer("crun", pid, names, storage.user, pid_is_sure=False)

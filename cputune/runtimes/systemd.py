@@ -107,17 +107,18 @@ class _Files:
         if unit.name in _PERPETUAL:
             return True
         runtime = "/run" if unit.uid is None else f"/run/user/{unit.uid}"
-        if unit.name.endswith(".scope") or unit.name in self._list(f"{runtime}/systemd/transient"):
+        if unit.name.endswith(".scope") or unit.name in self._list(f"{runtime}/systemd/transient", unit.uid or 0):
             return False
         prefix, at, rest = unit.name.partition("@")
         names = {unit.name, f"{prefix}@.{rest.rpartition('.')[2]}"} if at else {unit.name}
         return unit.name.endswith(".slice") or any(
-            names & self._list(folder) for folder in _folders(self._cgroups, unit)
+            names & self._list(folder, 0 if folder in _USER_FILES else unit.uid or 0)
+            for folder in _folders(self._cgroups, unit)
         )
 
-    def _list(self, folder: str) -> frozenset[str]:
+    def _list(self, folder: str, owner: int) -> frozenset[str]:
         if folder not in self._names:
-            self._names[folder] = frozenset(self._cgroups.host.names(folder))
+            self._names[folder] = frozenset(self._cgroups.host.foreign.names(folder, owner))
         return self._names[folder]
 
 

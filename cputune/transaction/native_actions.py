@@ -11,6 +11,7 @@ from cputune.host.files import write_atomically
 from cputune.runtimes.native.settings import EditFile, NativeAction, RunCommand
 
 if TYPE_CHECKING:
+    from cputune.host.system import Host
     from cputune.transaction.context import Context
 
 _COMMAND_SECONDS = 120.0
@@ -20,7 +21,7 @@ _COMMAND_SECONDS = 120.0
 def carry_out(context: Context, action: NativeAction) -> None:
     """Run a runtime's program, or edit its file. Raises CpuTuneError."""
     if isinstance(action, EditFile):
-        _edit(action)
+        _edit(context.cgroups.host, action)
         return
     command = " ".join(action.argv)
     user = None if action.user == context.cgroups.host.uid else action.user
@@ -45,16 +46,15 @@ def _explained(action: RunCommand, command: str, said: str) -> CpuTuneError:
     return Refused(message)
 
 
-def _edit(edit: EditFile) -> None:
-    """Replace a file of another program as a whole; mode and owner stay as they were."""
+def _edit(host: Host, edit: EditFile) -> None:
+    """Replace a file of another program, which is root's or the caller's own; mode and owner stay as they were."""
     if not os.path.isdir(os.path.dirname(edit.path)):
         raise Gone(f"{os.path.dirname(edit.path)} is gone, and its container with it")
     try:
-        if edit.text is None:
-            if os.path.lexists(edit.path):
-                os.unlink(edit.path)
-            return
-        known = os.stat(edit.path) if os.path.exists(edit.path) else None
-        write_atomically(edit.path, edit.text, sync=True, like=known)
+        known = host.foreign.require(edit.path.removeprefix(host.root), host.uid)
+        if edit.text is not None:
+            write_atomically(edit.path, edit.text, sync=True, like=known)
+        elif known is not None:
+            os.unlink(edit.path)
     except OSError as error:
         raise from_os_error(error, f"write {edit.path}") from error

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cputune.host.system import Completed
+from cputune.host.programs import Completed
 from cputune.planning import planner
 from cputune.planning.plan import Plan
 from tests.support.commandline import CommandLine

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from cputune.host.system import Completed
+from cputune.host.programs import Completed
 from tests.support.fakekernel import FAKES, FakeKernel
 
 IDS = ("a" * 64, "b" * 64)

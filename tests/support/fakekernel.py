@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from cputune.host.system import Completed, Host
+from cputune.host.programs import Completed
+from cputune.host.system import Host
 
 MAX_MICROSECONDS = (1 << 44) - 1
 FOREVER = 1 << 64
@@ -150,6 +151,12 @@ class FakeKernel(Host):
         self.put_file(f"/proc/{pid}/comm", f"{command.split(' ')[0][:15]}\n")
         self.put_file(f"/proc/{pid}/cmdline", command.replace(" ", "\0") + "\0")
         self.put_file(f"/proc/{pid}/stat", f"{pid} ({command[:15]}) S {parent} {pid} {pid} 0 -1\n")
+        self.put_file(f"/proc/{pid}/status", f"Name:\t{command[:15]}\nUid:\t0\t0\t0\t0\n")
+        program = self.real(f"/usr/bin/{command.split(' ')[0].strip('[]')}")
+        self.put_file(program.removeprefix(self.root), "")
+        Path(program).chmod(0o755)
+        Path(self.real(f"/proc/{pid}/exe")).unlink(missing_ok=True)
+        os.symlink(program, self.real(f"/proc/{pid}/exe"))
         self.put_file(f"/proc/{pid}/task/{pid}/children", "")
         children = Path(self.real(f"/proc/{parent}/task/{parent}/children"))
         if children.exists():
@@ -171,7 +178,7 @@ class FakeKernel(Host):
 
     # --- what the kernel does -----------------------------------------------------------------------------------------
 
-    def read(self, path: str, limit: int = 1 << 20) -> str:
+    def read(self, path: str, limit: int = 64 << 20) -> str:
         """Read a file."""
         if self._is_cgroup(os.path.dirname(path)):
             self._happen("read", path)

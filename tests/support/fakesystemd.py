@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from cputune.host.system import Completed
+from cputune.host.programs import Completed
 from tests.support.fakekernel import SYSTEMD_TREE, FakeKernel
 
 INFINITY = (1 << 64) - 1

@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from cputune.host.system import Completed, Host
+from cputune.host.programs import Completed
+from cputune.host.system import Host
 from cputune.host.systemd import INFINITY
 from tests.support.hosts import lay_out, read
 

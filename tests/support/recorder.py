@@ -104,8 +104,8 @@ class Recorder:
         path, text = words[-2:]
         self.events.append(("save", path, "removed" if text is None else "written"))
 
-    def _edit(self, function: Callable[..., None], edit: Any) -> None:
-        function(edit)
+    def _edit(self, function: Callable[..., None], host: Any, edit: Any) -> None:
+        function(host, edit)
         self.events.append(("edit", edit.path, ""))
 
 

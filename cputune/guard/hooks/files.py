@@ -61,7 +61,7 @@ def hook_files(host: Host, runtime: str, names: tuple[str, ...], program: tuple[
 
 def installed_paths(host: Host, runtime: str) -> Iterator[str]:
     """List the files that have the hook of a runtime, other than bundles, which may be anywhere."""
-    drop_ins = (name for name in host.names(_UNIT_DIRECTORY) if name.endswith(".d"))
+    drop_ins = (name for name in host.foreign.names(_UNIT_DIRECTORY) if name.endswith(".d"))
     candidates = {
         "podman": [_podman_path(host)],
         "libvirt": [_LIBVIRT],
@@ -69,7 +69,7 @@ def installed_paths(host: Host, runtime: str) -> Iterator[str]:
         "systemd": [f"{_UNIT_DIRECTORY}/{name}/{_DROP_IN}" for name in drop_ins],
     }
     for path in candidates.get(runtime, ()):
-        if f"{MARK}{runtime}" in (host.read_regular_or_none(path) or ""):
+        if f"{MARK}{runtime}" in (host.foreign.read_or_none(path) or ""):
             yield path
 
 
@@ -79,7 +79,7 @@ def _shell_command(call: tuple[str, ...]) -> str:
 
 
 def _podman_path(host: Host) -> str:
-    texts = (host.read_regular_or_none(path) or "" for path in _CONTAINERS_CONF)
+    texts = (host.foreign.read_or_none(path) or "" for path in _CONTAINERS_CONF)
     found = next(filter(None, map(_HOOKS_DIR.search, texts)), None)
     return f"{found[1] if found else _PODMAN_DIRECTORY}/cputune.json"
 
@@ -101,13 +101,13 @@ def _libvirt_script(command: str) -> str:
 def _lxc_paths(host: Host, names: tuple[str, ...]) -> Iterator[str]:
     """List the configurations of the named containers; without names, of all containers and of new ones."""
     for name in names:
-        if not is_component(name) or not host.exists(f"{_LXC_DIRECTORY}/{name}/config"):
+        if not is_component(name) or not host.foreign.exists(f"{_LXC_DIRECTORY}/{name}/config"):
             raise UsageError(f"no LXC container of this name: {printable(name)}", "lxc-ls")
         yield f"{_LXC_DIRECTORY}/{name}/config"
     if not names:
-        every = (f"{_LXC_DIRECTORY}/{name}/config" for name in host.names(_LXC_DIRECTORY))
+        every = (f"{_LXC_DIRECTORY}/{name}/config" for name in host.foreign.names(_LXC_DIRECTORY))
         yield from filter(host.exists, every)
-        if host.exists(_LXC_DEFAULT):
+        if host.foreign.exists(_LXC_DEFAULT):
             yield _LXC_DEFAULT
 
 

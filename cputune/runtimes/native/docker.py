@@ -25,7 +25,7 @@ _KEYS = ("CpuShares", "CpuPeriod", "CpuQuota", "NanoCpus")
 
 def read(cgroups: Cgroups, domain: Domain) -> Settings:
     """Return the limits in hostconfig.json, where 0 stands for none. Raises Unreadable."""
-    found = load_object(cgroups, f"{domain.details.records}/hostconfig.json") or {}
+    found = load_object(cgroups, f"{domain.details.records}/hostconfig.json", domain.details.owner or 0) or {}
     return Settings(_change_in(found), tuple(integer_at(found, key) for key in _KEYS))
 
 

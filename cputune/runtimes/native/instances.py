@@ -40,7 +40,7 @@ def read(cgroups: Cgroups, domain: Domain) -> Settings:
     if path is None:
         raise WrongState(f"{domain.qualified} has no backup.yaml", f"{instances.command} list --all-projects")
     try:
-        allowance = allowance_in(cgroups.host.read_regular(path, MAX_BYTES))
+        allowance = allowance_in(cgroups.host.foreign.read(path, limit=MAX_BYTES, stray=True))
     except OSError as error:
         raise from_os_error(error, f"read {cgroups.host.real(path)}") from error
     match = _LIMIT.fullmatch(allowance or "")

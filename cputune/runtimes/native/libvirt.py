@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import re
-
 from cputune.core.errors import WrongState
 from cputune.core.knobs import MAX_QUOTA, UNLIMITED, Quota
 from cputune.core.model import Change, Domain
@@ -28,18 +26,17 @@ _ELEMENTS = ("shares", "period", "quota")
 
 def read(cgroups: Cgroups, domain: Domain) -> Settings:
     """Return the elements of <cputune> in the saved definition."""
-    text = cgroups.host.read_regular_or_none(f"{CONFIG}/{domain.name}.xml") or ""
-    other = "".join(re.sub(r"<cputune>.*?</cputune>|<cputune/>", "", text, flags=re.DOTALL).split())
+    text = cgroups.host.foreign.read_or_none(f"{CONFIG}/{domain.name}.xml") or ""
+    other = "".join(_without_limits(text).split())
     return Settings(change_in(text), text, other)
 
 
 def change_in(text: str) -> Change:
     """Return the limits in the text of a definition. Pure."""
-    inside = re.search(r"<cputune>(.*?)</cputune>", text, re.DOTALL)
+    inside = text.partition("<cputune>")[2].partition("</cputune>")[0]
     found: dict[str, int] = {}
     for name in _ELEMENTS:
-        match = re.search(rf"<{name}>\s*([^<\s]+)\s*</{name}>", inside[1]) if inside else None
-        number = parse_integer(match[1]) if match else None
+        number = parse_integer(inside.partition(f"<{name}>")[2].partition(f"</{name}>")[0].strip())
         if number:
             found[name] = number
     number = found.get("quota")
@@ -47,11 +44,16 @@ def change_in(text: str) -> Change:
     return Change(shares=found.get("shares"), period=found.get("period"), quota=quota)
 
 
+def _without_limits(text: str) -> str:
+    before, start, rest = text.replace("<cputune/>", "").partition("<cputune>")
+    return before + (rest.partition("</cputune>")[2] if start else "")
+
+
 def plan(cgroups: Cgroups, domain: Domain, wanted: WantedSettings) -> NativePlan:
     """Return the `virsh define` with the new <cputune>, and with the old one. Raises Unsupported, WrongState."""
     refuse_other_host(cgroups, domain)
     refuse_other_knobs(domain, wanted.change, "shares", "weight", "period", "quota")
-    text = cgroups.host.read_regular_or_none(f"{CONFIG}/{domain.name}.xml")
+    text = cgroups.host.foreign.read_or_none(f"{CONFIG}/{domain.name}.xml")
     if text is None:
         raise WrongState(f"{cgroups.host.real(CONFIG)}/{domain.name}.xml cannot be read", "virsh -c lxc:/// list --all")
     change = wanted.change

@@ -7,7 +7,7 @@ from cputune.core.knobs import UNLIMITED, Quota
 from cputune.core.model import Change, CpuTune, Domain, Scale
 from cputune.core.units import parse_integer, shares_of_weight, weight_of_shares
 from cputune.host.cgroup.cgroups import Cgroups
-from cputune.runtimes.lxc import LXCPATH
+from cputune.runtimes.lxc import LXCPATH, own_name
 from cputune.runtimes.native.settings import EditFile, NativePlan, Settings, WantedSettings
 
 # In the order in which the kernel takes them: LXC writes them from the top down.
@@ -18,13 +18,13 @@ _IDLE = "cpu.idle"
 
 def read(cgroups: Cgroups, domain: Domain) -> Settings:
     """Return the limits in the configuration file itself, without those in files that it includes."""
-    text = cgroups.host.read_regular_or_none(_path(domain)) or ""
+    text = cgroups.host.foreign.read_or_none(_path(domain), domain.details.owner or 0) or ""
     knobs = {_prefix(cgroups.hierarchy.version) + name: None for name in (*_V1.values(), *_V2.values(), _IDLE)}
     return Settings(change_in(text, cgroups.hierarchy.version), text, edited(text, dict(knobs)))
 
 
 def _path(domain: Domain) -> str:
-    return f"{domain.details.lxcpath or LXCPATH}/{domain.name}/config"
+    return f"{domain.details.lxcpath or LXCPATH}/{own_name(domain)}/config"
 
 
 def _prefix(version: int) -> str:
@@ -52,13 +52,11 @@ def change_in(text: str, version: int) -> Change:
 def plan(cgroups: Cgroups, domain: Domain, wanted: WantedSettings) -> NativePlan:
     """Return the new text of the file, and the old one. Raises WrongState; Unsupported for another user's container."""
     path = _path(domain)
-    folder = path.removesuffix(f"/{domain.name}/config")
-    if cgroups.host.owner(folder) not in (0, cgroups.host.uid):
+    if domain.details.owner not in (None, cgroups.host.uid):
         raise Unsupported(
-            f"--native: {cgroups.host.real(folder)} belongs to another user, who could have linked it to any file",
-            "run cputune as that user",
+            f"--native: {cgroups.host.real(path)} is user {domain.details.owner}'s", "run cputune as that user"
         )
-    text = cgroups.host.read_regular_or_none(path)
+    text = cgroups.host.foreign.read_or_none(path, domain.details.owner or 0)
     if text is None:
         raise WrongState(f"{cgroups.host.real(path)} cannot be read", f"ls -l {cgroups.host.real(path)}")
     new = edited(text, settings(wanted.change, wanted.goal, cgroups.hierarchy.version))

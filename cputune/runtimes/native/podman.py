@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from cputune.core.errors import Gone, Unsupported
@@ -40,7 +39,9 @@ def _cpu(cgroups: Cgroups, domain: Domain) -> dict[str, Any]:
     An update of a stopped container is in the database alone; the OCI configuration is written at the next start.
     """
     stored = None if domain.running else _stored(cgroups, domain)
-    spec = load_object(cgroups, f"{domain.details.records}/config.json") if stored is None else stored
+    spec = stored
+    if spec is None:
+        spec = load_object(cgroups, f"{domain.details.records}/config.json", domain.details.owner or 0)
     found = value_at(spec, "linux", "resources", "cpu")
     return found if isinstance(found, dict) else {}
 
@@ -50,9 +51,10 @@ def _stored(cgroups: Cgroups, domain: Domain) -> dict[str, Any] | None:
     entry = podman.of_domain(cgroups, domain)
     if entry is None or not _is_ours(cgroups, entry):
         return None
-    path = cgroups.host.real(f"{entry.storage.graph_root}/db.sql")
-    if not os.path.isfile(path):
+    database_path = f"{entry.storage.graph_root}/db.sql"
+    if not cgroups.host.foreign.exists(database_path, entry.storage.owner):
         return None
+    path = cgroups.host.real(database_path)
     try:
         import json
         import sqlite3

@@ -5,7 +5,7 @@ They hide those of the same name that `set-property --runtime` (and so `--live`)
 
 from __future__ import annotations
 
-from cputune.core.errors import Unsupported
+from cputune.core.errors import Unsupported, from_os_error
 from cputune.core.model import Domain
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.systemd import Properties, Systemd, Unit, enables
@@ -35,7 +35,9 @@ def read(cgroups: Cgroups, domain: Domain) -> Settings:
     """Return the texts of the drop-ins as `raw`; what limits they mean, only systemd itself can tell."""
     unit = _unit(domain)
     folder = _folder(cgroups, unit) if unit else None
-    texts = {name: cgroups.host.read_regular_or_none(f"{folder}/{name}") for name in _FILES.values()} if folder else {}
+    owner = (unit.uid or 0) if unit else 0
+    paths = {name: f"{folder}/{name}" for name in _FILES.values()} if folder else {}
+    texts = {name: cgroups.host.foreign.read_or_none(path, owner) for name, path in paths.items()}
     return Settings(None, texts)
 
 
@@ -53,11 +55,24 @@ def plan(cgroups: Cgroups, domain: Domain, wanted: WantedSettings) -> NativePlan
         raise cannot_remember(domain, next(iter(wanted.change.named())), "systemd has no property for that")
     argv, user = systemd.set_command(unit, properties, runtime=False)
     paths = [f"{folder}/{_FILES[name]}" for name in properties]
-    texts = [cgroups.host.read_regular_or_none(path) for path in paths]
+    texts = [_text_of(cgroups, unit, path) for path in paths]
     edits = [_back(cgroups, unit, path, text) for path, text in zip(paths, texts, strict=True)]
     reload_argv, user = systemd.reload_command(unit)
     forward = (RunCommand(argv, user, hint="systemctl start dbus.socket"),)
     return NativePlan(forward, (*edits, RunCommand(reload_argv, user)), None)
+
+
+def _text_of(cgroups: Cgroups, unit: Unit, path: str) -> str | None:
+    """Return the text of a drop-in, which will be written back; None if there is none. Raises Refused.
+
+    It is read as the unit's user, whom it is given back to: what he may not read is none of his.
+    """
+    try:
+        return cgroups.host.foreign.read(path, unit.uid or 0)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise from_os_error(error, f"read {cgroups.host.real(path)}, to be able to put it back") from error
 
 
 def _back(cgroups: Cgroups, unit: Unit, path: str, text: str | None) -> NativeAction:
@@ -72,7 +87,7 @@ def hiding(cgroups: Cgroups, unit: Unit, properties: Properties) -> list[str]:
     """Return the drop-ins that will hide a runtime change of these properties at systemd's next reload."""
     folder = _folder(cgroups, unit)
     paths = (f"{folder}/{_FILES[name]}" for name in properties) if folder else ()
-    return [path for path in paths if cgroups.host.exists(path)]
+    return [path for path in paths if cgroups.host.foreign.exists(path, unit.uid or 0)]
 
 
 def _unit(domain: Domain) -> Unit | None:

@@ -20,11 +20,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from cputune.host.cgroup.cgroups import Cgroups
+from cputune.host.foreign import Foreign
 from cputune.host.system import Host
+from tests.support.owners import OwnedByPath
 
 HERE = Path(__file__).resolve().parent
 HOSTS = tuple(sorted(path.stem for path in HERE.glob("*.txt")))
@@ -71,6 +74,10 @@ class Recorded(NamedTuple):
         return next((section.lines for section in self.sections if section.words[0] == kind), ())
 
 
+USERS = {"/home": 1000, "/run/user": 1000}
+"""Whose the directories in these are."""
+
+
 class RecordedHost(Host):
     """A recorded host, as its root sees it: what is in a user's home or runtime directory is that user's."""
 
@@ -80,9 +87,12 @@ class RecordedHost(Host):
 
     def owner(self, path: str) -> int | None:
         """By the path: the files are those of whoever runs the tests."""
-        if super().owner(path) is None:
-            return None
-        return 1000 if path.startswith(("/home/", "/run/user/")) else 0
+        return None if super().owner(path) is None else OwnedByPath(self.root, USERS).owner_by_path(path)
+
+    @cached_property
+    def foreign(self) -> Foreign:
+        """Its files, likewise."""
+        return OwnedByPath(self.root, USERS)
 
 
 class Scratch:
@@ -130,6 +140,13 @@ class Scratch:
         self.file(f"/proc/{pid}/cmdline", "".join(f"{word}\0" for word in words))
         self.file(f"/proc/{pid}/comm", f"{comm}\n")
         self.file(f"/proc/{pid}/stat", f"{pid} ({comm}) S {parent} {' '.join(['0'] * 48)}\n")
+        uid = 1000 if "/user.slice/user-1000" in cgroup else 0
+        self.file(f"/proc/{pid}/status", "\t".join((f"Name:\t{comm}\nUid:", *[str(uid)] * 4)) + "\n")
+        program = f"/usr/bin/{comm.strip('[]').replace(' ', '-')}"
+        self.file(program)
+        self.path(program).chmod(0o755)
+        self.path(f"/proc/{pid}/exe").unlink(missing_ok=True)
+        self.link(f"/proc/{pid}/exe", str(self.path(program)))
         self.file(f"/proc/{pid}/task/{pid}/cgroup", cgroup)
         self.file(f"/proc/{pid}/task/{pid}/children", "")
         children = f"/proc/{parent}/task/{parent}/children"

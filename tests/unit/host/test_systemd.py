@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from cputune.core.errors import CpuTuneError, NoPermission, NoSuchDomain, Refused
 from cputune.core.knobs import UNLIMITED
 from cputune.core.model import CpuTune
-from cputune.host.system import Completed, Host
+from cputune.host.programs import Completed
+from cputune.host.system import Host
 from cputune.host.systemd import (
     INFINITY,
     Systemd,

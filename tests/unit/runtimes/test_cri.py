@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from typing import ClassVar
 
 import pytest
 
 from cputune.core.errors import NoSuchDomain
 from cputune.host.cgroup.cgroups import Cgroups
-from cputune.host.system import Completed, Host
+from cputune.host.foreign import Foreign
+from cputune.host.programs import Completed
+from cputune.host.system import Host
 from cputune.runtimes import cri, lookup
 from tests.support.finding import MYDOM, names
 from tests.support.hosts import Scratch
@@ -78,14 +81,13 @@ class Containerd(Host):
 
     def __init__(self, scratch: Scratch) -> None:
         super().__init__(state_dir=f"{scratch.directory}/run/cputune")
+        scratch.file("/run/containerd/containerd.sock")
         self.files = scratch.host
         self.said = "{}"
 
-    def is_dir(self, path: str) -> bool:
-        return self.files.is_dir(path)
-
-    def exists(self, path: str) -> bool:
-        return path == "/run/containerd/containerd.sock"
+    @cached_property
+    def foreign(self) -> Foreign:
+        return self.files.foreign
 
     def run(
         self, argv: Sequence[str], user: int | None = None, timeout: float = 30.0, text: str | None = None

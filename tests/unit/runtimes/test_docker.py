@@ -136,9 +136,11 @@ def test_a_users_broken_container_stands_in_nobodys_way(scratch: Scratch, cgroup
     assert lookup.find(cgroups, "docker:1000/mydom").running
 
 
-def test_a_link_to_a_device_is_not_opened(scratch: Scratch, cgroups: Cgroups) -> None:
+def test_a_link_to_what_is_no_file_is_not_opened(scratch: Scratch, cgroups: Cgroups) -> None:
     scratch.path(RECORD).unlink()
-    scratch.link(RECORD, "/dev/null")
+    scratch.folder("/dev")
+    os.mkfifo(scratch.path("/dev/pipe"))
+    scratch.link(RECORD, "/dev/pipe")
     with pytest.raises(WrongState, match=r"cannot read .*: Invalid argument$"):
         lookup.find(cgroups, f"docker:{MYDOM}")
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import pytest
+
 from cputune.host.cgroup.cgroups import Cgroups
-from cputune.host.system import Host
 from cputune.runtimes import lookup
 from tests.support.hosts import Scratch
 
 HOST = "debian13-runtimes"
 
 
-def test_a_process_that_only_calls_itself_a_monitor_is_none(scratch: Scratch) -> None:
+@pytest.mark.parametrize("uids", ["1000\t1000\t1000\t1000", "1000\t0\t0\t0", "0\t0\t1000\t0", ""])
+def test_a_process_that_only_calls_itself_a_monitor_is_none(scratch: Scratch, cgroups: Cgroups, uids: str) -> None:
     """Its owner is not the one whose containers those are."""
 
-    class Owners(Host):
-        def owner(self, path: str) -> int | None:
-            return 1000 if path == "/proc/1024" else 0
+    assert lookup.find(cgroups, "incus:mydom").running
+    scratch.file("/proc/1024/status", f"Name:\tlxc\nUid:\t{uids}\n")
+    assert not lookup.find(cgroups, "incus:mydom").running
 
-    host = Owners(str(scratch.directory), state_dir=f"{scratch.directory}/run/cputune")
-    assert lookup.find(Cgroups(scratch.host), "incus:mydom").running
-    assert not lookup.find(Cgroups(host), "incus:mydom").running
+
+def test_a_monitor_that_runs_a_setuid_program_is_none(scratch: Scratch, cgroups: Cgroups) -> None:
+    scratch.path("/proc/1024/exe").resolve().chmod(0o4755)
+    assert not lookup.find(cgroups, "incus:mydom").running

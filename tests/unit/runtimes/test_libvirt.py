@@ -38,7 +38,7 @@ def test_a_process_id_that_another_program_has_now_is_not_libvirts(scratch: Scra
 def test_a_transient_libvirt_domain_that_ended_is_none(scratch: Scratch, cgroups: Cgroups) -> None:
     scratch.path("/etc/libvirt/lxc/mydom.xml").unlink()
     assert not lookup.find(cgroups, "libvirt:mydom").persistent
-    scratch.path("/proc/438/comm").unlink()
+    scratch.path("/proc/438/status").unlink()
     with pytest.raises(NoSuchDomain, match=r"^no domain libvirt:mydom$"):
         lookup.find(cgroups, "libvirt:mydom")
     assert "libvirt:mydom" not in [domain.qualified for domain in lookup.domains(cgroups)]

@@ -13,10 +13,11 @@ from cputune.runtimes.lookup import find
 from tests.support.containers import add_lxc
 from tests.support.fakekernel import FakeKernel
 from tests.support.hosts import MOUNT, Scratch, lay_out, read
+from tests.support.owners import OwnedByPath
 
 
 @pytest.mark.parametrize("owner", [0, 1000])
-def test_a_user_cannot_say_where_his_container_is(v2: FakeKernel, monkeypatch: pytest.MonkeyPatch, owner: int) -> None:
+def test_a_user_cannot_say_where_his_container_is(v2: FakeKernel, owner: int) -> None:
     add_lxc(v2, "evil")
     v2.put_file("/home/u/lxc/evil/config", "lxc.cgroup.dir.container = /user.slice\n")
     v2.mkdir("/sys/fs/cgroup/user.slice")
@@ -25,12 +26,13 @@ def test_a_user_cannot_say_where_his_container_is(v2: FakeKernel, monkeypatch: p
     v2.put_file("/proc/7001/task/7001/children", "7002 ")
     sockets = v2.read("/proc/1/net/unix").replace("@/var/lib/lxc/evil/command", "@/home/u/lxc/evil/command")
     v2.put_file("/proc/1/net/unix", sockets)
-    his = ("/home/u", "/proc/7001", "/proc/7002")
-    monkeypatch.setattr(v2, "owner", lambda path: owner if path.startswith(his) else 0)
+    v2.foreign = OwnedByPath(v2.root, {"/home": owner})
+    v2.put_file("/proc/7001/status", f"Name:\tlxc\nUid:\t{owner}\t{owner}\t{owner}\t{owner}\n")
     if owner == 0:
         assert find(Cgroups(v2), "lxc:evil").limit_cgroup == "/user.slice"
     else:
         assert not find(Cgroups(v2), "lxc:evil").running
+        assert not find(Cgroups(v2), "lxc:1000/evil").running
 
 
 def test_lxcs_own_directory_wins_over_another_with_the_same_name(scratch: Scratch, cgroups: Cgroups) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from cputune.core.model import Scale
 from cputune.host.cgroup.cgroups import Cgroups
-from cputune.host.system import Completed, Host
+from cputune.host.programs import Completed
+from cputune.host.system import Host
 from cputune.runtimes import oci_scale
 from tests.support.commandline import CommandLine
 from tests.support.hosts import Scratch, lay_out, read

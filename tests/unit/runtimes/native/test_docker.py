@@ -13,7 +13,7 @@ import pytest
 from cputune.core.knobs import UNLIMITED
 from cputune.core.model import Change, Domain
 from cputune.host.cgroup.cgroups import Cgroups
-from cputune.host.system import Completed
+from cputune.host.programs import Completed
 from cputune.planning.native import at_start
 from tests.support.commandline import CommandLine
 from tests.support.containers import add_lxc, snapshot

@@ -1,0 +1,25 @@
+"""A host with real users: what they own is theirs by its inode, and what runs as them has their ids."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cputune.host.foreign import Foreign
+from tests.support.machine import give_up
+from tests.support.users import Users
+
+
+@pytest.fixture
+def users(tmp_path: Path) -> Users:
+    """A scratch host's file system, as root, with the home of one user."""
+    if os.geteuid() != 0:
+        give_up("only root can make files of other users")
+    return Users(tmp_path)
+
+
+@pytest.fixture
+def files(users: Users) -> Foreign:
+    return Foreign(str(users.root))
