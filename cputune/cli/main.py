@@ -10,7 +10,7 @@ from types import FrameType
 import click
 
 from cputune import __version__
-from cputune.core.errors import CpuTuneError, Exit, Interrupted, UsageError
+from cputune.core.errors import CpuTuneError, Exit, Interrupted, UsageError, without_text
 from cputune.runtimes.registry import RUNTIMES
 
 COMMANDS = (
@@ -134,7 +134,7 @@ def run(arguments: list[str]) -> int:
             raise
         return tell(
             CpuTuneError(
-                f"unexpected {type(error).__name__}: {error}",
+                f"unexpected {without_text(error)}",
                 "report it, with the traceback that CPUTUNE_DEBUG=1 prints",
             )
         )

@@ -8,7 +8,6 @@ from cputune.config.schema import OTHER_BREAKS, Saved, compose, mistake, parse, 
 from cputune.config.store import decoded, read
 from cputune.core.errors import CpuTuneError, UsageError
 from cputune.core.model import Change
-from cputune.core.names import printable
 
 _LARGEST = 16 << 20
 # The separator between two documents.
@@ -18,7 +17,8 @@ _BETWEEN = re.compile(r"^---[ \t]*$", re.MULTILINE)
 def read_many(path: str) -> list[tuple[str, Change]]:
     """Return the domains in a file of many documents ("-" is standard input), and what each is to have.
 
-    Raises UsageError that names file and line, NoPermission.
+    Raises UsageError that names file, line and column, NoPermission. Nothing of the file is repeated in errors before
+    all of it has been understood.
     """
     text, path = _text_of_many(path)
     return list(_wanted_of_many(path, text).items())
@@ -43,14 +43,14 @@ def _wanted_of_many(path: str, text: str) -> dict[str, Change]:
             continue
         domain, change = understood(path, node)
         if not domain:
-            raise mistake(path, node.start_mark.line, "a document without a domain: RUNTIME:NAME")
+            raise mistake(path, node.start_mark, "a document without a domain: RUNTIME:NAME")
         if domain in wanted:
-            raise mistake(path, node.start_mark.line, f"{printable(domain)} occurs twice")
+            raise mistake(path, node.start_mark, "a second document for one domain")
         if not change.named():
-            raise mistake(path, node.start_mark.line, f"there is no limit for {printable(domain)}")
+            raise mistake(path, node.start_mark, "a document without a limit")
         wanted[domain] = change
     if not wanted:
-        raise mistake(path, 0, "there is no document in it")
+        raise mistake(path, None, "there is no document in it")
     return wanted
 
 

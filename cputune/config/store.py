@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 
-from cputune.config.schema import Saved, edited, mistake, parse
+from cputune.config.schema import Saved, edited, mistake_at, parse
 from cputune.core.errors import CpuTuneError, NoPermission, UsageError, from_os_error
 from cputune.core.model import Change, Domain
 from cputune.core.names import by_precedence, file_name, fits, is_pattern, name_of, printable
@@ -40,7 +41,7 @@ class Store:
         saved = parse(path, text)
         if saved.domain not in (None, domain.qualified):
             raise UsageError(
-                f"{path}: domain: {printable(saved.domain or '')} is not {domain.qualified}, whose file this is",
+                f"{path}: the key domain is not {domain.qualified}, whose file this is",
                 f"$EDITOR {path}",
             )
         return saved
@@ -113,10 +114,11 @@ def read(path: str, limit: int = _LARGEST, *, own: bool = True) -> str | None:
     """Return the text of a configuration file; None where there is none. Raises CpuTuneError.
 
     An `own` one must not be such that others can change or replace it, nor a symbolic link: it says what root will do.
+    Any other is a file or a pipe; opening a device can have an effect, and is refused.
     """
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (os.O_NOFOLLOW if own else 0)
     try:
-        fd = os.open(path, flags)
+        fd = os.open(path, flags) if own else _open_given(path, flags)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -135,6 +137,20 @@ def read(path: str, limit: int = _LARGEST, *, own: bool = True) -> str | None:
     return decoded(path, data, limit)
 
 
+def _open_given(path: str, flags: int) -> int:
+    """Open a file, or a pipe such as bash's <(...), which is waited for. Raises OSError, UsageError for others."""
+    handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(handle).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+            raise UsageError(f"{path}: neither a file nor a pipe", f"ls -ld {path}")
+        fd = os.open(f"/proc/self/fd/{handle}", flags)
+    finally:
+        os.close(handle)
+    os.set_blocking(fd, True)
+    return fd
+
+
 def _cannot_read(path: str, error: OSError | ValueError) -> CpuTuneError:
     if isinstance(error, OSError) and error.errno == errno.ELOOP:
         return NoPermission(f"cannot read {path}: it is a symbolic link, which is not followed", f"ls -l {path}")
@@ -150,7 +166,9 @@ def decoded(path: str, data: bytes, limit: int) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise mistake(path, data[: error.start].count(b"\n"), "not UTF-8") from error
+        before = data[: error.start]
+        column = len(before[before.rfind(b"\n") + 1 :].decode())
+        raise mistake_at(path, before.count(b"\n"), column, "not UTF-8") from error
 
 
 def _sorted(folder: str) -> list[str]:

@@ -126,3 +126,18 @@ def from_os_error(error: OSError, action: str) -> CpuTuneError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Refused(message, "free some disk space: df -h")
     return Refused(message)
+
+
+def without_text(error: BaseException) -> str:
+    """Return the type of an unexpected exception, and the last line of cputune's that it came from.
+
+    Its text is left out: it may repeat what a file contains, which the caller may have no permission to read.
+    """
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    place, trace = "cputune", error.__traceback__
+    while trace is not None:
+        file = os.path.abspath(trace.tb_frame.f_code.co_filename)
+        if file.startswith(f"{package}/"):
+            place = f"{os.path.relpath(file, os.path.dirname(package))}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return f"{type(error).__name__} in {place}"

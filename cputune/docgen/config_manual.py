@@ -41,8 +41,9 @@ FORMAT = (
     "A file is one mapping of keys to plain values, with the units that the options accept: `quota: 50ms`, `cpus: "
     "150%`. It is read strictly. An unknown key, a key that occurs twice, a value out of range, a number with anything "
     "else around it (`5_000`, `010`, `50 ms`, or in quotes), `shares` together with `weight`, `quota` together with "
-    "`cpus`, a `burst` above the `quota`: each is an error that names the line, with exit status 2, and the domain is "
-    "not changed.",
+    "`cpus`, a `burst` above the `quota`: each is an error that names line and column, with exit status 2, and the "
+    "domain is not changed. Errors say what was expected, and never repeat what the file contains: cputune(1), "
+    "SECURITY.",
     "`cpus` means the same for every period: the quota is computed when the configuration is put into force, for the "
     "`period` of the file, else for the period that the domain has then.",
     "A limit whose key is missing is not changed. 0 does not mean that, and is refused: leave the key out.",

@@ -7,7 +7,7 @@ import re
 from cputune import __version__
 from cputune.core.knobs import KNOBS, Knob
 from cputune.core.names import file_name
-from cputune.docgen import config_manual, manual, roff
+from cputune.docgen import config_manual, manual, roff, security_manual
 from cputune.docgen.tree import Argument, Command, Kind, Option
 from cputune.host.system import CONFIG_DIR
 from cputune.runtimes.registry import RUNTIMES, Runtime
@@ -41,6 +41,15 @@ def overview(notice: str, top: Command, commands: list[Command]) -> str:
             ".PP",
             roff.prose(manual.SANDBOX_NOTE),
             roff.block(manual.SANDBOX.splitlines()),
+        ),
+        roff.section(
+            "SECURITY",
+            roff.paragraphs((*security_manual.TRUST, security_manual.WORDS)),
+            roff.subsection(
+                "What a line in sudoers grants",
+                roff.items((roff.bold(line), text) for line, text in security_manual.SUDOERS),
+            ),
+            roff.subsection("The guard and the hooks", roff.paragraphs(security_manual.PROGRAMS)),
         ),
         roff.section(
             "EXIT STATUS",

@@ -79,14 +79,14 @@ def test_current_is_live_where_the_domain_runs_else_the_config(
     ("wanted", "status", "said"),
     [
         ({"lxc:web": {"quota": 30000}, "lxc:nobody": {"quota": 30000}}, 3, "no domain lxc:nobody"),
-        ({"lxc:web": {"quota": 30000}, "lxc:db": {"quota": 5}}, 2, "limits.yaml:7: quota: '5' is not in range"),
+        ({"lxc:web": {"quota": 30000}, "lxc:db": {"quota": 5}}, 2, "limits.yaml:7:8: quota is not in range"),
         ({"lxc:web": {"quota": 30000}, "web": {"quota": 40000}}, 2, "lxc:web and web are the same domain, lxc:web"),
         (
             {"lxc:web": {"quota": 30000}, "cgroup:/lxc.payload.web": {"weight": 40}},
             2,
             "lxc:web and cgroup:/lxc.payload.web are the same cgroup, /lxc.payload.web, but get different values",
         ),
-        ({"lxc:web": {}}, 2, "limits.yaml:1: there is no limit for lxc:web"),
+        ({"lxc:web": {}}, 2, "limits.yaml:1:1: a document without a limit"),
         ({"lxc:web": {"quota": 30000}, "lxc:off": {"quota": 30000}}, 6, "domain lxc:off is not running"),
     ],
 )

@@ -77,7 +77,7 @@ def test_apply_goes_on_past_a_domain_that_fails_and_says_so(vm: Vm) -> None:
     done = vm.run("cputune apply")
     assert done.returncode == 2
     assert done.stderr == (
-        "cputune: error: /etc/cputune/domains/lxc/mydom.yaml:2: quota: '5' is not in range: "
+        "cputune: error: /etc/cputune/domains/lxc/mydom.yaml:2:8: quota is not in range: "
         "1000..17592186044415 microseconds, or unlimited\n"
         "hint: $EDITOR /etc/cputune/domains/lxc/mydom.yaml\n"
     )

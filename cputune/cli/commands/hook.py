@@ -10,7 +10,7 @@ from types import FrameType
 import click
 
 from cputune.cli.options import make_tuner
-from cputune.core.errors import CpuTuneError, Interrupted, UsageError
+from cputune.core.errors import CpuTuneError, Interrupted, UsageError, without_text
 from cputune.guard import hooks
 
 _SECONDS = 10.0
@@ -78,7 +78,7 @@ def _run(ctx: click.Context, runtime: str, arguments: tuple[str, ...]) -> None:
     except CpuTuneError as error:  # exit status 0 all the same, so that the container starts
         log(ERROR, f"hook run {runtime}: {error.message}", action="failed")
     except (Exception, Interrupted) as error:
-        log(ERROR, f"hook run {runtime}: {type(error).__name__}: {error}", action="failed")
+        log(ERROR, f"hook run {runtime}: {without_text(error)}", action="failed")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 

@@ -45,8 +45,11 @@ def test_import_replaces_nothing_unasked_and_is_all_or_none(
         ("version: 1\ndomain: web\nquota: 50000\n", "web is not a domain that a configuration can be saved for"),
         ("version: 1\ndomain: pid:7\nquota: 50000\n", "pid:7 is not a domain that a configuration can be saved for"),
         ("version: 1\ndomain: 'lxc:'\nquota: 50000\n", "lxc: is not a domain that a configuration can be saved for"),
-        ("version: 1\ndomain: lxc:web\nquota: 5\n", "'5' is not in range"),
-        ("version: 1\ndomain: lxc:web\nquota: 5000\n---\nversion: 1\ndomain: lxc:web\nquota: 6000\n", "occurs twice"),
+        ("version: 1\ndomain: lxc:web\nquota: 5\n", ":3:8: quota is not in range"),
+        (
+            "version: 1\ndomain: lxc:web\nquota: 5000\n---\nversion: 1\ndomain: lxc:web\nquota: 6000\n",
+            ":5:1: a second document for one domain",
+        ),
         ("", "there is no document in it"),
     ],
 )

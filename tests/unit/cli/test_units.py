@@ -163,7 +163,7 @@ def test_cpus_that_no_quota_is_for_are_refused_before_they_are_saved(host: FakeK
 def test_quota_and_cpus_in_one_file_are_refused_with_its_line(host: FakeKernel, cputune: CommandLine) -> None:
     host.put_file("/etc/cputune/domains/lxc/web.yaml", "version: 1\nquota: 50ms\ncpus: .5\n")
     file = config_of(host, "web")
-    message = f"{file}:3: quota and cpus cannot both be set: they are two units of one thing"
+    message = f"{file}:3:1: quota and cpus cannot both be set: they are two units of one thing"
     assert cputune(host, "apply", "web") == (2, "", error(message, f"$EDITOR {file}"))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,16 +16,17 @@ from cputune.config.store import Store
 from cputune.core.errors import UsageError
 from cputune.core.model import Change
 from cputune.host.system import Host
-from tests.support.commandline import CommandLine
+from tests.support.commandline import CommandLine, error
 from tests.support.containers import containers, save
 from tests.support.fakekernel import FakeKernel
 from tests.support.hostile import damaged, explained, one_host
+from tests.support.waiting import until
 
 NO_CHARACTER = 'version: 1\ndomain: "\\UFFFFFFFF"\n'
 
 
 def test_a_character_that_is_none_is_a_mistake() -> None:
-    with pytest.raises(UsageError, match=r"^f:1: not YAML: "):
+    with pytest.raises(UsageError, match=r"^f:1:1: not YAML: "):
         parse("f", NO_CHARACTER)
 
 
@@ -60,7 +63,7 @@ def test_a_mistake_in_the_configuration_does_not_hide_what_is_in_force(tmp_path:
     save(host, "web", "version: 1\nquuta: 5\n")
     done = cputune(host, "status", "--runtime", "lxc")
     assert "lxc:web  running  1024    100     0.3    0.3" in done.out
-    assert "web.yaml:2: unknown key quuta" in done.err
+    assert "web.yaml:2:1: unknown key; did you mean quota?" in done.err
 
 
 def test_configurations_that_cannot_be_read_are_no_empty_set(tmp_path: Path, cputune: CommandLine) -> None:
@@ -134,7 +137,30 @@ def test_a_file_of_a_hundred_megabytes_is_not_read(v2: FakeKernel, cputune: Comm
             file.truncate(100 << 20)
     assert "larger than 65536 bytes" in explained(cputune(v2, "apply", "lxc:web")).err
     assert "larger than 16777216 bytes" in explained(cputune(v2, "apply", "--file", str(tmp_path / "limits.yaml"))).err
-    assert "larger than 16777216 bytes" in explained(cputune(v2, "apply", "--file", "/dev/zero")).err
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/"])
+def test_what_is_neither_a_file_nor_a_pipe_is_not_opened(v2: FakeKernel, cputune: CommandLine, path: str) -> None:
+    for words in (("apply", "--file", path), ("import", path)):
+        assert cputune(v2, *words) == (2, "", error(f"{path}: neither a file nor a pipe", f"ls -ld {path}"))
+
+
+def test_a_pipe_is_waited_for(v2: FakeKernel, cputune: CommandLine) -> None:
+    """As bash's <(...) is one, whose writer may be slow: half of the document comes when the other half was read."""
+    ours, theirs = os.pipe()
+
+    def write_slowly() -> None:
+        with os.fdopen(theirs, "wb", buffering=0) as pipe:
+            pipe.write(b"version: 1\ndomain: lxc:web\n")
+            until(lambda: not select.select([ours], [], [], 0)[0])
+            pipe.write(b"quota: 50000\n")
+
+    writer = threading.Thread(target=write_slowly)
+    writer.start()
+    done = cputune(v2, "import", f"/dev/fd/{ours}")
+    writer.join()
+    os.close(ours)
+    assert done == (0, "lxc:web: config: quota unset -> 50000\n", "")
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])

@@ -41,7 +41,7 @@ def test_not_utf_8(store: Store) -> None:
     path = put(store, HEAD.encode() + b"# caf\xe9\n")
     with pytest.raises(UsageError) as caught:
         store.load(WEB)
-    assert (caught.value.message, caught.value.hint) == (f"{path}:3: not UTF-8", f"$EDITOR {path}")
+    assert (caught.value.message, caught.value.hint) == (f"{path}:3:6: not UTF-8", f"$EDITOR {path}")
 
 
 def test_a_file_that_is_too_large(store: Store) -> None:
@@ -60,7 +60,7 @@ def test_a_file_of_another_domain(store: Store) -> None:
     path = put(store, "version: 1\ndomain: lxc:db\n")
     with pytest.raises(UsageError) as caught:
         store.load(WEB)
-    assert caught.value.message == f"{path}: domain: lxc:db is not lxc:web, whose file this is"
+    assert caught.value.message == f"{path}: the key domain is not lxc:web, whose file this is"
     assert caught.value.hint == f"$EDITOR {path}"
 
 

@@ -11,13 +11,14 @@ from cputune.cli.main import COMMANDS, cli
 from cputune.core.errors import Exit
 from cputune.core.knobs import KNOBS, Knob
 from cputune.docgen import roff
+from cputune.guard.unit import GUARD
 from cputune.host.system import CONFIG_DIR, STATE_DIR
 from cputune.runtimes.registry import RUNTIMES, Runtime
 from tests.support.docs import FILES, README, SOURCES, click_command, page_of, rendered, section
 
 SECTIONS = [
     "NAME", "SYNOPSIS", "DESCRIPTION", "DOMAINS", "OPTIONS", "COMMANDS", "LIVE AND CONFIG", "PARAMETERS",
-    "THE GUARD", "TRANSACTIONS", "RIGHTS", "EXIT STATUS", "FILES", "ENVIRONMENT", "EXAMPLES", "SEE ALSO",
+    "THE GUARD", "TRANSACTIONS", "RIGHTS", "SECURITY", "EXIT STATUS", "FILES", "ENVIRONMENT", "EXAMPLES", "SEE ALSO",
 ]  # fmt: skip
 
 
@@ -108,3 +109,17 @@ def test_every_environment_variable_that_the_code_reads_is_in_the_manual() -> No
 @pytest.mark.parametrize("folder", [f"{CONFIG_DIR}/domains", STATE_DIR])
 def test_the_directories_are_in_the_manual(folder: str) -> None:
     assert f"{folder}/" in section(page_of(""), "FILES")
+
+
+def test_every_capability_of_the_guard_is_in_the_manual() -> None:
+    unit = (SOURCES / "cputune/guard/units" / GUARD).read_text()
+    capabilities = re.findall(r"CAP_[A-Z_]+", unit.partition("CapabilityBoundingSet=")[2].partition("\n")[0])
+    listed = re.search(r"\((CAP_[A-Z_, \n]+)\)", section(page_of(""), "SECURITY"))
+    assert listed
+    assert "CAP_KILL" in capabilities
+    assert sorted(re.findall(r"CAP_[A-Z_]+", listed[1])) == sorted(capabilities)
+
+
+@pytest.mark.parametrize("option", [option for param in cli.params for option in param.opts if "-dir" in option])
+def test_the_options_that_grant_everything_are_in_the_manual(option: str) -> None:
+    assert option in section(page_of(""), "SECURITY").replace("\\-", "-")

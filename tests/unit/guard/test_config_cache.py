@@ -25,7 +25,7 @@ def test_configurations_are_those_of_the_store(v2: FakeKernel) -> None:
         assert saved.effective(WEB._replace(name="w2")) == Change(quota=60000)
         assert saved.effective(WEB._replace(name="db")) == Change()
     assert [line.partition(" ")[0] for line in told] == ["lxc:db:", "lxc:web:"]
-    assert f"{broken}:2: " in told[0]
+    assert f"{broken}:2:8: " in told[0]
     assert str(copy) in told[1]
     save(v2, "db", "version: 1\nquota: 5000\n")
     saved.refresh(Store(v2))

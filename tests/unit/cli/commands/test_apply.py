@@ -32,9 +32,7 @@ def test_apply_goes_on_after_a_failure_and_its_status_is_the_first_ones(v2: Fake
     assert found == (
         2,
         "lxc:web: live: quota unlimited -> 50000\n",
-        error(
-            f"{path}:2: quota: '5' is not in range: 1000..17592186044415 microseconds, or unlimited", f"$EDITOR {path}"
-        ),
+        error(f"{path}:2:8: quota is not in range: 1000..17592186044415 microseconds, or unlimited", f"$EDITOR {path}"),
     )
     assert cputune(v2, "apply", "old", "nosuch", "web").status == 6
     assert cputune(v2, "apply", "nosuch", "old").status == 3

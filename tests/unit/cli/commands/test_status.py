@@ -119,7 +119,9 @@ def test_status_with_a_broken_configuration(v2: FakeKernel, cputune: CommandLine
     status, out, err = cputune(v2, "status")
     assert status == 0
     assert len(out.splitlines()) == 5
-    assert err == (f"cputune: lxc:web: {path}:2: unknown key qouta; known: version, domain, {', '.join(KNOB)}\n")
+    assert err == (
+        f"cputune: lxc:web: {path}:2:1: unknown key; did you mean quota? known: version, domain, {', '.join(KNOB)}\n"
+    )
 
 
 def test_status_with_a_broken_configuration_that_has_an_odd_name(v2: FakeKernel, cputune: CommandLine) -> None:
@@ -181,4 +183,4 @@ def test_a_broken_file_is_listed_too(v2: FakeKernel, cputune: CommandLine) -> No
     status, out, err = cputune(v2, "status", "--config")
     assert status == 0
     assert "lxc:web  running  -" in out
-    assert err.startswith(f"cputune: {path}:2: quota: '5' is not in range")
+    assert err.startswith(f"cputune: {path}:2:8: quota is not in range")
