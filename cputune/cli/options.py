@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from cputune.app.tuner import Tuner
+    from cputune.host.system import Host
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -85,7 +86,14 @@ def make_tuner(ctx: click.Context) -> Tuner:
     root = ctx.find_root()
     folders = (root.params.get(name) for name in ("config_dir", "state_dir", "data_dir"))
     host = Host(root.params.get("root") or "/", *folders)
+    ctx.call_on_close(lambda: say_problems(host))
     return Tuner(host, say, shlex.join(["cputune", *(root.obj or [])]))
+
+
+def say_problems(host: Host) -> None:
+    """Print a line on stderr about each thing that was left out since it could not be read."""
+    for line in host.problems.lines() if "problems" in vars(host) else ():
+        say(line)
 
 
 def say(text: str) -> None:

@@ -60,7 +60,7 @@ def _handle(host: Host, pid: int) -> int | None:
         return -1 if host.is_dir(f"/proc/{pid}") else None
     try:
         return os.pidfd_open(pid)
-    except OSError:
+    except (OSError, OverflowError):
         return None
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from cputune.host.foreign import Foreign
+    from cputune.host.problems import Problems
     from cputune.host.programs import Completed
 
 CONFIG_DIR = "/etc/cputune"
@@ -66,6 +67,13 @@ class Host:
         from cputune.host.foreign import Foreign
 
         return Foreign(self.root)
+
+    @cached_property
+    def problems(self) -> Problems:
+        """What was left out while domains were looked for, since it could not be read."""
+        from cputune.host.problems import Problems
+
+        return Problems()
 
     def read(self, path: str, limit: int = _READ_LIMIT) -> str:
         """Return the text of a kernel file, bytes other than UTF-8 as surrogates. Raises OSError.

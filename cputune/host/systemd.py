@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cputune.core.errors import CpuTuneError, NoPermission, NoSuchDomain, Refused, WrongState
 from cputune.core.knobs import KNOB, KNOBS, QUOTA_AND_PERIOD, WEIGHT
 from cputune.core.model import CpuTune
+from cputune.core.units import parse_integer
 from cputune.host.system import Host
 
 if TYPE_CHECKING:
@@ -179,7 +180,10 @@ class Systemd:
         # busctl escapes strings as C does.
         if cgroup and f's "{cgroup}"' not in done.stdout.replace("\\\\", "\\").splitlines():
             return {}
-        values = [int(line.split(" ", 1)[1]) for line in done.stdout.splitlines() if line.startswith("t ")]
+        lines = [line for line in done.stdout.splitlines() if line.startswith("t ")]
+        values = [value for line in lines if (value := parse_integer(line.removeprefix("t "))) is not None]
+        if len(values) != len(names) or len(lines) != len(names):
+            raise Refused(f"{_manager(unit)} answered something else than the properties of {unit.name}")
         return dict(zip(names, values, strict=True))
 
     def grain(self, unit: Unit) -> int:
@@ -261,6 +265,10 @@ class Systemd:
         if unit.uid is not None:
             return ["--user"]
         return [f"--address=unix:path={self.host.real('/run/dbus/system_bus_socket')}"] if self.host.root else []
+
+
+def _manager(unit: Unit) -> str:
+    return "systemd" if unit.uid is None else f"the bus of user {unit.uid}"
 
 
 def _explain(unit: Unit, said: str) -> CpuTuneError:

@@ -8,6 +8,7 @@ whose bundle is gone only the daemon knows, which is asked where the container i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from cputune.core.model import Details, Domain
@@ -17,6 +18,7 @@ from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import oci_container
 from cputune.runtimes.json_files import Unreadable, load_object, parse_object, string_at, value_at
 from cputune.runtimes.oci_container import OciContainer
+from cputune.runtimes.tolerance import tolerantly
 
 _STATES = ("/run/containerd", "/run/k3s/containerd", "/var/snap/microk8s/common/run/containerd")
 """The state directories of containerd: of a package, of k3s, of microk8s."""
@@ -149,9 +151,13 @@ def _domains(cgroups: Cgroups, is_wanted: Callable[[Container], bool], word: str
             config = f"{folder}/{id_}/config.json"
             if word not in id_ and word not in (cgroups.host.foreign.read_or_none(config) or ""):
                 continue
-            container = _container(cgroups, folder, id_)
-            if container and is_wanted(container):
-                yield _domain(cgroups, container)
+            yield from tolerantly(cgroups, f"cri:{id_[:12]}", 0, partial(_wanted, cgroups, folder, id_, is_wanted))
+
+
+def _wanted(cgroups: Cgroups, folder: str, id_: str, is_wanted: Callable[[Container], bool]) -> Iterator[Domain]:
+    container = _container(cgroups, folder, id_)
+    if container and is_wanted(container):
+        yield _domain(cgroups, container)
 
 
 def _task_folders(cgroups: Cgroups) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -18,7 +19,8 @@ from cputune.runtimes import oci_container
 from cputune.runtimes.json_files import MAX_BYTES, Unreadable, integer_at, load_object, string_at, value_at
 from cputune.runtimes.oci_container import OciContainer
 from cputune.runtimes.registry import RUNTIMES
-from cputune.runtimes.users import MAX_CONTAINERS_OF_A_USER, User, local_name, logged_in, uid_of
+from cputune.runtimes.tolerance import each_users, tolerantly
+from cputune.runtimes.users import MAX_CONTAINERS_OF_A_USER, User, local_name, uid_of
 
 (DATA_ROOT,) = RUNTIMES["docker"].listed_in
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -68,13 +70,9 @@ def by_prefix(cgroups: Cgroups, prefix: str) -> Iterator[Domain]:
 
 
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
-    """Yield all containers of all daemons, running or not, except those whose records are damaged."""
+    """Yield all containers of all daemons, running or not; those whose records are damaged are named as problems."""
     for container in containers(cgroups):
-        try:
-            if domain := _domain(cgroups, container):
-                yield domain
-        except Unreadable:
-            continue
+        yield from _tolerantly(cgroups, container)
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
@@ -120,30 +118,34 @@ def _daemons(cgroups: Cgroups) -> Iterator[Daemon]:
         if data not in found and cgroups.host.foreign.owner(data) in (0, cgroups.host.uid):
             found[data] = Daemon(data, f"{data}/", _socket(cgroups, argv))
             yield found[data]
-    for user in logged_in(cgroups):
-        config = f"{user.home}/.config/docker/daemon.json"
-        data = _data_root_in(cgroups, config, user.uid) or f"{user.home}/.local/share/docker"
-        if data not in found and cgroups.host.foreign.is_dir(data, user.uid):
-            found[data] = Daemon(data, user.prefix, f"{user.runtime_dir}/docker.sock", user)
-            yield found[data]
+    yield from each_users(cgroups, "docker", partial(_daemon_of, cgroups))
+
+
+def _daemon_of(cgroups: Cgroups, user: User) -> Daemon | None:
+    config = f"{user.home}/.config/docker/daemon.json"
+    data = _data_root_in(cgroups, config, user.uid) or f"{user.home}/.local/share/docker"
+    if not cgroups.host.foreign.is_dir(data, user.uid):
+        return None
+    return Daemon(data, user.prefix, f"{user.runtime_dir}/docker.sock", user)
 
 
 def _domains(cgroups: Cgroups, name: str, is_wanted: Callable[[Container, str], bool]) -> Iterator[Domain]:
     """Yield the containers that a name means; `is_wanted` gets the name without the part that says whose it is."""
     for container in containers(cgroups):
         word = local_name(cgroups, name, container.daemon.prefix, container.daemon.owner)
-        if word is not None and is_wanted(container, word) and (domain := _domain_of_anybody(cgroups, container)):
-            yield domain
+        if word is not None and is_wanted(container, word):
+            # What is root's must be readable; a user's that is not must hide no other container.
+            is_roots = container.daemon.user is None
+            yield from _some(_domain(cgroups, container)) if is_roots else _tolerantly(cgroups, container)
 
 
-def _domain_of_anybody(cgroups: Cgroups, container: Container) -> Domain | None:
-    """Return the domain; None if a user's record is damaged, since that must not hide other containers."""
-    try:
-        return _domain(cgroups, container)
-    except Unreadable:
-        if container.daemon.user is None:
-            raise
-        return None
+def _tolerantly(cgroups: Cgroups, container: Container) -> Iterator[Domain]:
+    subject = f"docker:{container.daemon.prefix}{container.id[:12]}"
+    return tolerantly(cgroups, subject, container.daemon.owner, partial(_domain, cgroups, container))
+
+
+def _some(domain: Domain | None) -> list[Domain]:
+    return [domain] if domain else []
 
 
 def _is_named(cgroups: Cgroups, container: Container, name: str) -> bool:

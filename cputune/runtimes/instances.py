@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from cputune.core.model import Details, Domain
@@ -44,14 +45,20 @@ class Instances(NamedTuple):
         lxcpaths = self._lxcpaths(cgroups)
         known = {name for folder in self.folders for name in cgroups.host.foreign.names(folder)}
         monitors = liblxc.Monitors(cgroups)
-        return liblxc.visible(sorted({*lxcpaths, *known}), lambda name: self._found(cgroups, name, lxcpaths, monitors))
+        return liblxc.visible(
+            cgroups,
+            self.runtime,
+            sorted({*lxcpaths, *known}),
+            lambda name: self._found(cgroups, name, lxcpaths, monitors),
+        )
 
     def of_cgroup(self, cgroups: Cgroups, cgroup: str) -> Domain | None:
         """Return the container with that payload cgroup, once its init is there."""
         names = liblxc.possible_names(cgroup)
         lxcpaths = self._lxcpaths(cgroups) if names else {}
         monitors = liblxc.Monitors(cgroups)
-        found = liblxc.visible(names, lambda name: self._found(cgroups, name, lxcpaths, monitors))
+        find = partial(self._found, cgroups, lxcpaths=lxcpaths, monitors=monitors)
+        found = liblxc.visible(cgroups, self.runtime, names, find)
         return next((domain for domain in found if domain.limit_cgroup == cgroup), None)
 
     def backup(self, cgroups: Cgroups, name: str) -> str | None:

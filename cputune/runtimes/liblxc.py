@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 
-from cputune.core.errors import NoSuchDomain, Unsupported
+from cputune.core.errors import NoSuchDomain
 from cputune.core.model import Domain
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.processes import identify
 from cputune.host.systemd import unit_of
+from cputune.runtimes.tolerance import tolerantly
 from cputune.runtimes.users import owns_cgroup
 
 _PAYLOAD = r"(?:/.*)?/(?:lxc\.payload[./]|lxc/)(?=([^/]+))(?:(.+)-[0-9]+|[^/]+)"
@@ -23,12 +25,12 @@ _PAYLOAD = r"(?:/.*)?/(?:lxc\.payload[./]|lxc/)(?=([^/]+))(?:(.+)-[0-9]+|[^/]+)"
 _SOCKET = re.compile(r" @(/.*)/([^/]+)/command$")
 
 
-def visible(names: Iterable[str], find: Callable[[str], Domain | None]) -> Iterator[Domain]:
+def visible(
+    cgroups: Cgroups, runtime: str, names: Iterable[str], find: Callable[[str], Domain | None]
+) -> Iterator[Domain]:
     """Yield the domains that `find` finds by these names, except those whose cgroup is outside our mount."""
     for name in names:
-        with suppress(Unsupported):
-            if domain := find(name):
-                yield domain
+        yield from tolerantly(cgroups, f"{runtime}:{name}", 0, partial(find, name))
 
 
 def is_settled(domain: Domain) -> bool:

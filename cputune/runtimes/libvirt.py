@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
+from functools import partial
 
-from cputune.core.errors import NoSuchDomain, Unsupported
+from cputune.core.errors import NoSuchDomain
 from cputune.core.model import Details, Domain
 from cputune.core.names import is_component
 from cputune.core.units import parse_integer
@@ -18,6 +18,7 @@ from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.processes import identify
 from cputune.host.systemd import unescape
 from cputune.runtimes.registry import RUNTIMES
+from cputune.runtimes.tolerance import tolerantly
 
 RUN = "/run/libvirt/lxc"
 CONFIG = "/etc/libvirt/lxc"
@@ -46,9 +47,7 @@ def _found(cgroups: Cgroups, name: str) -> Domain | None:
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
     """Yield the defined and the running domains, except those whose cgroup is outside our mount."""
     for name in sorted({*_names_in(cgroups, CONFIG), *_names_in(cgroups, RUN)}):
-        with suppress(Unsupported):
-            if domain := _named(cgroups, name):
-                yield domain
+        yield from tolerantly(cgroups, f"libvirt:{name}", 0, partial(_named, cgroups, name))
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cputune.core.errors import Ambiguous, CpuTuneError, NoPermission, NoSuchDomain, UsageError
 from cputune.core.model import Domain, Scale
 from cputune.core.names import check, has_parts, is_pattern, printable
+from cputune.host.problems import reason
 from cputune.host.systemd import is_unit_name
 from cputune.runtimes.registry import PERSISTENT, RUNTIMES, Runtime
 
@@ -143,11 +144,19 @@ def domains(cgroups: Cgroups, runtimes: Iterable[str] = RUNTIMES) -> Iterator[Do
     """
     taken: set[str] = set()
     for row in (RUNTIMES[name] for name in runtimes):
-        for domain in row.module().domains(cgroups):
+        for domain in _listed(cgroups, row):
             if row.overlaps and domain.limit_cgroup in taken:
                 continue
             taken.update(domain.cgroups)
             yield domain
+
+
+def _listed(cgroups: Cgroups, row: Runtime) -> Iterator[Domain]:
+    """Yield the domains of one runtime, as far as they can be listed; what ends the list is said, and no more."""
+    try:
+        yield from row.module().domains(cgroups)
+    except Exception as error:
+        cgroups.host.problems.add(f"{row.name}, after what is listed", reason(error))
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str, runtimes: Iterable[str]) -> Iterator[Domain]:

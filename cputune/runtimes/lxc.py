@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
+from functools import partial
 
-from cputune.core.errors import Unsupported
 from cputune.core.model import Details, Domain
 from cputune.core.names import is_component
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.runtimes import liblxc
 from cputune.runtimes.registry import RUNTIMES
+from cputune.runtimes.tolerance import tolerantly
 from cputune.runtimes.users import MAX_CONTAINERS_OF_A_USER, local_name, prefix_of
 
 (LXCPATH,) = RUNTIMES["lxc"].listed_in
@@ -32,8 +32,9 @@ def domains(cgroups: Cgroups) -> Iterator[Domain]:
     seen = _Seen(cgroups)
     defined = {(0, name): LXCPATH for name in cgroups.host.foreign.names(LXCPATH)}
     for (owner, name), lxcpath in sorted({**defined, **seen.lxcpaths}.items()):
-        with suppress(Unsupported):  # its cgroup is outside our mount
-            yield from seen.domain(owner, name, lxcpath)
+        yield from tolerantly(
+            cgroups, f"lxc:{prefix_of(owner)}{name}", owner, partial(seen.domain, owner, name, lxcpath)
+        )
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
@@ -41,10 +42,10 @@ def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
     names = liblxc.possible_names(cgroup)
     seen = _Seen(cgroups) if names else None
     for owner, name, lxcpath in seen.running() if seen else ():
-        with suppress(Unsupported):
-            for domain in seen.domain(owner, name, lxcpath) if seen and name in names else ():
-                if domain.limit_cgroup == cgroup:
-                    return domain
+        found = partial(seen.domain, owner, name, lxcpath) if seen and name in names else list
+        for domain in tolerantly(cgroups, f"lxc:{prefix_of(owner)}{name}", owner, found):
+            if domain.limit_cgroup == cgroup:
+                return domain
     return None
 
 

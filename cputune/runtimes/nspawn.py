@@ -7,15 +7,16 @@ writes); nspawn's own `payload` and `supervisor` are below it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
+from functools import partial
 
-from cputune.core.errors import NoSuchDomain, Unsupported
+from cputune.core.errors import NoSuchDomain
 from cputune.core.model import Details, Domain
 from cputune.core.names import is_component
 from cputune.core.units import parse_integer
 from cputune.host.cgroup.cgroups import Cgroups
 from cputune.host.systemd import Unit, unit_of
 from cputune.runtimes import systemd
+from cputune.runtimes.tolerance import tolerantly
 
 MACHINES = "/run/systemd/machines"
 IMAGES = "/var/lib/machines"
@@ -72,8 +73,8 @@ def domains(cgroups: Cgroups) -> Iterator[Domain]:
     images = (image.removesuffix(".raw") for image in cgroups.host.foreign.names(IMAGES))
     seen = set()
     for name in (*machines, *images):
-        with suppress(Unsupported):
-            if name not in seen and (domain := _found(cgroups, name)):
+        if name not in seen:
+            for domain in tolerantly(cgroups, f"nspawn:{name}", 0, partial(_found, cgroups, name)):
                 seen.add(name)
                 yield domain
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from cputune.core.model import Details, Domain
@@ -17,6 +18,7 @@ from cputune.runtimes import oci_container
 from cputune.runtimes.oci_container import OciContainer
 from cputune.runtimes.oci_state import read_state
 from cputune.runtimes.registry import RUNTIMES
+from cputune.runtimes.tolerance import tolerantly
 from cputune.runtimes.users import MAX_CONTAINERS_OF_A_USER, User, local_name, logged_in, uid_of
 
 _HEX_ID = re.compile(r"[0-9a-f]{64}")
@@ -52,7 +54,7 @@ def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
     for root in _roots(cgroups):
         id_ = local_name(cgroups, name, root.prefix, root.owner)
         if id_ is not None and is_component(id_) and not id_.startswith("."):
-            yield from _domain(cgroups, root, id_)
+            yield from _domain(cgroups, root, id_) if root.user is None else _tolerantly(cgroups, root, id_)
 
 
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
@@ -62,7 +64,7 @@ def domains(cgroups: Cgroups) -> Iterator[Domain]:
             : MAX_CONTAINERS_OF_A_USER if root.user else None
         ]:
             if not id_.startswith("."):
-                yield from _domain(cgroups, root, id_)
+                yield from _tolerantly(cgroups, root, id_)
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
@@ -103,6 +105,10 @@ def _domain(cgroups: Cgroups, root: _Root, id_: str) -> Iterator[Domain]:
         details = Details(bundle=state.bundle, owner=root.owner or None)
     if not _PODMANS.search(details.bundle or ""):
         yield oci_container.domain_of(cgroups, "oci", root.prefix + id_, container, details)
+
+
+def _tolerantly(cgroups: Cgroups, root: _Root, id_: str) -> Iterator[Domain]:
+    return tolerantly(cgroups, f"oci:{root.prefix}{id_}", root.owner, partial(_domain, cgroups, root, id_))
 
 
 def _being_made(cgroups: Cgroups, root: _Root, id_: str, cgroup: str) -> Iterator[Domain]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from cputune.core.model import Details, Domain
@@ -17,7 +18,8 @@ from cputune.runtimes import oci_container
 from cputune.runtimes.json_files import MAX_BYTES, Unreadable, load_objects, string_at
 from cputune.runtimes.oci_container import OciContainer
 from cputune.runtimes.oci_state import read_state
-from cputune.runtimes.users import MAX_CONTAINERS_OF_A_USER, User, local_name, logged_in, owns, uid_of
+from cputune.runtimes.tolerance import each_users, tolerantly
+from cputune.runtimes.users import MAX_CONTAINERS_OF_A_USER, User, local_name, uid_of
 
 _ID = re.compile(r"[0-9a-f]{64}")
 _LISTS = ("containers.json", "volatile-containers.json")
@@ -79,12 +81,17 @@ def by_prefix(cgroups: Cgroups, prefix: str) -> Iterator[Domain]:
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
     """Yield all containers, running or not, except those of a storage whose lists are damaged."""
     for storage in storages(cgroups):
-        try:
-            entries = list(_entries(cgroups, storage))
-        except Unreadable:
-            continue
-        for entry in entries:
-            yield _domain(cgroups, entry)
+        yield from tolerantly(cgroups, f"podman: {storage.graph_root}", storage.owner, partial(_all, cgroups, storage))
+
+
+def _all(cgroups: Cgroups, storage: Storage) -> Iterator[Domain]:
+    for entry in _entries(cgroups, storage):
+        yield from _tolerantly(cgroups, entry)
+
+
+def _tolerantly(cgroups: Cgroups, entry: Entry) -> Iterator[Domain]:
+    subject = f"podman:{entry.storage.prefix}{entry.names[0]}"
+    return tolerantly(cgroups, subject, entry.storage.owner, partial(_domain, cgroups, entry))
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
@@ -113,12 +120,15 @@ def storages(cgroups: Cgroups) -> list[Storage]:
     """Return root's storage, and those of users."""
     graph, run = _configured(cgroups, 0, "/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
     found = [Storage(graph or "/var/lib/containers/storage", run or "/run/containers/storage", "/run")]
-    for user in logged_in(cgroups):
-        graph, run = _configured(cgroups, user.uid, f"{user.home}/.config/containers/storage.conf")
-        graph = graph or f"{user.home}/.local/share/containers/storage"
-        if owns(cgroups, user, graph):
-            found.append(Storage(graph, run or f"{user.runtime_dir}/containers", user.runtime_dir, user))
-    return found
+    return found + each_users(cgroups, "podman", partial(_storage_of, cgroups))
+
+
+def _storage_of(cgroups: Cgroups, user: User) -> Storage | None:
+    graph, run = _configured(cgroups, user.uid, f"{user.home}/.config/containers/storage.conf")
+    graph = graph or f"{user.home}/.local/share/containers/storage"
+    if not cgroups.host.foreign.is_dir(graph, user.uid):
+        return None
+    return Storage(graph, run or f"{user.runtime_dir}/containers", user.runtime_dir, user)
 
 
 def _configured(cgroups: Cgroups, owner: int, *paths: str) -> tuple[str | None, str | None]:
@@ -152,9 +162,10 @@ def _entries(cgroups: Cgroups, storage: Storage) -> Iterator[Entry]:
         try:
             max_bytes = _MAX_BYTES_OF_A_USER if storage.user else MAX_BYTES
             items = load_objects(cgroups, f"{storage.graph_root}/{driver}/{file}", storage.owner, max_bytes)
-        except Unreadable:
+        except Unreadable as error:
             if storage.user is None:
                 raise
+            cgroups.host.problems.add(f"podman: {storage.graph_root}/{driver}/{file}", error.message, storage.owner)
             continue
         for item in items[: MAX_CONTAINERS_OF_A_USER if storage.user else None]:
             found = item.get("names")
@@ -174,7 +185,9 @@ def _domains(cgroups: Cgroups, name: str, is_wanted: Callable[[Entry, str], bool
     for storage in storages(cgroups):
         word = local_name(cgroups, name, storage.prefix, storage.owner)
         if word is not None:
-            yield from (_domain(cgroups, entry) for entry in _entries(cgroups, storage) if is_wanted(entry, word))
+            for entry in _entries(cgroups, storage):
+                if is_wanted(entry, word):
+                    yield from [_domain(cgroups, entry)] if storage.user is None else _tolerantly(cgroups, entry)
 
 
 def _domain(cgroups: Cgroups, entry: Entry, new_cgroup: str | None = None) -> Domain:

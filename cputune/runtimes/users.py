@@ -34,11 +34,6 @@ def logged_in(cgroups: Cgroups) -> list[User]:
     return [User(uid, home, f"/run/user/{uid}") for uid in uids if uid and (home := home_of(cgroups, uid))]
 
 
-def owns(cgroups: Cgroups, user: User, path: str) -> bool:
-    """Whether a directory that a user's settings name belongs to that user."""
-    return cgroups.host.foreign.owner(path) == user.uid
-
-
 def uid_of(user: User | None) -> int:
     """Return the user id that the records of a user's (None: root's) containers belong to."""
     return user.uid if user else 0

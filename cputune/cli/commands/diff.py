@@ -48,9 +48,15 @@ def command(ctx: click.Context, domains: tuple[str, ...], as_json: bool) -> None
     problems = [*([observer.problem] if observer.problem else [])]
     if not domains and (hidden := what_is_missing(tuner.cgroups, "diff")):
         problems.append(hidden)
-    problems += [f"{row.domain.qualified}: {row.problem}" for row in rows if row.problem and row.tune != CpuTune()]
+    unreadable = [row for row in rows if row.problem and row.tune != CpuTune()]
+    # Of a list, what a user has made odd is said, and is no reason for whoever relies on the exit status.
+    counted = [row for row in unreadable if domains or row.domain.details.owner in (None, tuner.host.uid)]
+    problems += [f"{row.domain.qualified}: {row.problem}" for row in counted]
     for problem in problems:
         say(problem)
+    for row in unreadable:
+        if row not in counted:
+            tuner.host.problems.add(row.domain.qualified, row.problem or "", row.domain.details.owner or 0)
     found = [(row.domain.qualified, difference) for row in rows for difference in row.differences]
     if as_json:
         lines = [report.to_json([report.difference_data(name, difference) for name, difference in found])]

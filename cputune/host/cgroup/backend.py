@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cputune.core.knobs import BANDWIDTH, KNOB, UNLIMITED, WEIGHT, Value
 from cputune.core.model import CpuTune, KnobValues, Stats, Write
+from cputune.core.units import parse_integer
 from cputune.host.system import Host
 
 if TYPE_CHECKING:
@@ -57,6 +58,12 @@ def _text_of(key: str, value: Value) -> str:
 def number(text: str) -> tuple[int]:
     """Return the decoder of a file with one whole number. Encoded by `str`."""
     return (int(text),)
+
+
+def counters(text: str) -> dict[str, int]:
+    """Return the numbers of a flat keyed file, such as cpu.stat (cgroup-v2.rst, Format), without what is none."""
+    pairs = ((key, parse_integer(value)) for key, _, value in (line.partition(" ") for line in text.splitlines()))
+    return {key: value for key, value in pairs if value is not None}
 
 
 class Backend:

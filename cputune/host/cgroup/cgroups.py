@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from cputune.core.errors import NoSuchDomain, WrongState, from_os_error
+from cputune.core.errors import NoSuchDomain, Refused, WrongState, from_os_error
 from cputune.core.knobs import QUOTA_AND_PERIOD
 from cputune.core.model import CpuTune, Stats
 from cputune.host.cgroup.bandwidth import Bounds, Limit, limit_of
@@ -101,6 +101,8 @@ class Cgroups:
                 raise FileNotFoundError(2, "No such file or directory")
         except OSError as error:
             raise from_os_error(error, f"read {self.host.real(directory)}") from error
+        except ValueError as error:
+            raise Refused(f"{self.host.real(directory)} has a file that does not say what the kernel's does") from error
         return now
 
     def read_if_used(self, cgroup: str) -> CpuTune:
@@ -129,7 +131,7 @@ class Cgroups:
         """Return the limit of a cgroup, or None if it has none, is gone, or cannot be read."""
         try:
             found = self.backend.read(self.host, self.directory(cgroup), QUOTA_AND_PERIOD)
-        except OSError:
+        except (OSError, ValueError):
             return None
         return limit_of(cgroup, found)
 

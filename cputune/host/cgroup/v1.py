@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cputune.core.knobs import UNLIMITED, Quota
 from cputune.core.model import Stats
-from cputune.host.cgroup.backend import Backend, KnobFile, number
+from cputune.core.units import parse_integer
+from cputune.host.cgroup.backend import Backend, KnobFile, counters, number
 
 
 def _quota(text: str) -> tuple[Quota]:
@@ -18,13 +19,13 @@ def _quota_text(quota: Quota) -> str:
 
 def parse_stats(text: str, usage: str | None) -> Stats:
     """Counters from cpu.stat and cpuacct.usage, both of which count in nanoseconds."""
-    found = dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
+    found, used = counters(text), parse_integer((usage or "").strip())
     throttled = found.get("throttled_time")
     return Stats(
-        usage=int(usage) // 1000 if usage else None,
-        periods=int(found["nr_periods"]) if "nr_periods" in found else None,
-        throttled=int(found["nr_throttled"]) if "nr_throttled" in found else None,
-        throttled_usec=int(throttled) // 1000 if throttled else None,
+        usage=None if used is None else used // 1000,
+        periods=found.get("nr_periods"),
+        throttled=found.get("nr_throttled"),
+        throttled_usec=None if throttled is None else throttled // 1000,
     )
 
 

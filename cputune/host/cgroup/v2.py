@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cputune.core.knobs import UNLIMITED, Quota
 from cputune.core.model import Stats
-from cputune.host.cgroup.backend import Backend, KnobFile, number
+from cputune.host.cgroup.backend import Backend, KnobFile, counters, number
 
 
 def parse_max(text: str) -> tuple[Quota, int]:
@@ -19,7 +19,7 @@ def _max_text(quota: Quota, period: int) -> str:
 
 def parse_stats(text: str, usage: str | None = None) -> Stats:
     """Counters from cpu.stat, which counts in microseconds. Those of the bandwidth need the controller."""
-    found = {key: int(value) for key, _, value in (line.partition(" ") for line in text.splitlines()) if value}
+    found = counters(text)
     return Stats(
         found.get("usage_usec"), found.get("nr_periods"), found.get("nr_throttled"), found.get("throttled_usec")
     )

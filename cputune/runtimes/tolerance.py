@@ -1,0 +1,51 @@
+"""One domain that is odd, whatever made it so, does not keep the others from being listed or found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cputune.core.errors import Unsupported
+from cputune.core.model import Domain
+from cputune.host.problems import reason
+from cputune.runtimes.users import logged_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import TypeVar
+
+    from cputune.host.cgroup.cgroups import Cgroups
+    from cputune.runtimes.users import User
+
+    T = TypeVar("T")
+
+
+def tolerantly(
+    cgroups: Cgroups, subject: str, owner: int, make: Callable[[], Domain | Iterable[Domain] | None]
+) -> Iterator[Domain]:
+    """Yield the domains that `make` finds, mostly one; where it fails, say so in one line about `subject`, and go on.
+
+    Nothing is said of a domain whose cgroup is outside our mount: it is another host's, as it were.
+    """
+    try:
+        found = make()
+        domains = [found] if isinstance(found, Domain) else list(found or ())
+    except Unsupported:
+        return
+    except Exception as error:  # whatever users' records may cause
+        cgroups.host.problems.add(subject, reason(error), owner)
+        return
+    yield from domains
+
+
+def each_users(cgroups: Cgroups, runtime: str, make: Callable[[User], T | None]) -> list[T]:
+    """Return what `make` finds of each user who is logged in; where it fails, that user's is left out, and said."""
+    found = []
+    for user in logged_in(cgroups):
+        try:
+            one = make(user)
+        except Exception as error:
+            cgroups.host.problems.add(f"{runtime} of user {user.uid}", reason(error), user.uid)
+            continue
+        if one is not None:
+            found.append(one)
+    return found
