@@ -63,4 +63,12 @@ PROGRAMS = (
     "/sys/fs/cgroup, /etc/cputune, /run/cputune and /var/lib/cputune only. It has no network and no devices, and gains "
     "no further capabilities. But systemd obeys it, as it does all of root's processes: the sandbox limits what a "
     "mistake can damage, not what root is.",
+    "`cputune guard install` and `cputune hook install` write down a command that root will run again and again. They "
+    "refuse that, with exit status 5, if another user can change what it runs: cputune itself, its interpreter, any "
+    "file in the directories that Python imports from, a directory on the way, or a symbolic link. An installation in "
+    "a home directory or below /tmp is therefore not enough; a virtual environment of root's is: `python3 -m venv "
+    "/opt/cputune` and `/opt/cputune/bin/pip install cputune`, both as root.",
+    "Root does not edit a bundle or a container's configuration that belongs to a user, nor one in a directory that "
+    "others can write to, and follows no link of theirs. The user can do it, without root. Of what a runtime "
+    "tells a hook on stdin, at most 1 MiB is read, and nothing is done if it is not the state of a container.",
 )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from cputune.core.errors import CpuTuneError, Refused, Unsupported, from_os_error
-from cputune.guard.hooks.installer import own_command
+from cputune.guard.program import trusted_command
 from cputune.host.files import sync_dir, write_atomically
 from cputune.host.system import Host
 
@@ -33,15 +33,17 @@ def unit_text(name: str, program: str, *, enforce: bool = False) -> str:
 def install(host: Host, *, enforce: bool, timer: bool) -> Iterator[str]:
     """Write the unit files of the guard or of the timer, enable and start it; yields a line for each thing done.
 
-    The other one is removed. Raises Unsupported without systemd, NoPermission, Refused if systemctl fails.
+    The other one is removed. Raises Unsupported without systemd, NoPermission also if another user can change cputune,
+    Refused if systemctl fails.
     """
     _require_systemd(host)
+    program = shlex.join(trusted_command(host))
     wanted, other = (TIMER, GUARD) if timer else (GUARD, TIMER)
     yield from _remove(host, other)
     for name in _FILES[wanted]:
         path = f"{DIRECTORY}/{name}"
         try:
-            write_atomically(path, unit_text(name, shlex.join(own_command()), enforce=enforce), sync=True)
+            write_atomically(path, unit_text(name, program, enforce=enforce), sync=True)
         except OSError as error:
             raise from_os_error(error, f"write {path}") from error
         yield f"wrote {path}"

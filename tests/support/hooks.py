@@ -6,6 +6,8 @@ from cputune.guard.hooks.files import hook_files
 from cputune.guard.hooks.hook_file import HookFile
 from tests.support.fakekernel import FakeKernel
 
+BUNDLE = '{"ociVersion": "1.0.2"}'
+"""The config.json of an OCI bundle: that key is the only one that each has."""
 CALL = ("/usr/bin/cputune",)
 
 

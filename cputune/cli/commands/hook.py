@@ -36,10 +36,11 @@ def command(ctx: click.Context, action: str, runtime: str | None, names: tuple[s
     """Have a runtime call cputune when it starts a container, to apply what is saved for it before it runs. The guard
     cannot be as early: it notices a container when that has started. A container starts even if its hook fails.
 
-    ACTION is install; remove; show, which lists the installed hooks, or with a RUNTIME the files that install would
-    write; or run, which is what the runtimes call. RUNTIME is podman (a hook for all its containers), libvirt (the
-    same), lxc (a line in the configuration of the named containers, or of all and of new ones), systemd (a drop-in for
-    the named services), runc or crun (an entry in the config.json of the named bundles).
+    ACTION is install; remove; show, which lists the installed hooks, or with a RUNTIME shows what install would put
+    into which files; or run, which is what the runtimes call. RUNTIME is podman (a hook for all its containers),
+    libvirt (the same), lxc (a line in the configuration of the named containers, or of all and of new ones), systemd (a
+    drop-in for the named services), runc or crun (an entry in the config.json of the named bundles). What belongs to a
+    user is not edited by root: run it as that user.
     """
     if action == "run":
         _run(ctx, runtime or "", names)

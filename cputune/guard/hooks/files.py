@@ -8,9 +8,10 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from cputune.core.errors import UsageError
+from cputune.core.errors import UsageError, from_os_error
 from cputune.core.names import is_component, printable
 from cputune.guard.hooks.hook_file import MARK, HookFile, bundle_entry, lxc_line, oci_hook, own_file
+from cputune.guard.ownership import read_own, resolved
 from cputune.host.systemd import is_unit_name
 
 if TYPE_CHECKING:
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 _PODMAN_DIRECTORY = "/usr/share/containers/oci/hooks.d"
 """podman's hooks_dir, unless a containers.conf(5) sets another."""
 _CONTAINERS_CONF = ("/etc/containers/containers.conf", "/usr/share/containers/containers.conf")
-_HOOKS_DIR = re.compile(r'^\s*hooks_dir\s*=\s*\[[^]]*"([^"]+)"\s*,?\s*\]', re.MULTILINE)
-"""The last directory of the list: podman takes a hook of this name from there."""
+_HOOKS_DIR = re.compile(r"^[ \t]*hooks_dir[ \t]*=[ \t]*\[", re.MULTILINE)
 _LIBVIRT = "/etc/libvirt/hooks/lxc.d/cputune"
 _LXC_DIRECTORY = "/var/lib/lxc"
 _LXC_DEFAULT = "/etc/lxc/default.conf"
 """What the configuration of a new container begins with."""
+_LARGEST = 4 << 20
+"""Bytes of a file that a hook can be in."""
 _UNIT_DIRECTORY = "/etc/systemd/system"
 _DROP_IN = "50-cputune.conf"
 """The name of the drop-in, below NAME.service.d."""
@@ -73,6 +75,17 @@ def installed_paths(host: Host, runtime: str) -> Iterator[str]:
             yield path
 
 
+def read(path: str) -> tuple[str, os.stat_result] | None:
+    """Return text and status of a file that a hook can be in; None if there is none.
+
+    Raises NoPermission if another user can change it or replace it, or has made a link of it; Refused.
+    """
+    try:
+        return read_own(resolved(path), _LARGEST)
+    except OSError as error:
+        raise from_os_error(error, f"read {path}") from error
+
+
 def _shell_command(call: tuple[str, ...]) -> str:
     """Return a command for sh that always succeeds: containers must start even if cputune fails or was uninstalled."""
     return f"[ ! -x {shlex.quote(call[0])} ] || {shlex.join(call)} || :"
@@ -80,8 +93,16 @@ def _shell_command(call: tuple[str, ...]) -> str:
 
 def _podman_path(host: Host) -> str:
     texts = (host.foreign.read_or_none(path) or "" for path in _CONTAINERS_CONF)
-    found = next(filter(None, map(_HOOKS_DIR.search, texts)), None)
-    return f"{found[1] if found else _PODMAN_DIRECTORY}/cputune.json"
+    return f"{next(filter(None, map(_hooks_dir, texts)), _PODMAN_DIRECTORY)}/cputune.json"
+
+
+def _hooks_dir(text: str) -> str | None:
+    """Return the last directory of a list hooks_dir = [...]: podman takes a hook of this name from there."""
+    begun = _HOOKS_DIR.search(text)
+    if not begun:
+        return None
+    directories = re.findall(r'"([^"]+)"', text[begun.end() :].partition("]")[0])
+    return directories[-1] if directories else None
 
 
 def _podman_text(command: str) -> str:
@@ -101,14 +122,19 @@ def _libvirt_script(command: str) -> str:
 def _lxc_paths(host: Host, names: tuple[str, ...]) -> Iterator[str]:
     """List the configurations of the named containers; without names, of all containers and of new ones."""
     for name in names:
-        if not is_component(name) or not host.foreign.exists(f"{_LXC_DIRECTORY}/{name}/config"):
+        if not is_component(name) or not _is_there(host, f"{_LXC_DIRECTORY}/{name}/config"):
             raise UsageError(f"no LXC container of this name: {printable(name)}", "lxc-ls")
         yield f"{_LXC_DIRECTORY}/{name}/config"
     if not names:
         every = (f"{_LXC_DIRECTORY}/{name}/config" for name in host.foreign.names(_LXC_DIRECTORY))
-        yield from filter(host.exists, every)
+        yield from (path for path in every if _is_there(host, path))
         if host.foreign.exists(_LXC_DEFAULT):
             yield _LXC_DEFAULT
+
+
+def _is_there(host: Host, path: str) -> bool:
+    """Whether there is such a file of root's, or one of a user's may be there: that is told when it is to be read."""
+    return host.foreign.exists(path) or host.foreign.owner(path) != 0
 
 
 def _drop_in(service: str, command: str) -> HookFile:

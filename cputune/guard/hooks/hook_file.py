@@ -16,6 +16,8 @@ class HookFile(NamedTuple):
     """A file that makes a runtime call cputune. Its texts are None while the file does not exist."""
 
     path: str
+    hook: str
+    """The hook itself, which is all that is shown: the rest of the file may be a secret."""
     contains_hook: Callable[[str | None], bool]
     with_hook: Callable[[str | None], str]
     """Raises WrongState, UsageError for a text that the hook cannot be put into."""
@@ -28,7 +30,7 @@ class HookFile(NamedTuple):
 
 def own_file(path: str, text: str, mode: int = 0o644, reload: tuple[str, ...] = ()) -> HookFile:
     """Return a file that has nothing but the hook in it."""
-    return HookFile(path, lambda found: found is not None, lambda found: text, lambda found: None, mode, reload)
+    return HookFile(path, text, lambda found: found is not None, lambda _: text, lambda _: None, mode, reload)
 
 
 def lxc_line(path: str, line: str) -> HookFile:
@@ -43,7 +45,7 @@ def lxc_line(path: str, line: str) -> HookFile:
         separator = "\n" if others and not others.endswith("\n") else ""
         return f"{others}{separator}{line}\n"
 
-    return HookFile(path, lambda text: mark in (text or ""), with_hook, without_hook)
+    return HookFile(path, f"{line}\n", lambda text: mark in (text or ""), with_hook, without_hook)
 
 
 def bundle_entry(path: str, command: str) -> HookFile:
@@ -58,12 +60,16 @@ def bundle_entry(path: str, command: str) -> HookFile:
 
         try:
             config = json.loads(text or "")
+            if not isinstance(config["ociVersion"], str):
+                raise TypeError
             hooks = config.setdefault("hooks", {}).setdefault("createRuntime", [])
             if not isinstance(hooks, list):
                 raise TypeError
             others = [hook for hook in hooks if MARK not in str(hook.get("args"))]
-        except (ValueError, AttributeError, TypeError) as error:
-            raise WrongState(f"{path} is not the configuration of an OCI bundle", f"head -c 300 {path}") from error
+        except (ValueError, RecursionError, LookupError, AttributeError, TypeError) as error:
+            raise WrongState(
+                f"{path} is not the configuration of an OCI bundle{_place(error)}", f"ls -l {path}"
+            ) from error
         return config, others
 
     def contains_hook(text: str | None) -> bool:
@@ -89,7 +95,14 @@ def bundle_entry(path: str, command: str) -> HookFile:
             del config["hooks"]
         return _to_json(config)
 
-    return HookFile(path, contains_hook, with_hook, without_hook)
+    shown = _to_json({"hooks": {"createRuntime": [oci_hook(command)]}})
+    return HookFile(path, shown, contains_hook, with_hook, without_hook)
+
+
+def _place(error: Exception) -> str:
+    """Return where a text is no JSON, for an error; nothing of the text."""
+    line, column = getattr(error, "lineno", None), getattr(error, "colno", None)
+    return f": line {line}, column {column} is no JSON" if line else ""
 
 
 def oci_hook(command: str) -> dict[str, Any]:

@@ -71,10 +71,11 @@ def test_of_all_of_lxcs_containers_and_of_new_ones(v2: FakeKernel) -> None:
         hook_file(v2, "lxc", "nobody")
 
 
-CONFIG = {"ociVersion": "1.0.2", "hooks": {"createRuntime": [{"path": "/bin/other"}], "poststop": [{"path": "/bin/x"}]}}
+V = {"ociVersion": "1.0.2"}
+CONFIG = {**V, "hooks": {"createRuntime": [{"path": "/bin/other"}], "poststop": [{"path": "/bin/x"}]}}
 
 
-@pytest.mark.parametrize("config", [{"ociVersion": "1.0.2"}, CONFIG, {"hooks": {"poststop": [{"path": "/bin/x"}]}}])
+@pytest.mark.parametrize("config", [V, CONFIG, {**V, "hooks": {"poststop": [{"path": "/bin/x"}]}}])
 @pytest.mark.parametrize("runtime", ["runc", "crun"])
 def test_an_entry_in_a_bundle_comes_and_goes(v2: FakeKernel, runtime: str, config: dict[str, object]) -> None:
     hook = hook_file(v2, runtime, "/srv/web")
@@ -90,7 +91,21 @@ def test_an_entry_in_a_bundle_comes_and_goes(v2: FakeKernel, runtime: str, confi
     assert json.loads(hook.without_hook(with_it) or "") == config
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"hooks": []}', '{"hooks": {"createRuntime": {}}}', "null"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        "null",
+        "[" * 100000,
+        '{"auths": {}}',
+        '{"ociVersion": 1}',
+        '{"ociVersion": "1", "hooks": []}',
+        '{"ociVersion": "1", "hooks": {"createRuntime": {}}}',
+        '{"ociVersion": "1", "hooks": {"createRuntime": [5]}}',
+    ],
+)
 def test_what_is_no_bundle(v2: FakeKernel, text: str) -> None:
     with pytest.raises(WrongState):
         hook_file(v2, "crun", "/srv/web").with_hook(text)

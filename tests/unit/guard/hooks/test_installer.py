@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,9 +12,19 @@ import pytest
 from cputune.core.errors import Unsupported
 from cputune.guard.hooks.files import installed_paths
 from cputune.guard.hooks.installer import install, remove
+from cputune.host.system import Host
 from tests.support.commandline import CommandLine
 from tests.support.fakekernel import FakeKernel
-from tests.support.hooks import hook_file
+from tests.support.hooks import BUNDLE, CALL, hook_file
+
+USER = 4242
+SECRET = '{"ociVersion": "1.0.2", "auths": "c2VjcmV0"}'
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cputune that only root can change, wherever the tests are."""
+    monkeypatch.setattr("cputune.guard.hooks.installer.trusted_command", lambda _: CALL)
 
 
 def test_where_a_hook_is_installed_is_seen(v2: FakeKernel) -> None:
@@ -31,25 +41,24 @@ def test_where_a_hook_is_installed_is_seen(v2: FakeKernel) -> None:
     assert found == [[hook.path] for hook in hooks]
 
 
-def test_the_hook_looks_where_it_was_installed_from(v2: FakeKernel, tmp_path: Path) -> None:
+def test_the_hook_looks_where_it_was_installed_from(installed: None, cputune: CommandLine, tmp_path: Path) -> None:
     bundles = [tmp_path / name for name in ("one", "two")]
     for bundle in bundles:
         bundle.mkdir()
-        (bundle / "config.json").write_text("{}")
-    words = [sys.executable, "-m", "cputune", "--config-dir", str(tmp_path / "own"), "hook", "install", "runc"]
-    done = subprocess.run([*words, *map(str, bundles)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0
+        (bundle / "config.json").write_text(BUNDLE)
+    words = ("--config-dir", str(tmp_path / "own"), "hook", "install", "runc")
+    assert cputune(Host(), *words, *map(str, bundles)).status == 0
     for bundle in bundles:
         assert f"--config-dir={tmp_path}/own hook run runc" in (bundle / "config.json").read_text()
 
 
 @pytest.mark.parametrize("missing", ["", "/nonexistent"])
-def test_hooks_of_several_bundles_are_installed_all_or_none(tmp_path: Path, missing: str) -> None:
-    (tmp_path / "config.json").write_text("{}")
-    words = [sys.executable, "-m", "cputune", "hook", "install", "crun", str(tmp_path), missing]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert (tmp_path / "config.json").read_text() == "{}"
+def test_hooks_of_several_bundles_are_installed_all_or_none(
+    installed: None, cputune: CommandLine, tmp_path: Path, missing: str
+) -> None:
+    (tmp_path / "config.json").write_text(BUNDLE)
+    assert cputune(Host(), "hook", "install", "crun", str(tmp_path), missing).status == 2
+    assert (tmp_path / "config.json").read_text() == BUNDLE
 
 
 @pytest.mark.parametrize("change", [install, remove])
@@ -62,3 +71,126 @@ def test_hooks_are_not_for_a_host_elsewhere_and_need_a_runtime(v2: FakeKernel, c
     assert cputune(v2, "hook", "install", "podman").status == 4
     assert cputune(v2, "hook", "install").status == 2
     assert "podman: not installed" in cputune(v2, "hook", "show").out.splitlines()
+
+
+def of_user(path: Path) -> Path:
+    os.chown(path, USER, USER, follow_symlinks=False)
+    return path
+
+
+def a_bundle(folder: Path, kind: str) -> Path:
+    """A bundle that a user has made, or can make something else of; root's secret is beside it."""
+    secret, bundle = folder / "secret.json", folder / "bundle"
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
+    bundle.mkdir()
+    config = bundle / "config.json"
+    match kind:
+        case "link to root's":
+            config.symlink_to(secret)
+        case "hard link to root's":
+            os.link(secret, config)
+        case "fifo":
+            os.mkfifo(config)
+        case "device":
+            config.symlink_to("/dev/zero")
+        case "link of a user's in a directory of everybody's":
+            bundle.chmod(0o1777)
+            config.symlink_to(secret)
+        case "link to the bundle":
+            theirs = of_user(folder / "theirs")
+            bundle.rename(folder / "real")
+            of_user(folder / "real")
+            bundle.symlink_to(folder / "real")
+            (folder / "real/config.json").write_text(SECRET)
+            return theirs.parent / "bundle"
+        case _:
+            config.write_text(SECRET)
+    if kind == "everybody's":
+        bundle.chmod(0o777)
+        return bundle
+    of_user(config)
+    if not kind.endswith("of everybody's") and kind != "only the file":
+        of_user(bundle)
+    return bundle
+
+
+@pytest.mark.parametrize("action", ["install", "remove", "show"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "file", "only the file", "link to root's", "hard link to root's", "fifo", "device", "everybody's",
+        "link of a user's in a directory of everybody's", "link to the bundle",
+    ],
+)  # fmt: skip
+def test_a_bundle_of_a_users_is_not_for_root(
+    installed: None, cputune: CommandLine, tmp_path: Path, kind: str, action: str
+) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    if kind == "link to the bundle":
+        (folder / "theirs").mkdir()
+    bundle = a_bundle(folder, kind)
+    before = sorted((str(path), os.lstat(path)) for path in folder.rglob("*"))
+    done = cputune(Host(), "hook", action, "crun", str(bundle))
+    assert (done.status, done.out) == (5, ""), done
+    assert "c2VjcmV0" not in done.err
+    assert ("belongs to user 4242, who can change it" in done.err) != (kind == "everybody's")
+    after = sorted((str(path), os.lstat(path)) for path in folder.rglob("*"))
+    assert [(path, status.st_ino, status.st_mtime_ns) for path, status in after] == [
+        (path, status.st_ino, status.st_mtime_ns) for path, status in before
+    ]
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "directory"])
+def test_what_is_no_file_is_refused_at_once(installed: None, cputune: CommandLine, tmp_path: Path, kind: str) -> None:
+    config = tmp_path / "config.json"
+    os.mkfifo(config) if kind == "fifo" else config.mkdir() if kind == "directory" else config.symlink_to("/dev/zero")
+    done = cputune(Host(), "hook", "install", "crun", str(tmp_path))
+    assert (done.status, done.out) == (5 if kind == "device" else 7, "")
+    assert ("/dev/zero can be written by others" if kind == "device" else f"cannot read {config}: ") in done.err
+
+
+def test_a_link_of_roots_is_followed_and_stays(installed: None, cputune: CommandLine, tmp_path: Path) -> None:
+    """As a configuration management makes one."""
+    real, config = tmp_path / "real.json", tmp_path / "config.json"
+    real.write_text(BUNDLE)
+    real.chmod(0o640)
+    os.chown(real, 0, 0)
+    config.symlink_to("real.json")
+    assert cputune(Host(), "hook", "install", "crun", str(tmp_path)).status == 0
+    assert config.is_symlink()
+    assert "hook run crun" in real.read_text()
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert cputune(Host(), "hook", "remove", "crun", str(tmp_path)).status == 0
+    assert json.loads(real.read_text()) == json.loads(BUNDLE)
+
+
+def test_a_hook_is_shown_without_the_file_around_it(installed: None, cputune: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(SECRET)
+    done = cputune(Host(), "hook", "show", "runc", str(tmp_path))
+    assert done.status == 0
+    assert done.out.startswith(f"# {tmp_path}/config.json: not installed\n")
+    assert "hook run runc" in done.out
+    assert "c2VjcmV0" not in done.out
+
+
+def test_lxcs_containers_of_users_are_left_alone(
+    installed: None, cputune: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cputune.guard.hooks.files._LXC_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr("cputune.guard.hooks.files._LXC_DEFAULT", str(tmp_path / "default.conf"))
+    monkeypatch.setattr("cputune.host.foreign.Foreign.names", lambda *_: ["ours", "theirs"])
+    for name in ("ours", "theirs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config").write_text("lxc.uts.name = x\n")
+    of_user(tmp_path / "theirs")
+    theirs = f"{tmp_path}/theirs/config: left alone: {tmp_path}/theirs belongs to user 4242, who can change it"
+    done = cputune(Host(), "hook", "install", "lxc")
+    assert (done.status, theirs in done.out.splitlines()) == (0, True), done
+    assert "hook run lxc" in (tmp_path / "ours/config").read_text()
+    assert (tmp_path / "theirs/config").read_text() == "lxc.uts.name = x\n"
+    assert cputune(Host(), "hook", "install", "lxc", "theirs").status == 5
+    done = cputune(Host(), "hook", "remove", "lxc")
+    assert (done.status, theirs in done.out.splitlines()) == (0, True), done
+    assert (tmp_path / "ours/config").read_text() == "lxc.uts.name = x\n"
