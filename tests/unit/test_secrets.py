@@ -38,7 +38,8 @@ BASES = (
     "",
 )
 AROUND = (
-    ("", ""), ("*", ""), ("&", " x"), ("!", " x"), ("!!", ""), ("%", "\n"), ("%TAG !", "! x\n---\n"), ("%YAML ", "\n"),
+    ("", ""), ("*", ""), ("&", " x"), ("!", " x"), ("!!", ""), ("!", "!x y"), ("%", "\n"),
+    ("%TAG !", "! x\n---\n"), ("%YAML ", "\n"),
     ('"\\', '"'), ('"\\x', '"'), ("\n", ": 5\n"), ("\nquota: ", "\n"), ("\nburst: ", "\n"), ("\ncpus: ", "\n"),
     ("\nversion: ", "\n"), ("\nperiod: ", "\n"), ("'", "'"), ("[", "]"), ("? ", ""), ("\t", ""), ("\0", ""), ("@", ""),
     ("`", ""), ('"', '": 1,'), ("|", ""), ("quota", ": 1\n"),
@@ -147,6 +148,20 @@ def test_no_part_of_a_secret_is_told(
         if way != "file" or not is_understood(str(path)):
             assert told(secret, ended.out + ended.err) == [], (words, ended)
     path.unlink() if before is None else path.write_text(before)
+
+
+@pytest.mark.parametrize("before", ["", "version: 1\n", "version: 1\nquota: "])
+@pytest.mark.parametrize("secret", SECRETS)
+def test_no_part_of_a_secret_is_told_where_it_matters_to_the_parser(
+    v2: FakeKernel, cputune: CommandLine, secret: str, before: str
+) -> None:
+    path = Path(v2.root, "limits.yaml")
+    for around in AROUND:
+        path.write_text(before + secret.join(around))
+        for words in (("apply", "--file", str(path)), ("import", str(path))):
+            ended = cputune(v2, *words)
+            assert ended.status == 2, (around, ended)
+            assert told(secret, ended.out + ended.err) == [], (around, ended)
 
 
 @pytest.mark.parametrize("secret", SECRETS)
