@@ -83,14 +83,16 @@ class Foreign:
             except OSError:
                 return None
             os.close(found.fd)
-            return None if found.owner == 0 and _others_can_write(found.status) else found.owner
+            is_shared = stat.S_ISDIR(found.status.st_mode) and _others_can_write(found.status)
+            return None if found.owner == 0 and is_shared else found.owner
 
     def read(self, path: str, owner: int = 0, limit: int = MAX_BYTES, *, stray: bool = False) -> str:
         """Return the text of a regular file of this owner's, bytes other than UTF-8 as surrogates. Never blocks.
 
-        With `stray`, a file that is root's own counts as root's although its directory belongs to another user: it must
-        have no other name. Raises OSError: NotTheirs, EINVAL if it is no regular file, EFBIG if it is longer than
-        `limit` bytes.
+        With `stray`, a file or directory of root's own counts as root's although it lies in a directory of another
+        user's: the file must have no other name, and links on the way must be root's.
+
+        Raises OSError: NotTheirs, EINVAL if it is no regular file, EFBIG if it is longer than `limit` bytes.
         """
         found = self._open(path, stray=stray)
         try:
@@ -113,12 +115,12 @@ class Foreign:
         except OSError:
             return None
 
-    def names(self, path: str, owner: int = 0) -> list[str]:
-        """Return the names in a directory of this owner's, sorted; none if it cannot be read.
+    def names(self, path: str, owner: int = 0, *, stray: bool = False) -> list[str]:
+        """Return the names in a directory of this owner's, sorted; none if it cannot be read. `stray` as for `read`.
 
         Of a user's directory they are MAX_NAMES at most.
         """
-        return sorted(entry.name for entry in self._entries(path, owner))
+        return sorted(entry.name for entry in self._entries(path, owner, stray=stray))
 
     def children(self, path: str, owner: int = 0) -> list[str]:
         """Return the names of the subdirectories, as `names`."""
@@ -147,11 +149,11 @@ class Foreign:
         os.close(found.fd)
         return found.status if self._is_of(found, owner) else None
 
-    def _entries(self, path: str, owner: int) -> list[os.DirEntry[str]]:
+    def _entries(self, path: str, owner: int, *, stray: bool = False) -> list[os.DirEntry[str]]:
         from itertools import islice
 
         try:
-            found = self._open(path)
+            found = self._open(path, stray=stray)
         except OSError:
             return []
         try:
@@ -216,7 +218,8 @@ class Foreign:
                 if stat.S_ISLNK(found.status.st_mode):
                     target = os.path.join(directory, os.readlink("", dir_fd=found.fd), *rest[index + 1 :])
                     os.close(found.fd)
-                    return _Link(os.path.normpath(target), found.owner)
+                    is_roots = stray and found.status.st_uid == 0
+                    return _Link(os.path.normpath(target), 0 if is_roots else found.owner)
                 directory = f"{directory.rstrip('/')}/{name}"
                 if found.owner == 0 and not is_last and not _others_can_write(found.status):
                     self._known.add(directory)
@@ -277,7 +280,8 @@ def _mount_of(fd: int) -> str:
 def _owner_of(outer: _Found, status: os.stat_result, *, stray: bool) -> int | None:
     """Return whose an object is that lies in the directory `outer`; None where nobody can tell. Pure."""
     if outer.owner != 0:
-        is_stray = stray and status.st_uid == 0 and status.st_nlink == 1 and not _others_can_write(status)
+        has_one_place = status.st_nlink == 1 or stat.S_ISDIR(status.st_mode)
+        is_stray = stray and status.st_uid == 0 and has_one_place and not _others_can_write(status)
         return 0 if is_stray else outer.owner
     if status.st_uid != 0:
         return status.st_uid

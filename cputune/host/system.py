@@ -48,6 +48,8 @@ class Host:
         self.own_state_dir = self._own(run, run, STATE_DIR) if os.geteuid() != 0 else None
         """An ordinary user's own state directory; None for root, whose records are everybody's."""
         self.state_dir = state_dir or self.own_state_dir or self.real(STATE_DIR)
+        self._pinned: dict[str, int] = {}
+        """Directories that `write` uses by their descriptors, by their paths."""
         lasting = os.environ.get("XDG_STATE_HOME") or f"{home}/.local/state"  # XDG Base Directory Specification
         self.data_dir = data_dir or self._own(home, lasting, DATA_DIR)
 
@@ -110,10 +112,28 @@ class Host:
 
         Python's open() would not do: its O_CREAT turns a missing cgroup file into EACCES.
         """
-        fd = os.open(self.root + path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+        directory, _, name = path.rpartition("/")
+        pinned = self._pinned.get(directory)
+        flags = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC
+        fd = os.open(self.root + path, flags) if pinned is None else os.open(name, flags, dir_fd=pinned)
         try:
             os.write(fd, text.encode())
         finally:
+            os.close(fd)
+
+    def pin(self, directory: str) -> int:
+        """Have `write` use this very directory from now on, whatever takes its path; return its inode number.
+
+        Raises OSError.
+        """
+        self.unpin(directory)
+        fd = os.open(self.root + directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._pinned[directory] = fd
+        return os.fstat(fd).st_ino
+
+    def unpin(self, directory: str) -> None:
+        """Have `write` use whatever is at that path again."""
+        if (fd := self._pinned.pop(directory, None)) is not None:
             os.close(fd)
 
     def exists(self, path: str) -> bool:

@@ -43,7 +43,7 @@ class Instances(NamedTuple):
     def domains(self, cgroups: Cgroups) -> Iterator[Domain]:
         """Yield all containers, running or not."""
         lxcpaths = self._lxcpaths(cgroups)
-        known = {name for folder in self.folders for name in cgroups.host.foreign.names(folder)}
+        known = self._names(cgroups)
         monitors = liblxc.Monitors(cgroups)
         return liblxc.visible(
             cgroups,
@@ -66,6 +66,10 @@ class Instances(NamedTuple):
         paths = (f"{folder}/{_internal(name)}/backup.yaml" for folder in self.folders)
         return next((path for path in paths if _backup_text(cgroups, path) is not None), None)
 
+    def _names(self, cgroups: Cgroups) -> set[str]:
+        """Return what liblxc calls the containers that exist. The directories may be an account's of the daemon's."""
+        return {name for folder in self.folders for name in cgroups.host.foreign.names(folder, stray=True)}
+
     def _lxcpaths(self, cgroups: Cgroups) -> dict[str, str]:
         """Return the LXCPATH of every running container, by what liblxc calls it."""
         return {name: lxcpath for lxcpath, name in liblxc.running(cgroups) if lxcpath in self.folders}
@@ -83,7 +87,7 @@ class Instances(NamedTuple):
             init, payload = running
             details = Details(pid=init, paused=cgroups.is_frozen(payload))
             return Domain(self.runtime, name, True, persistent, payload, payload, details=details)
-        known = path is not None or any(internal in cgroups.host.foreign.names(folder) for folder in self.folders)
+        known = path is not None or internal in self._names(cgroups)
         return Domain(self.runtime, name, running=False, persistent=persistent) if known else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from cputune.core.errors import ChangedMeanwhile, Gone
@@ -13,6 +14,8 @@ from cputune.transaction.tasks import Step
 from cputune.transaction.writer import differences, reach, settle, write_all
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from typing_extensions import Self
 
     from cputune.transaction.context import Context
@@ -66,10 +69,11 @@ class CgroupTask(NamedTuple):
 
     def do(self, context: Context) -> None:
         """Carry out the steps, and see that the cgroup has the goal. Raises CpuTuneError."""
-        write_all(context.cgroups, self.first)
-        if self.unit_change:
-            context.systemd.set(self.unit_change.unit, self.unit_change.properties)
-        reach(context.cgroups, self.cgroup, self.goal, self.writes, context.say)
+        with self._pinned(context):
+            write_all(context.cgroups, self.first)
+            if self.unit_change:
+                context.systemd.set(self.unit_change.unit, self.unit_change.properties)
+            reach(context.cgroups, self.cgroup, self.goal, self.writes, context.say)
 
     def done(self, context: Context) -> Self:
         """The task itself."""
@@ -80,13 +84,13 @@ class CgroupTask(NamedTuple):
 
         Raises CpuTuneError, Gone.
         """
-        self.refuse_another(context)
-        try:
-            if self.unit_change:
-                context.systemd.set(self.unit_change.unit, self.unit_change.held)
-        finally:
-            actual = context.cgroups.read_if_used(self.cgroup)
-            settle(context.cgroups, self.cgroup, actual.replace_from(self.now, self.touches()))
+        with self._pinned(context):
+            try:
+                if self.unit_change:
+                    context.systemd.set(self.unit_change.unit, self.unit_change.held)
+            finally:
+                actual = context.cgroups.read_if_used(self.cgroup)
+                settle(context.cgroups, self.cgroup, actual.replace_from(self.now, self.touches()))
 
     def touches(self) -> tuple[str, ...]:
         """The knobs that it may change, with those that the kernel or systemd changes together with them."""
@@ -117,11 +121,33 @@ class CgroupTask(NamedTuple):
         change = self.unit_change
         return change is not None and differs(context.systemd.get(change.unit, change.held), change.held)
 
+    @contextmanager
+    def _pinned(self, context: Context) -> Iterator[None]:
+        """Write to the directory that was planned for, by its descriptor. Raises Gone where there is another one."""
+        if self.inode is None:  # there is no directory so far: systemd makes it
+            yield
+            return
+        host, directory = context.cgroups.host, context.cgroups.directory(self.cgroup)
+        try:
+            try:
+                found = host.pin(directory)
+            except OSError:
+                found = None
+            if found != self.inode:
+                raise self._gone(context)
+            yield
+        finally:
+            host.unpin(directory)
+
     def refuse_another(self, context: Context) -> None:
         """Raise Gone where the cgroup is not the one that was planned for: its domain was started anew since."""
         directory = context.cgroups.directory(self.cgroup)
         if self.inode is not None and context.cgroups.host.inode(directory) != self.inode:
-            raise Gone(f"{context.cgroups.host.real(directory)} is gone, or was made anew since")
+            raise self._gone(context)
+
+    def _gone(self, context: Context) -> Gone:
+        where = context.cgroups.host.real(context.cgroups.directory(self.cgroup))
+        return Gone(f"{where} is gone, or was made anew since")
 
     def left(self, context: Context) -> list[str]:
         """What is not as it was: knobs, and what systemd holds."""

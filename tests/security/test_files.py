@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -207,3 +208,29 @@ def test_a_fuse_mount_of_his_is_not_looked_into(users: Users, files: Foreign, mo
     finally:
         libc.umount2(bytes(mount), 2)  # MNT_DETACH
         os.close(device)
+
+
+def test_a_socket_of_roots_is_roots_although_a_group_may_use_it(users: Users, files: Foreign) -> None:
+    users.folder("/run")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(users.path("/run/docker.sock")))
+    users.path("/run/docker.sock").chmod(0o660)
+    os.chown(users.path("/run/docker.sock"), 0, 998)
+    assert files.owner("/run/docker.sock") == 0
+    os.chown(users.path("/run/docker.sock"), USER, 998)
+    assert files.owner("/run/docker.sock") == USER
+
+
+def test_a_directory_that_is_laid_out_as_lxds_is_read(users: Users, files: Foreign) -> None:
+    """LXD's belongs to an account of its own; what is in it is root's, but a container's belongs to its mapped root."""
+    users.folder("/lxd", 105, mode=0o711)
+    users.folder("/lxd/containers", mode=0o711)
+    users.folder("/lxd/pool", mode=0o711)
+    users.folder("/lxd/pool/web", 100000, mode=0o100)
+    users.file("/lxd/pool/web/backup.yaml", "root's", mode=0o400)
+    users.link("/lxd/containers/web", "/lxd/pool/web", uid=0)
+    assert files.names("/lxd/containers", stray=True) == ["web"]
+    assert files.read("/lxd/containers/web/backup.yaml", stray=True) == "root's"
+    users.link("/lxd/containers/evil", "/lxd/pool/web", uid=105)
+    with pytest.raises(NotTheirs):
+        files.read("/lxd/containers/evil/backup.yaml", stray=True)
