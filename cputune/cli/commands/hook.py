@@ -85,7 +85,8 @@ def _run(ctx: click.Context, runtime: str, arguments: tuple[str, ...]) -> None:
 
 
 def _stdin() -> str:
-    return sys.stdin.buffer.read(1 << 20).decode("utf-8", "surrogateescape")
+    """Return what the runtime says, at most 1 MiB of it; nothing if it has closed the standard input."""
+    return "" if sys.stdin is None else sys.stdin.buffer.read(1 << 20).decode("utf-8", "surrogateescape")
 
 
 def _limit_time() -> None:

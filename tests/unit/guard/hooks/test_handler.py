@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cputune.app.schedinfo import schedinfo
 from cputune.app.tuner import Tuner
 from cputune.core.errors import UsageError
+from cputune.guard.hooks import RUNTIMES, handler
 from cputune.guard.hooks.files import hook_files
 from cputune.guard.hooks.handler import handle
+from tests.support import hostile
 from tests.support.commandline import CommandLine
 from tests.support.containers import save
 from tests.support.fakekernel import FakeKernel, Kernel
@@ -83,3 +88,58 @@ def test_what_a_runtime_runs_is_true_whatever_cputune_says(tmp_path: Path, *, in
     )
     assert subprocess.run(hook["hook"]["args"], check=False).returncode == 0
     assert Path(f"{program}.called").exists() is installed
+
+
+STATE = {"ociVersion": "1.0.2", "id": "box", "pid": 4711, "status": "creating", "bundle": "/srv/box", "annotations": {}}
+ids = hostile.texts | st.sampled_from(["box", "../../etc", ".", "/", "a/b", "x" * 5000, "\ud800", "*", "[", "box\n"])
+numbers = st.integers() | st.sampled_from([4711, 0, -1, 1, 2**31, 2**64, 10**400]) | hostile.scalars
+states = (
+    st.builds(lambda id_, pid: json.dumps({**STATE, "id": id_, "pid": pid}).encode(), ids, numbers)
+    | st.builds(
+        lambda key, value: json.dumps({**STATE, key: value}).encode(), st.sampled_from(list(STATE)), hostile.values
+    )
+    | hostile.values.map(lambda value: json.dumps(value).encode())
+    | st.binary(max_size=200)
+    | st.sampled_from([b"[" * 100_000, b'{"pid": ' + b"9" * 10_000 + b"}", b'{"id": "box", "pid": 4711', b"\xff\xfe{}"])
+)
+"""What a hook may find on its standard input."""
+words = st.lists(
+    hostile.texts.filter(lambda text: "\0" not in text) | st.sampled_from(["begin", "start", "web"]), max_size=3
+)
+
+
+@settings(parent=hostile.one_host, max_examples=300)
+@given(runtime=st.sampled_from(RUNTIMES), arguments=words, name=st.none() | hostile.texts, stdin=states)
+def test_whatever_a_runtime_says_is_done_or_is_one_line(
+    v2: FakeKernel,
+    cputune: CommandLine,
+    monkeypatch: pytest.MonkeyPatch,
+    runtime: str,
+    arguments: list[str],
+    name: str | None,
+    stdin: bytes,
+) -> None:
+    if not v2.exists("/sys/fs/cgroup/box"):
+        v2.mkdir("/sys/fs/cgroup/box")
+        v2.add_process(4711, "/box")
+        for program in ("runc", "crun"):
+            v2.put_file(f"/etc/cputune/domains/oci/{program}%2Fbox.yaml", "version: 1\nquota: 50000\n")
+        v2.put_file("/etc/cputune/domains/lxc/%2A.yaml", "version: 1\nquota: 50000\n")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+    monkeypatch.setattr(handler, "own_environment", lambda: {} if name is None else {"LXC_NAME": name})
+    ended = hostile.explained(cputune(v2, "hook", "run", runtime, "--", *arguments))
+    assert (ended.status, ended.out) == (0, "")
+    assert ended.err.count("\n") <= 1
+    assert "Error in cputune" not in ended.err  # what nobody has thought of
+
+
+@pytest.mark.parametrize("runtime", ["crun", "podman"])
+def test_of_standard_input_a_part_is_read(v2: FakeKernel, cputune: CommandLine, runtime: str) -> None:
+    """A runtime that never stops, or has closed it, holds up no container."""
+    line = f"cputune: hook run {runtime}: {runtime} passed no container state on stdin\n"
+    call = [sys.executable, "-m", "cputune", "--root", v2.root, "hook", "run", runtime]
+    with open("/dev/zero", "rb") as endless:
+        done = subprocess.run(call, stdin=endless, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", line)
+    done = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", *call], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", line)
