@@ -16,6 +16,7 @@ from cputune.guard import program
 from cputune.guard.hooks import installer
 from cputune.host.system import Host
 from tests.support.hooks import BUNDLE
+from tests.support.machine import give_up
 
 USER = 4242
 PROPERLY = "sudo python3 -m venv /opt/cputune && sudo /opt/cputune/bin/pip install cputune"
@@ -24,6 +25,8 @@ PROPERLY = "sudo python3 -m venv /opt/cputune && sudo /opt/cputune/bin/pip insta
 @pytest.fixture
 def installation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An installation in a directory below which everything is root's, and no other user can write."""
+    if os.geteuid() != 0:
+        give_up("only root can make what is only root's")
     with tempfile.TemporaryDirectory(prefix="cputune-test-", dir="/run") as name:
         folder = Path(name)
         for path in ("bin", "python/bin", "lib/cputune/guard", "links"):

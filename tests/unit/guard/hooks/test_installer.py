@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from cputune.core.errors import Unsupported
+from cputune.core.errors import NoPermission, Unsupported
 from cputune.guard.hooks.files import installed_paths
 from cputune.guard.hooks.installer import install, remove
+from cputune.host.foreign import acting_as
 from cputune.host.system import Host
 from tests.support.commandline import CommandLine
 from tests.support.fakekernel import FakeKernel
@@ -140,6 +142,41 @@ def test_a_bundle_of_a_users_is_not_for_root(
     assert [(path, status.st_ino, status.st_mtime_ns) for path, status in after] == [
         (path, status.st_ino, status.st_mtime_ns) for path, status in before
     ]
+
+
+@pytest.fixture
+def own_bundle() -> Iterator[Path]:
+    """The bundle of a user, where that user can get at it."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as name:
+        bundle = of_user(Path(name))
+        (bundle / "config.json").write_text(BUNDLE)
+        of_user(bundle / "config.json")
+        yield bundle
+
+
+def test_a_user_can_edit_a_bundle_of_his_own(installed: None, own_bundle: Path) -> None:
+    config = own_bundle / "config.json"
+    with acting_as(USER):
+        assert list(install(Host(), "crun", (str(own_bundle),))) == [f"wrote {config}"]
+        assert "hook run crun" in config.read_text()
+        assert config.stat().st_uid == USER
+        assert list(remove(Host(), "crun", (str(own_bundle),))) == [f"wrote {config}"]
+    assert json.loads(config.read_text()) == json.loads(BUNDLE)
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_a_users_link_to_what_is_roots_gains_nothing_as_that_user(
+    installed: None, own_bundle: Path, tmp_path: Path, hard: bool
+) -> None:
+    secret, config = own_bundle / "secret", own_bundle / "config.json"
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
+    config.unlink()
+    os.link(secret, config) if hard else config.symlink_to(secret)
+    before = secret.stat()
+    with acting_as(USER), pytest.raises(NoPermission, match=r"cannot read .*config\.json: Permission denied"):
+        list(install(Host(), "crun", (str(own_bundle),)))
+    assert secret.stat().st_mtime_ns == before.st_mtime_ns
 
 
 @pytest.mark.parametrize("kind", ["fifo", "device", "directory"])
