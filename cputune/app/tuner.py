@@ -38,7 +38,7 @@ class Tuner:
         self.cgroups = Cgroups(host)
         self.context = Context(self.cgroups, say, command)
         self.patience: float | None = None
-        """Seconds to wait for another cputune process that changes the same domains; None: LOCK_SECONDS."""
+        """Seconds to wait for other cputune processes that change the same domains; None: LOCK_SECONDS for each."""
 
     def find(self, name: str) -> Domain:
         """The domain. Raises NoSuchDomain, UsageError, Unsupported."""
@@ -109,13 +109,15 @@ class Tuner:
         from cputune.transaction.recovery import Stuck, in_the_way, recover
 
         stuck, wanted = Stuck(), keys(False)
-        deadline = time.monotonic() + (LOCK_SECONDS if self.patience is None else self.patience)
+        seconds = LOCK_SECONDS if self.patience is None else self.patience
+        deadline = None
         while True:
             with self.context.locks.hold(wanted, self.patience) as waited:
                 before, wanted = wanted, keys(True) if waited else wanted
                 if wanted == before and not in_the_way(self.context, wanted, stuck):
                     yield
                     return
+            deadline = deadline or time.monotonic() + seconds
             if time.monotonic() > deadline:
                 raise Busy("another cputune is still putting back what was cut off in these domains", "cputune recover")
             stuck |= recover(self.context, seconds=1)

@@ -39,8 +39,9 @@ TRANSACTIONS = (
     "If a change fails and cannot be rolled back completely, the exit status is 8 and the error lists what is left. "
     "Every later cputune that changes the same domains tries again, until that succeeds or is given up with "
     "`cputune recover --discard`.",
-    f"Any number of cputune processes may run at once. Those that change the same domain wait for each other, at most "
-    f"{LOCK_SECONDS} seconds; after that, the error names the process that holds the lock. On cgroup v1, where a limit "
+    f"Any number of cputune processes may run at once. Those that change the same domain have their turn in the "
+    f"order in which they came, however many there are. Only if one process holds a lock for {LOCK_SECONDS} seconds, "
+    "those that wait for it give up, and the error names that process. On cgroup v1, where a limit "
     "must not be above those of its ancestors, a change also waits for changes of an ancestor. Changes of other "
     "domains, and commands that only read, never wait.",
     "`cputune history` shows what was changed, by whom and with which command. `cputune undo` goes back to the state "

@@ -55,3 +55,9 @@ def free(folder: Path, exclusive: str = "", shared: str = "") -> bool:
             return True
     except Busy:
         return False
+
+
+def waiting() -> set[int]:
+    """The processes that wait for a lock of any file: proc(5), /proc/locks."""
+    lines = (line.split() for line in Path("/proc/locks").read_text().splitlines())
+    return {int(words[5]) for words in lines if words[1] == "->"}
