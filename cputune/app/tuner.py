@@ -131,6 +131,8 @@ class Tuner:
 
     def tidy(self) -> None:
         """Roll back what was cut off, or, without the right to, say that it waits for that."""
+        if not self.context.may_have_pages():
+            return
         from cputune.transaction.recovery import pending, recover, seems_cut_off
 
         if not pending(self.context):

@@ -16,6 +16,11 @@ class Problems:
         """Take down why a thing of this owner's (user id) was left out. Of several reasons, the first one counts."""
         self._by_owner.setdefault(owner, {}).setdefault(subject, why)
 
+    def add_error(self, subject: str, error: Exception, owner: int = 0) -> None:
+        """Take down what an error says of a thing; of an unforeseen one also its kind."""
+        why = error.strerror if isinstance(error, OSError) else getattr(error, "message", None)
+        self.add(subject, why or f"it is not as expected ({type(error).__name__}: {str(error)[:100]})", owner)
+
     def lines(self) -> list[str]:
         """Return what there is to say: of each user, no more than a few lines."""
         found = []
@@ -26,9 +31,3 @@ class Problems:
             if len(lines) > most:
                 found.append(f"user {owner}: {len(lines) - most} more that cannot be read")
         return found
-
-
-def reason(error: Exception) -> str:
-    """Return what an error says, as part of a line about one thing; of an unforeseen one also its kind."""
-    message = error.strerror if isinstance(error, OSError) else getattr(error, "message", None)
-    return message or f"it is not as expected ({type(error).__name__}: {str(error)[:100]})"

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from cputune.core.errors import Ambiguous, CpuTuneError, NoPermission, NoSuchDomain, UsageError
 from cputune.core.model import Domain, Scale
 from cputune.core.names import check, has_parts, is_pattern, printable
-from cputune.host.problems import reason
 from cputune.host.systemd import is_unit_name
 from cputune.runtimes.registry import PERSISTENT, RUNTIMES, Runtime
 
@@ -156,7 +155,7 @@ def _listed(cgroups: Cgroups, row: Runtime) -> Iterator[Domain]:
     try:
         yield from row.module().domains(cgroups)
     except Exception as error:
-        cgroups.host.problems.add(f"{row.name}, after what is listed", reason(error))
+        cgroups.host.problems.add_error(f"{row.name}, after what is listed", error)
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str, runtimes: Iterable[str]) -> Iterator[Domain]:

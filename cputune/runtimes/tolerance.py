@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from cputune.core.errors import Unsupported
 from cputune.core.model import Domain
-from cputune.host.problems import reason
 from cputune.runtimes.users import logged_in
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def tolerantly(
     except Unsupported:
         return
     except Exception as error:  # whatever users' records may cause
-        cgroups.host.problems.add(subject, reason(error), owner)
+        cgroups.host.problems.add_error(subject, error, owner)
         return
     yield from domains
 
@@ -44,7 +43,7 @@ def each_users(cgroups: Cgroups, runtime: str, make: Callable[[User], T | None])
         try:
             one = make(user)
         except Exception as error:
-            cgroups.host.problems.add(f"{runtime} of user {user.uid}", reason(error), user.uid)
+            cgroups.host.problems.add_error(f"{runtime} of user {user.uid}", error, user.uid)
             continue
         if one is not None:
             found.append(one)

@@ -34,6 +34,19 @@ class Context:
             return None
         return applied if applied.inode == self.cgroups.inode(cgroup) else None
 
+    def may_have_pages(self) -> bool:
+        """Whether the journal has anything in it: if not, the modules that read it need not be loaded."""
+        host = self.cgroups.host
+        for folder in (host.state_dir, host.data_dir):
+            try:
+                if os.listdir(os.path.join(folder, "journal")):
+                    return True
+            except FileNotFoundError:
+                continue
+            except OSError:
+                return True  # what is wrong is said where it is read
+        return False
+
     @property
     def boot(self) -> str:
         """The kernel's boot id (random(4)); empty where it cannot be read."""
