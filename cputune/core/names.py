@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from cputune.core.errors import UsageError
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@+=,:-][A-Za-z0-9_@+=,:.\\-]*", re.ASCII)
-_ODD = re.compile(rb"[^A-Za-z0-9_@+=,:.\\-]|^\.")
-_WILD = re.compile(r"\[[^]]*\]|[*?]")
+_ODD = rb"[^A-Za-z0-9_@+=,:.\\-]|^\."
+_WILD = r"\[[^]]*\]|[*?]"
 _LONGEST = 200
-_LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+_LONE = "[\ud800-\udc7f\udd00-\udfff]"
 """Surrogates that do not stand for a byte of a file name (PEP 383): only JSON can have put them into a name."""
 
 
@@ -42,8 +42,8 @@ def file_name(name: str) -> str:
     """Return a file name that is unique to `name`, stays in its folder and is not hidden: odd bytes become %XX."""
     if _PLAIN.fullmatch(name) and len(name) <= _LONGEST:
         return name
-    data = name.encode("utf-8", "surrogatepass" if _LONE.search(name) else "surrogateescape")
-    encoded = _ODD.sub(lambda match: b"%%%02X" % match[0][0], data).decode()
+    data = name.encode("utf-8", "surrogatepass" if re.search(_LONE, name) else "surrogateescape")
+    encoded = re.sub(_ODD, lambda match: b"%%%02X" % match[0][0], data).decode()
     if len(encoded) <= _LONGEST:
         return encoded
     import hashlib
@@ -82,7 +82,7 @@ def by_precedence(patterns: Iterable[str]) -> list[str]:
     """Sort patterns so that of several that match a name the first one counts: the one with the most letters of its
     own, then the one with the fewest stars, then the first one in alphabetical order.
     """
-    return sorted(patterns, key=lambda pattern: (-len(_WILD.sub("", pattern)), pattern.count("*"), pattern))
+    return sorted(patterns, key=lambda pattern: (-len(re.sub(_WILD, "", pattern)), pattern.count("*"), pattern))
 
 
 def printable(text: str) -> str:

@@ -138,8 +138,11 @@ def _end(process: subprocess.Popen[bytes], user: int | None) -> None:
         _close(pipe)
     if process.returncode is not None:
         return
-    with suppress(OSError), acting_as(user):  # as the user himself, it takes no CAP_KILL
+    try:
         os.killpg(process.pid, signal.SIGKILL)
+    except OSError:  # without CAP_KILL the user himself can
+        with suppress(OSError), acting_as(user):
+            os.killpg(process.pid, signal.SIGKILL)
     ended = os.pidfd_open(process.pid)
     try:
         select.select([ended], [], [], _END_SECONDS)

@@ -27,8 +27,9 @@ _SUFFIXES = ("service", "scope", "slice", "socket", "mount", "swap")
 _SECONDS, _SECONDS_OF_A_USER = 30.0, 5.0
 """How long to wait for the answer of the system manager, and of a user's manager."""
 _MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
-_NOT_LABEL = re.compile(rb"[^A-Za-z0-9]|^[0-9]")
-_UNIT_CHAR = re.compile(rb"[A-Za-z0-9:_.@-]")
+# Compiled when they are needed: few changes are of units.
+_NOT_LABEL = rb"[^A-Za-z0-9]|^[0-9]"
+_UNIT_CHAR = rb"[A-Za-z0-9:_.@-]"
 _QUOTA, _PERIOD, _WEIGHT, _SHARES = (KNOB[key].systemd for key in ("quota", "period", "weight", "shares"))
 _DEFAULTS = {knob.systemd: knob.default for knob in KNOBS if knob.systemd and isinstance(knob.default, int)}
 """What systemd uses for a property that is not set."""
@@ -58,7 +59,7 @@ def is_unit_name(name: str) -> bool:
 def escape(name: str) -> str:
     r"""Return a name as part of a unit's name: other bytes than letters, digits and :_.-@ as \xNN (systemd.unit(5))."""
     data = name.encode("utf-8", "surrogateescape")
-    return "".join(chr(byte) if _UNIT_CHAR.fullmatch(bytes([byte])) else f"\\x{byte:02x}" for byte in data)
+    return "".join(chr(byte) if re.fullmatch(_UNIT_CHAR, bytes([byte])) else f"\\x{byte:02x}" for byte in data)
 
 
 def unescape(text: str) -> str:
@@ -148,7 +149,7 @@ def rounding(goal: CpuTune, grain: int) -> tuple[int, int] | None:
 
 def object_path(unit: str) -> str:
     """Return the D-Bus object of a unit: bytes outside [A-Za-z0-9] and a leading digit as _xx."""
-    escaped = _NOT_LABEL.sub(lambda match: b"_%02x" % match[0][0], unit.encode("utf-8", "surrogateescape"))
+    escaped = re.sub(_NOT_LABEL, lambda match: b"_%02x" % match[0][0], unit.encode("utf-8", "surrogateescape"))
     return f"/org/freedesktop/systemd1/unit/{escaped.decode()}"
 
 

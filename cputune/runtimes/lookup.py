@@ -19,7 +19,7 @@ from cputune.runtimes.registry import PERSISTENT, RUNTIMES, Runtime
 if TYPE_CHECKING:
     from cputune.host.cgroup.cgroups import Cgroups
 
-_ID = re.compile(r"[0-9a-f]+")
+_ID = r"[0-9a-f]+"
 _SHORTEST_BARE_ID = 12
 """Digits that an id needs where its runtime is not named: as many as docker and podman show."""
 
@@ -75,7 +75,7 @@ def _candidates(cgroups: Cgroups, name: str, asked: list[Runtime], *, bare: bool
 
 def _by_prefix(cgroups: Cgroups, prefix: str, asked: list[Runtime], *, bare: bool) -> list[Domain]:
     """Return the domains whose id begins with `prefix`, which can have UID/ or the like before the digits."""
-    if not _ID.fullmatch(prefix.rpartition("/")[2]) or (bare and len(prefix) < _SHORTEST_BARE_ID):
+    if not re.fullmatch(_ID, prefix.rpartition("/")[2]) or (bare and len(prefix) < _SHORTEST_BARE_ID):
         return []
     return [domain for row in asked if row.ids for domain in row.module().by_prefix(cgroups, prefix)]
 
