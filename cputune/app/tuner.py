@@ -106,6 +106,7 @@ class Tuner:
         of them before. Raises Busy if another process still holds one; NotPutBack if something could not be rolled
         back.
         """
+        from cputune.transaction.journal import Lost
         from cputune.transaction.recovery import Stuck, in_the_way, recover
 
         stuck, wanted = Stuck(), keys(False)
@@ -120,7 +121,11 @@ class Tuner:
             deadline = deadline or time.monotonic() + seconds
             if time.monotonic() > deadline:
                 raise Busy("another cputune is still putting back what was cut off in these domains", "cputune recover")
-            stuck |= recover(self.context, seconds=1)
+            found = recover(self.context, seconds=1)
+            for error in found.values():
+                if isinstance(error, Lost):  # it is in nobody's way any more
+                    self.context.say(error.message)
+            stuck |= found
 
     def mention_pending(self) -> None:
         """Say, for a dry run, that a change would roll something back first."""

@@ -38,7 +38,8 @@ TRANSACTIONS = (
     "written again, which is mentioned. With --json the steps of each domain are in `steps`.",
     "If a change fails and cannot be rolled back completely, the exit status is 8 and the error lists what is left. "
     "Every later cputune that changes the same domains tries again, until that succeeds or is given up with "
-    "`cputune recover --discard`.",
+    "`cputune recover --discard`. If the values to go back to are damaged on disk, `recover` says so, and exits with "
+    "status 8; other commands say so too, and go on.",
     f"Any number of cputune processes may run at once. Those that change the same domain have their turn in the "
     f"order in which they came, however many there are. Only if one process holds a lock for {LOCK_SECONDS} seconds, "
     "those that wait for it give up, and the error names that process. On cgroup v1, where a limit "
@@ -268,6 +269,12 @@ FILES = (
         f"{STATE_DIR}/journal/, {DATA_DIR}/journal/",
         "The values to go back to if a change that is being made fails or is interrupted. The second directory is for "
         "changes that outlive a reboot.",
+    ),
+    (
+        f"{STATE_DIR}/damaged/, {DATA_DIR}/damaged/",
+        "What a disk or a crash has damaged of the limits, values and changes that are kept here. All of it has "
+        "checksums. What does not fit its checksum is named on stderr, once, moved here and not used. It may be looked "
+        "at, or removed. If it was a change that was interrupted, what that had done by then stays as it is.",
     ),
     (
         f"{DATA_DIR}/history",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import NamedTuple
 
-from cputune.core.errors import from_os_error
+from cputune.core.errors import CpuTuneError, from_os_error
 from cputune.core.knobs import KNOB, Value
 from cputune.core.model import Change, Domain
 from cputune.core.names import file_name
 from cputune.core.units import parse_integer
-from cputune.host.files import require_trusted_path, write_atomically
+from cputune.host.files import require_trusted, require_trusted_path, write_atomically
 from cputune.host.system import STATE_DIR, Host
+from cputune.transaction.checksum import sealed, set_aside, unsealed
 
 _RECORDS = "applied"
 _FOUND = "found-"
@@ -41,7 +43,9 @@ class Version(NamedTuple):
 class AppliedRecords:
     """The records in the state directory of one host, which is made when one is first written."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, say: Callable[[str], None] = lambda _: None) -> None:
+        self.say = say
+        """Called with what a user should know: a record is damaged."""
         self.directory = host.state_dir
         self.others = [] if host.state_dir != host.own_state_dir else [host.real(STATE_DIR)]
         self._ours: set[str] = set()
@@ -62,7 +66,7 @@ class AppliedRecords:
         return [(runtime, name) for runtime, name in found if not name.startswith(".")]
 
     def of(self, domain: Domain) -> AppliedRecord | None:
-        """What cputune put into force in this domain since boot; None also if the record cannot be read.
+        """What cputune put into force in this domain since boot; None also if the record cannot be used.
 
         Of root's record and the user's own, the newer one counts.
         """
@@ -82,15 +86,22 @@ class AppliedRecords:
         return max(filter(None, read), key=lambda found: found[0], default=None)
 
     def _read(self, path: str) -> tuple[Version, AppliedRecord | None] | None:
-        """A record and its version; None if it is not there or cannot be read."""
+        """A record and its version; None if it is not there or cannot be used. A damaged one is named and set aside."""
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return None
         try:
             found = os.fstat(fd)
-            record = _parse(os.read(fd, 65536).decode(errors="surrogateescape"))
-            return Version(found.st_mtime_ns, found.st_ino), record
+            require_trusted(path, found)
+            text = unsealed(os.read(fd, 65536).decode("utf-8", "surrogateescape"))
+            if text is None:
+                self.say(set_aside(path, path[: path.rindex(f"/{_RECORDS}/")], fd))
+                return None
+            return Version(found.st_mtime_ns, found.st_ino), _parse(text)
+        except CpuTuneError as error:
+            self.say(error.message)
+            return None
         except OSError:
             return None
         finally:
@@ -105,7 +116,7 @@ class AppliedRecords:
                 if os.path.lexists(path):
                     os.unlink(path)
                 return
-            write_atomically(path, _format(record), sync=False)
+            write_atomically(path, sealed(_format(record)), sync=False)
         except OSError as error:
             raise from_os_error(error, f"write {path}") from error
 
@@ -145,8 +156,7 @@ def _parse(text: str) -> AppliedRecord | None:
         name, _, word = line.partition(" ")
         knob = KNOB.get(name.removeprefix(_FOUND))
         value, number = knob.kind.read(word) if knob else None, parse_integer(word)
-        # An older cputune wrote flags as 0 and 1.
-        if knob and value is not None and (knob.kind.is_flag or word == knob.format(value)):
+        if knob and value is not None and word == knob.format(value):
             (found if name.startswith(_FOUND) else changed)[knob.key] = value
         elif name in ("inode", "before-idle") and number is not None and number >= 0:
             extra[name] = number

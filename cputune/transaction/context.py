@@ -19,7 +19,7 @@ class Context:
     def __init__(self, cgroups: Cgroups, say: Callable[[str], None], command: str) -> None:
         self.cgroups = cgroups
         self.systemd = Systemd(cgroups.host)
-        self.records = AppliedRecords(cgroups.host)
+        self.records = AppliedRecords(cgroups.host, lambda text: self.say(text))
         self.locks = Locks(cgroups.host)
         self.say = say
         """Called with what a user should know besides the result."""

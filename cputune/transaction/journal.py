@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cputune.core.errors import Refused, from_os_error
+from cputune.core.errors import CpuTuneError, NotPutBack, Refused, from_os_error
 from cputune.host.files import read_trusted, require_trusted_path, sync_dir, write_atomically
+from cputune.transaction.checksum import sealed, set_aside, unsealed
 from cputune.transaction.codec import Undecodable, decode, dump, encode, load
 from cputune.transaction.history import Entry
 
@@ -57,7 +58,15 @@ class Page(NamedTuple):
 
 
 class Unreadable(Refused):
-    """A file in the journal that is damaged, or was written by another version of cputune."""
+    """A page that is damaged, or was written by another version of cputune."""
+
+
+class Damaged(Unreadable):
+    """A page that is not as it was written."""
+
+
+class Lost(NotPutBack):
+    """A damaged page was set aside: nobody knows any longer what its transaction had begun."""
 
 
 class PageContent(NamedTuple):
@@ -129,28 +138,36 @@ class Journal:
         return sorted(found, key=lambda page: page.id)
 
     def read(self, page: Page) -> PageContent:
-        """The content of a page. Raises Unreadable, NoPermission; Gone if its transaction has ended."""
+        """The content of a page. Raises Unreadable, Damaged, NoPermission; Gone if its transaction has ended."""
         import json
 
         try:
             text = read_trusted(page.path, _LARGEST, depth=1)
         except OSError as error:
             raise from_os_error(error, f"read {page.path}") from error
+        content = unsealed(text)
+        if content is None:
+            raise Damaged(f"{page.path} is damaged")
         try:
-            document = json.loads(text)
+            document = json.loads(content)
             if document["version"] != _VERSION:
                 raise Undecodable(f"version {document['version']}")
             tasks = [load(name, value) for name, value in document["tasks"]]
             return PageContent(decode(Entry, document["entry"]), tuple(tasks))
         except (KeyError, TypeError, ValueError, RecursionError) as error:
-            why = str(error) if isinstance(error, Undecodable) else "it is damaged"
+            why = str(error) if isinstance(error, Undecodable) else "its content makes no sense"
             raise Unreadable(
                 f"{page.path} is not a journal that this cputune can read: {why}",
                 f"look at it: head -c 300 {page.path}; to forget it: cputune recover --discard",
             ) from error
 
+    def set_aside(self, page: Page) -> Lost:
+        """Set a damaged page aside, and return what to tell about it. Raises CpuTuneError."""
+        said = set_aside(page.path, os.path.dirname(self.folders[page.durable]))
+        return Lost(CpuTuneError(said, "cputune diff"), ["what this change had begun is not known"])
+
 
 def _text(entry: Entry, dumped: list[Any]) -> str:
     import json
 
-    return json.dumps({"version": _VERSION, "entry": encode(entry), "tasks": dumped})
+    return sealed(json.dumps({"version": _VERSION, "entry": encode(entry), "tasks": dumped}) + "\n")

@@ -219,8 +219,11 @@ def _alarm(seconds: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGALRM, signal.SIG_DFL if handler is None else handler)
-        if left:
-            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - start), 0.001), interval)
+        if left > (passed := time.monotonic() - start):
+            signal.setitimer(signal.ITIMER_REAL, left - passed, interval)
+        elif left:
+            signal.setitimer(signal.ITIMER_REAL, interval, interval)
+            signal.raise_signal(signal.SIGALRM)
 
 
 def _byte(key: str) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cputune.core.errors import ChangedMeanwhile, CpuTuneError, Gone, NotPutBack
 from cputune.transaction.codec import dump
 from cputune.transaction.history import History
-from cputune.transaction.journal import Journal, Page, PageContent, Unreadable
+from cputune.transaction.journal import Damaged, Journal, Page, PageContent, Unreadable
 from cputune.transaction.locks import Busy, Keys, keys_for
 from cputune.transaction.perform import roll_back
 
@@ -116,6 +116,12 @@ def _recover(context: Context, journal: Journal, page: Page, *, discard: bool) -
         return
     try:
         content = journal.read(page)
+    except Damaged:
+        lost = journal.set_aside(page)
+        if not discard:
+            raise lost from None
+        context.say(lost.message)
+        return
     except CpuTuneError as error:
         if not discard:
             raise

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cputune.transaction.checksum import sealed
 from cputune.transaction.journal import Journal, Page
 from tests.support import crash
 from tests.support.commandline import CommandLine
@@ -356,7 +357,7 @@ def test_a_page_that_cannot_be_read_keeps_others_off_until_it_is_discarded(
     host: FakeKernel, cputune: CommandLine
 ) -> None:
     page = "/var/lib/cputune/journal/01795572235706755657-99999"
-    host.put_file(page, '{"version": 2, "entry": {}, "tasks": []}')
+    host.put_file(page, sealed('{"version": 2, "entry": {}, "tasks": []}\n'))
     message = f"{host.real(page)} is not a journal that this cputune can read: version 2"
     hint = f"look at it: head -c 300 {host.real(page)}; to forget it: cputune recover --discard"
     refused = (7, "", f"cputune: error: {message}\nhint: {hint}\n")

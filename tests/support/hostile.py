@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from cputune.transaction.checksum import sealed
 from tests.support.commandline import Ended
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -52,6 +53,11 @@ def damaged(text: bytes, data: st.DataObject) -> bytes:
         lines[data.draw(st.integers(0, len(lines) - 1))] = data.draw(texts).encode(errors="surrogatepass")
         return b"\n".join(lines)
     return json.dumps(_replaced(document, data)).encode()
+
+
+def resealed(data: bytes) -> bytes:
+    """A damaged file of cputune's own with the checksum of what it has become, so that what is in it is looked at."""
+    return sealed(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
 def _replaced(value: Any, data: st.DataObject) -> Any:

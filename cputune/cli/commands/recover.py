@@ -17,7 +17,9 @@ def command(ctx: click.Context, discard: bool) -> None:
     """Roll back every change that was interrupted because cputune was killed or the power failed.
 
     Other commands do the same before they change or show anything. Changes that a running cputune is still making are
-    left to it. The exit status is 8 if something could not be rolled back; that is tried again each time.
+    left to it. The exit status is 8 if something could not be rolled back; that is tried again each time. If it cannot
+    be rolled back because what cputune had noted of it is damaged, the exit status is 8 as well, once: the damaged file
+    is moved aside, so that later calls and other commands do not find it.
     """
     from cputune.cli.main import tell
     from cputune.transaction.recovery import pending, recover

@@ -26,7 +26,9 @@ def test_forget_live_leaves_nothing_of_cputune(host: FakeKernel, cputune: Comman
     assert limits(host) == before
     left = snapshot(host)
     assert not [path for path in left if path.endswith("domains/lxc/web.yaml")]
-    assert re.fullmatch(r"inode \d+\n", left["/run/cputune/applied/lxc/web"])  # it was here, and left nothing
+    assert re.fullmatch(
+        r"inode \d+\ncrc32 [0-9a-f]{8}\n", left["/run/cputune/applied/lxc/web"]
+    )  # it was here, and left nothing
     assert cputune(host, "forget", "web", "--live") == (
         6,
         "",

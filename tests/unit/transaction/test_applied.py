@@ -14,6 +14,7 @@ from cputune.core.knobs import UNLIMITED
 from cputune.core.model import Change, Domain
 from cputune.host.system import Host
 from cputune.transaction.applied import AppliedRecord, AppliedRecords
+from cputune.transaction.checksum import sealed
 from tests.support.commandline import CommandLine
 from tests.support.containers import containers
 from tests.support.strategies import changes
@@ -43,9 +44,9 @@ def test_what_was_recorded_is_read_again(tmp_path: Path, applied: AppliedRecord)
 
 def test_a_record_is_a_line_for_each_value(tmp_path: Path) -> None:
     records(tmp_path).write(WEB, AppliedRecord(Change(quota=UNLIMITED, idle=True), inode=7, weight=100))
-    assert record_of(tmp_path).read_text() == "quota unlimited\nidle true\ninode 7\nbefore-idle 100\n"
+    assert record_of(tmp_path).read_text() == sealed("quota unlimited\nidle true\ninode 7\nbefore-idle 100\n")
     records(tmp_path).write(WEB, AppliedRecord(Change(quota=1000), found=Change(quota=UNLIMITED, idle=False)))
-    assert record_of(tmp_path).read_text() == "quota 1000\nfound-quota unlimited\nfound-idle false\n"
+    assert record_of(tmp_path).read_text() == sealed("quota 1000\nfound-quota unlimited\nfound-idle false\n")
 
 
 def test_two_writings_within_a_tick_of_the_clock_of_files_are_two_versions(tmp_path: Path) -> None:
@@ -59,10 +60,59 @@ def test_two_writings_within_a_tick_of_the_clock_of_files_are_two_versions(tmp_p
     assert [found[1] for found in seen if found] == [applied] * 3
 
 
-def test_the_flags_of_an_older_cputune_are_understood(tmp_path: Path) -> None:
-    record_of(tmp_path).parent.mkdir(parents=True)
-    record_of(tmp_path).write_text("idle 1\ninode 7\nfound-idle 0\nfound-weight 0\n")
-    assert records(tmp_path).of(WEB) == AppliedRecord(Change(idle=True), inode=7, found=Change(idle=False, weight=0))
+def damaged_record(folder: Path, data: bytes) -> Path:
+    path = record_of(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def test_a_damaged_record_is_named_once_and_moved_aside(tmp_path: Path) -> None:
+    said: list[str] = []
+    known = AppliedRecords(Host("/", str(tmp_path / "config"), str(tmp_path / "state")), said.append)
+    path = damaged_record(tmp_path, b"quota 1000\n")
+    assert known.newest(WEB) is known.newest(WEB) is None
+    (aside,) = (tmp_path / "state/damaged").iterdir()
+    assert said == [f"{path} is damaged and not used: it is now {aside}"]
+    assert aside.read_bytes() == b"quota 1000\n"
+    assert known.names() == []
+    known.write(WEB, AppliedRecord(Change(shares=2)))
+    assert known.of(WEB) == AppliedRecord(Change(shares=2))
+
+
+def test_what_another_has_put_in_place_of_a_damaged_record_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, rename = records(tmp_path), os.rename
+    damaged_record(tmp_path, b"quota 1000\n")
+
+    def meanwhile(old: str, new: str) -> None:
+        monkeypatch.setattr(os, "rename", rename)
+        records(tmp_path).write(WEB, AppliedRecord(Change(shares=2)))
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", meanwhile)
+    assert known.of(WEB) is None
+    assert known.of(WEB) == AppliedRecord(Change(shares=2))
+    assert list((tmp_path / "state/damaged").iterdir()) == []
+
+
+def test_a_damaged_record_that_cannot_be_moved_is_named_and_not_used(tmp_path: Path) -> None:
+    said: list[str] = []
+    known = AppliedRecords(Host("/", str(tmp_path / "config"), str(tmp_path / "state")), said.append)
+    path = damaged_record(tmp_path, b"quota 1000\n")
+    (tmp_path / "state/damaged").write_text("no directory")
+    assert known.of(WEB) is None
+    assert said == [f"cannot move {path} aside, which is damaged: Not a directory"]
+
+
+def test_a_record_that_others_can_write_is_not_used(tmp_path: Path) -> None:
+    said: list[str] = []
+    known = AppliedRecords(Host("/", str(tmp_path / "config"), str(tmp_path / "state")), said.append)
+    known.write(WEB, AppliedRecord(Change(shares=2)))
+    record_of(tmp_path).chmod(0o666)
+    assert known.of(WEB) is None
+    assert said == [f"{record_of(tmp_path)} can be written by others (mode 0666)"]
 
 
 def test_nothing_is_known_before_and_after(tmp_path: Path) -> None:
@@ -84,6 +134,7 @@ def test_nothing_is_known_before_and_after(tmp_path: Path) -> None:
         "quota 5ms\n",
         "quota 005\n",
         "idle 2\n",
+        "idle 1\n",
         "inode -1\n",
         "inode 99999999999999999999999\n",
         "quota 5\n\n",
@@ -97,16 +148,16 @@ def test_nothing_is_known_before_and_after(tmp_path: Path) -> None:
 )
 def test_a_record_in_another_form_counts_for_nothing(tmp_path: Path, text: str) -> None:
     known = records(tmp_path)
-    record_of(tmp_path).parent.mkdir(parents=True)
-    record_of(tmp_path).write_text(text)
+    damaged_record(tmp_path, sealed(text).encode())
     assert known.of(WEB) is None
 
 
 @shared_folder
-@given(st.binary(max_size=200))
+@given(
+    st.binary(max_size=200) | st.text(max_size=200).map(lambda text: sealed(text).encode("utf-8", "surrogateescape"))
+)
 def test_no_record_is_an_error(tmp_path: Path, data: bytes) -> None:
-    record_of(tmp_path).parent.mkdir(parents=True, exist_ok=True)
-    record_of(tmp_path).write_bytes(data)
+    damaged_record(tmp_path, data)
     found = records(tmp_path).of(WEB)
     assert found is None or isinstance(found, AppliedRecord)
 

@@ -1,4 +1,4 @@
-"""What a killed cputune leaves, whatever has become of it."""
+"""What a killed cputune leaves, whatever has become of it, even where its checksum says that nothing has."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cputune.transaction.checksum import unsealed
 from tests.support import crash
 from tests.support.commandline import CommandLine
 from tests.support.fakekernel import FakeKernel
-from tests.support.hostile import damaged, explained, one_host
+from tests.support.hostile import damaged, explained, one_host, resealed
 
 SET = ("set", "lxc:web", "lxc:db", "--quota", "30000", "--live", "--config")
 
@@ -30,7 +31,9 @@ def test_any_journal_is_put_back_or_explained(
         assert killed.status == -signal.SIGKILL
         (written,) = folder.iterdir()
         written.rename(v2.root + "/text")
-    page.write_bytes(damaged(Path(v2.root, "text").read_bytes(), data))
+    content = unsealed(Path(v2.root, "text").read_text())
+    assert content
+    page.write_bytes(resealed(damaged(content.encode(), data)))
     page.chmod(0o600)
     ended = explained(cputune(v2, "recover"))
     explained(cputune(v2, "set", "lxc:web", "--quota", "40000", "--live"))
