@@ -183,7 +183,7 @@ class Systemd:
             return {}
         lines = [line for line in done.stdout.splitlines() if line.startswith("t ")]
         values = [value for line in lines if (value := parse_integer(line.removeprefix("t "))) is not None]
-        if len(values) != len(names) or len(lines) != len(names):
+        if min(values, default=0) < 0 or len(values) != len(names) or len(lines) != len(names):
             raise Refused(f"{_manager(unit)} answered something else than the properties of {unit.name}")
         return dict(zip(names, values, strict=True))
 
