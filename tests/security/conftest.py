@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from cputune.host.foreign import Foreign
-from tests.support.machine import give_up
+from tests.support.machine import give_up, leave_out
 from tests.support.users import Users
+
+HERE = Path(__file__).parent
 
 
 @pytest.fixture
@@ -23,3 +25,12 @@ def users(tmp_path: Path) -> Users:
 @pytest.fixture
 def files(users: Users) -> Foreign:
     return Foreign(str(users.root))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    leave_out(config, items, lambda item: "CPUTUNE_UML" in os.environ and needs_fuse(item))
+
+
+def needs_fuse(item: pytest.Item) -> bool:
+    """User-mode Linux has no FUSE; this machine's kernel and the virtual machine's have."""
+    return "mount" in getattr(item, "fixturenames", ()) and HERE in item.path.parents
