@@ -26,7 +26,7 @@ def unit_text(name: str, program: str, *, enforce: bool = False) -> str:
     """Return the text of a unit file that runs this cputune; with `enforce`, as `cputune guard --enforce`."""
     with open(os.path.join(os.path.dirname(__file__), "units", name), encoding="utf-8") as file:
         text = file.read()
-    text = text.replace("ExecStart=cputune", f"ExecStart={program}")
+    text = text.replace("ExecStart=cputune", f"ExecStart={program.replace('%', '%%')}")  # systemd.unit(5), Specifiers
     return text.replace(" guard\n", " guard --enforce\n") if enforce else text
 
 

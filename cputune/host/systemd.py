@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterable
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,6 +27,8 @@ INFINITY = (1 << 64) - 1
 _SUFFIXES = ("service", "scope", "slice", "socket", "mount", "swap")
 _SECONDS, _SECONDS_OF_A_USER = 30.0, 5.0
 """How long to wait for the answer of the system manager, and of a user's manager."""
+_SECONDS_OF_SILENCE = 60.0
+"""For how long a user's manager that did not answer is not asked again: of a thousand units, one has to wait."""
 _MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
 # Compiled when they are needed: few changes are of units.
 _NOT_LABEL = rb"[^A-Za-z0-9]|^[0-9]"
@@ -162,6 +165,8 @@ class Systemd:
 
     def __init__(self, host: Host) -> None:
         self.host = host
+        self._silent_until: dict[int, float] = {}
+        """Users whose bus did not answer in time, and until when they are not asked again."""
 
     def booted(self) -> bool:
         """Return whether systemd is PID 1: sd_booted(3)."""
@@ -247,6 +252,8 @@ class Systemd:
         return self._run(unit, *self._command(unit, *arguments))
 
     def _run(self, unit: Unit, argv: tuple[str, ...], other: int | None) -> Completed:
+        if other is not None and time.monotonic() < self._silent_until.get(other, 0.0):
+            raise Unreachable(f"cannot tell systemd of {unit.name}: the bus of user {other} did not answer before")
         try:
             # A user controls the bus, so it may never answer.
             done = self.host.run(list(argv), user=other, timeout=_SECONDS if other is None else _SECONDS_OF_A_USER)
@@ -256,6 +263,8 @@ class Systemd:
                 "that takes CAP_SETUID, CAP_SETGID and CAP_DAC_OVERRIDE: man cputune, RIGHTS",
             ) from error
         except OSError as error:
+            if other is not None and isinstance(error, TimeoutError):
+                self._silent_until[other] = time.monotonic() + _SECONDS_OF_SILENCE
             message = f"cannot tell systemd of {unit.name}: {error.strerror or error}"
             raise Unreachable(message, "apt-get install dbus systemd") from error
         if done.status == 0:

@@ -97,8 +97,8 @@ _ROWS = (
     ),
     Runtime(
         "lxc",
-        ("lxc:NAME",),
-        "A container of LXC 3 to 6, root's or an unprivileged user's.",
+        ("lxc:NAME", "lxc:UID/NAME"),
+        "A container of LXC 3 to 6. With *UID* it is one of that user's, which is found while it runs.",
         settles=True,
         listed_in=("/var/lib/lxc",),
         native="lxc",

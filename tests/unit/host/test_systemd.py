@@ -328,6 +328,31 @@ def test_without_busctl_systemd_cannot_be_told() -> None:
     assert caught.value.hint == "apt-get install dbus systemd"
 
 
+def test_a_users_manager_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a thousand units of his, each would hold the caller up for as long as one."""
+
+    def silent(argv: Sequence[str]) -> Completed:
+        raise TimeoutError(110, "busctl did not answer in 5 s")
+
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    bus, user = Bus("/", silent), os.geteuid() + 1
+    systemd = Systemd(bus)
+    for name in ("a.service", "b.service", "c.service"):
+        with pytest.raises(Unreachable, match="did not answer"):
+            systemd.get(Unit(name, user), ["CPUWeight"])
+    assert len(bus.calls) == 1
+    with pytest.raises(Unreachable):  # the system's own is asked again
+        systemd.get(UNIT, ["CPUWeight"])
+    with pytest.raises(Unreachable):
+        systemd.get(UNIT, ["CPUWeight"])
+    assert len(bus.calls) == 3
+    now += 61
+    with pytest.raises(Unreachable):
+        systemd.get(Unit("a.service", user), ["CPUWeight"])
+    assert len(bus.calls) == 4
+
+
 def test_systemd_runs_where_its_directory_is(tmp_path: Path) -> None:
     assert not Systemd(Host(str(tmp_path))).booted()
     (tmp_path / "run/systemd/system").mkdir(parents=True)
