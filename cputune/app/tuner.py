@@ -148,11 +148,17 @@ class Tuner:
         elif seems_cut_off(self.context):
             self.context.say("a change was cut off, and waits to be put back: sudo cputune recover")
 
-    def history(self) -> list[Past]:
-        """All changes that are known, oldest first. Raises NoPermission."""
+    def history(self, name: str | None = None, last: int | None = None) -> list[Past]:
+        """The changes that are known (of one domain, RUNTIME:NAME; the last so many), oldest first.
+
+        Raises NoPermission.
+        """
+        from itertools import islice
+
         from cputune.transaction.history import History
 
-        return History(self.context).past()
+        found = (one for one in History(self.context).newest_first() if name in (None, *one.entry.domains))
+        return [*islice(found, last)][::-1]
 
     def saved_job(self, domain: Domain) -> Job:
         """What the saved configuration wants of a domain. Raises WrongState where there is none."""

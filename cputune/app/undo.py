@@ -76,15 +76,12 @@ def _latest_but(context: Context, name: str | None, passed: dict[str, list[str]]
 
 def latest(context: Context, name: str | None, without: frozenset[str] = frozenset()) -> Past:
     """The last transaction that still stands (of a domain, RUNTIME:NAME), but for some. Raises WrongState for none."""
-    found = [
-        past
-        for past in History(context).past()
-        if past.standing() and name in (None, *past.standing()) and past.entry.id not in without
-    ]
-    if not found:
-        what = f"no change of {name}" if name else "no change"
-        raise WrongState(f"{what} that could be undone is known", f"cputune history {name or ''}".strip())
-    return found[-1]
+    for past in History(context).newest_first():
+        standing = past.standing()
+        if standing and name in (None, *standing) and past.entry.id not in without:
+            return past
+    what = f"no change of {name}" if name else "no change"
+    raise WrongState(f"{what} that could be undone is known", f"cputune history {name or ''}".strip())
 
 
 def tasks_of(past: Past, name: str | None) -> list[Task]:
@@ -104,7 +101,7 @@ def name_in_history(tuner: Tuner, name: str) -> str:
     except Ambiguous:
         raise
     except NoSuchDomain:
-        known = {domain for past in History(tuner.context).past() for domain in past.entry.domains}
+        known = {domain for past in History(tuner.context).newest_first() for domain in past.entry.domains}
         fitting = [domain for domain in known if name in (domain, domain.partition(":")[2])]
         if len(fitting) != 1:
             raise

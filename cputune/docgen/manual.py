@@ -8,7 +8,7 @@ from __future__ import annotations
 from cputune.core.errors import Exit
 from cputune.core.knobs import DEFAULT_PERIOD, DEFAULT_SHARES, DEFAULT_WEIGHT
 from cputune.host.system import CONFIG_DIR, DATA_DIR, STATE_DIR
-from cputune.transaction.history import LARGEST
+from cputune.transaction.history_files import DAYS, FILE, FILE_DAYS, LARGE, LARGEST, LARGEST_OF_LARGE
 from cputune.transaction.locks import LOCK_SECONDS
 
 HELP_OPTION = "Print the options and examples of this command."
@@ -277,9 +277,13 @@ FILES = (
         "at, or removed. If it was a change that was interrupted, what that had done by then stays as it is.",
     ),
     (
-        f"{DATA_DIR}/history",
-        "The changes that `cputune history` shows and `cputune undo` reverts: one line of JSON each. When the file "
-        f"reaches {LARGEST >> 20} MiB, its older half is removed. Users other than root have their own, below "
+        f"{DATA_DIR}/history, {DATA_DIR}/history.TIME, {DATA_DIR}/history.large/ID",
+        "The changes that `cputune history` shows and `cputune undo` reverts: a line of JSON with its checksum each. "
+        f"At {FILE >> 20} MiB or {FILE_DAYS} days, the file is renamed and another one is begun. A change of so many "
+        f"domains that it takes more than {LARGE >> 10} KiB has a file of its own, and no number of other changes "
+        f"makes it go. The oldest changes are dropped after {DAYS} days, or when all files together exceed "
+        f"{LARGEST >> 20} MiB, those of large changes {LARGEST_OF_LARGE >> 20} MiB; the command that drops them says "
+        "so. Users other than root have their own, below "
         "~/.local/state/cputune.",
     ),
 )

@@ -1,29 +1,24 @@
-"""The history: what was changed, by whom and when. One JSON line per transaction, with all that undoing it takes.
+"""The history: what was changed, by whom and when, with all that undoing it takes.
 
-Its size is limited: the oldest entries are dropped. A change is made even if the history cannot be written, since a
-full disk is often the reason for the change; then a message says that it cannot be undone.
+A change is made even if the history cannot be written, since a full disk is often the reason for the change; then a
+message says that it cannot be undone.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cputune.core.errors import CpuTuneError, from_os_error
+from cputune.core.errors import CpuTuneError
 from cputune.core.knobs import KNOB
 from cputune.core.model import KnobChange
-from cputune.host.files import make_trusted_dir, read_trusted, write_all, write_atomically
 from cputune.transaction.codec import Undecodable, decode, encode
-from cputune.transaction.locks import Keys
+from cputune.transaction.history_files import HistoryFiles
 
 if TYPE_CHECKING:
     from cputune.transaction.context import Context
-
-LARGEST = 4 << 20
-"""Bytes; then the older half is dropped."""
-_KEYS = Keys(frozenset(("history",)))
 
 
 class Entry(NamedTuple):
@@ -70,110 +65,88 @@ class History:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.path = os.path.join(context.cgroups.host.data_dir, "history")
+        self.files = HistoryFiles(context)
         self._entered = False
 
     def enter(self, entry: Entry, dumped: list[Any], *, sync: bool) -> None:
         """Add a transaction, with the tasks as `codec.dump` makes them; with `sync`, sync it to the disk."""
         self._entered = True
-        self._append({"done": encode(entry), "tasks": dumped}, sync=sync)
+        self._append({"done": encode(entry), "tasks": dumped}, sync=sync, large=entry.id)
 
     def take_back(self, entry: Entry) -> None:
         """Note that a transaction was rolled back, if it had been entered."""
         if self._entered:
-            self._append({"undone": entry.id, "domains": list(entry.domains)}, sync=False)
+            self._append({"undone": entry.id})
 
     def give_up(self, id_: str, domains: list[str]) -> None:
         """Note that a transaction can no longer be undone in some domains, since they have ended."""
         if domains:
-            self._append({"gone": id_, "domains": domains}, sync=False)
+            self._append({"gone": id_, "domains": domains})
 
-    def past(self) -> list[Past]:
-        """All entries, the oldest first; lines that make no sense are left out. Raises NoPermission."""
-        entries: dict[str, tuple[Entry, list[Any]]] = {}
-        over: dict[str, dict[str, set[str]]] = {"undone": {}, "gone": {}}
-        for line in self._lines():
-            for kind, known in over.items():
-                if isinstance(line.get(kind), str) and isinstance(line.get("domains"), list):
-                    known.setdefault(line[kind], set()).update(map(str, line["domains"]))
+    def _append(self, line: dict[str, Any], *, sync: bool = False, large: str = "") -> None:
+        try:
+            self.files.append(line, sync=sync, large=large)
+        except (OSError, CpuTuneError) as error:
+            said = error.message if isinstance(error, CpuTuneError) else error.strerror or str(error)
+            self.context.say(f"not entered in the history, so it cannot be undone: {self.files.path}: {said}")
+
+    def newest_first(self) -> Iterator[Past]:
+        """All entries, the newest first, read as they are asked for. Raises NoPermission, Refused.
+
+        What has become of one stands behind it, and so has been read before it.
+        """
+        fates = _Fates()
+        for line in self.files.newest_first():
+            fates.note(line)
             try:
                 entry = decode(Entry, line.get("done"))
             except Undecodable:
                 continue
-            if any(change.key not in KNOB for change in entry.changes):
+            if entry.id in fates.entered or any(change.key not in KNOB for change in entry.changes):
                 continue
             tasks = line.get("tasks")
-            entries[entry.id] = (entry, tasks if isinstance(tasks, list) else [])
-        undone, gone = over["undone"], over["gone"]
-        for entry, _ in entries.values():
-            if entry.undoes and not undone.get(entry.id):
-                undone.setdefault(entry.undoes, set()).update(entry.domains)
-        return [
-            Past(entry, tasks, frozenset(undone.get(entry.id, ())), frozenset(gone.get(entry.id, ())))
-            for entry, tasks in entries.values()
-        ]
+            yield fates.past(entry, tasks if isinstance(tasks, list) else [])
 
-    def _lines(self) -> list[dict[str, Any]]:
-        import json
 
-        found = []
-        for text in self._read().splitlines():
-            try:
-                line = json.loads(text)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(line, dict):
-                found.append(line)
-        return found
+class _Fates:
+    """What has become of transactions, as the lines behind them say."""
 
-    def _read(self) -> str:
-        try:
-            return read_trusted(self.path, 16 * LARGEST)
-        except FileNotFoundError:
-            return ""
-        except OSError as error:
-            raise from_os_error(error, f"read {self.path}") from error
+    def __init__(self) -> None:
+        self.entered: set[str] = set()
+        """The transactions that have been met: one that was rolled back later may have been entered twice."""
+        self._undone: dict[str, set[str] | None] = {}
+        """The domains in which one was rolled back; None: all of them."""
+        self._gone: dict[str, set[str]] = {}
+        self._undone_by: dict[str, list[tuple[str, frozenset[str]]]] = {}
+        """What has undone it, and in which domains, unless it was rolled back itself."""
 
-    def _append(self, line: dict[str, Any], *, sync: bool) -> None:
-        import json
+    def note(self, line: dict[str, Any]) -> None:
+        """Take up what a line says about a transaction before it."""
+        domains = frozenset(map(str, line["domains"])) if isinstance(line.get("domains"), list) else None
+        gone, undone, by = (
+            line.get(key) if isinstance(line.get(key), str) else None for key in ("gone", "undone", "by")
+        )
+        if gone and domains:
+            self._gone.setdefault(gone, set()).update(domains)
+        if undone and by:
+            self._undone_by.setdefault(undone, []).append((by, domains or frozenset()))
+        elif undone and domains is None:
+            self._undone[undone] = None
+        elif undone and (known := self._undone.setdefault(undone, set())) is not None:
+            known.update(domains or ())
 
-        try:
-            with self.context.locks.hold(_KEYS):
-                self._write(json.dumps(line).encode() + b"\n", sync=sync)
-        except (OSError, CpuTuneError) as error:
-            said = error.message if isinstance(error, CpuTuneError) else error.strerror or str(error)
-            self.context.say(f"not entered in the history, so it cannot be undone: {self.path}: {said}")
+    def past(self, entry: Entry, tasks: list[Any]) -> Past:
+        """A transaction, and what has become of it."""
+        self.entered.add(entry.id)
+        if entry.undoes:
+            self._undone_by.setdefault(entry.undoes, []).append((entry.id, frozenset(entry.domains)))
+        undone = self._undone.get(entry.id, set())
+        found = set(entry.domains if undone is None else undone)
+        found.update(*(domains for by, domains in self._undone_by.get(entry.id, ()) if not self._is_undone(by)))
+        return Past(entry, tasks, frozenset(found), frozenset(self._gone.get(entry.id, ())))
 
-    def _write(self, data: bytes, *, sync: bool) -> None:
-        make_trusted_dir(os.path.dirname(self.path))
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        fd = os.open(self.path, flags, 0o600)
-        try:
-            before = os.fstat(fd).st_size
-            if before and os.pread(fd, 1, before - 1) != b"\n":
-                data = b"\n" + data  # the last line was cut short
-            try:
-                write_all(fd, data)
-                if sync:
-                    os.fsync(fd)
-            except OSError:
-                os.ftruncate(fd, before)  # half a line would make the next one unreadable
-                raise
-        finally:
-            os.close(fd)
-        if before + len(data) > LARGEST:
-            self._shorten()
-
-    def _shorten(self) -> None:
-        """Keep the newer half."""
-        kept: list[str] = []
-        size = 0
-        for line in reversed(self._read().splitlines(keepends=True)):
-            size += len(line)
-            if kept and size > LARGEST // 2:
-                break
-            kept.append(line)
-        write_atomically(self.path, "".join(reversed(kept)), sync=False, mode=0o600)
+    def _is_undone(self, id_: str) -> bool:
+        return self._undone.get(id_, set()) != set()
 
 
 def new_entry(context: Context, domains: Iterable[str], changes: Iterable[KnobChange] = (), undoes: str = "") -> Entry:

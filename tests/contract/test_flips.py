@@ -11,15 +11,18 @@ from pathlib import Path
 import pytest
 
 from cputune.app.tuner import Tuner
+from cputune.app.undo import undo
 from cputune.core.knobs import UNLIMITED
-from cputune.core.model import Change, Domain
+from cputune.core.model import Change, Domain, Request
 from cputune.host.system import Host
+from cputune.planning.plan import Job
 from cputune.transaction.applied import AppliedRecord, AppliedRecords
+from cputune.transaction.history import History
 from cputune.transaction.journal import Lost
 from cputune.transaction.recovery import recover
 from tests.support import crash
 from tests.support.containers import snapshot, two_containers
-from tests.support.fakekernel import FAKES
+from tests.support.fakekernel import FAKES, FakeKernel
 
 FLIPS = int(os.environ.get("CPUTUNE_FLIPS", "2000"))
 """In each file; all there are, where it has fewer bits."""
@@ -79,3 +82,62 @@ def test_in_a_page_of_the_journal(tmp_path: Path) -> None:
     context.say = said.append
     assert recover(context) == {}
     assert snapshot(host) != before
+
+
+def changed_host(folder: Path) -> tuple[FakeKernel, History, list[str]]:
+    """A host on which something was changed three times, and taken back once; its history, and what that says."""
+    host = two_containers(folder, FAKES["fake-v2"], "version: 1\nquota: 50000\n")
+    said: list[str] = []
+    tuner = Tuner(host, said.append, "cputune set")
+    web, db = (tuner.find(name) for name in ("lxc:web", "lxc:db"))
+    for quota in (30000, 31000):
+        tuner.change([Job(web, Request(Change(quota=quota)), "both"), Job(db, Request(Change(quota=quota)), "live")])
+    undo(tuner, "lxc:db")
+    said.clear()
+    return host, History(tuner.context), said
+
+
+def test_in_the_history(tmp_path: Path) -> None:
+    """What is still shown is as it was, but for what had become of it if that was in the line that is damaged."""
+    host, history, said = changed_host(tmp_path)
+    path = Path(host.data_dir, "history")
+    data, whole = path.read_bytes(), {past.entry.id: past for past in history.newest_first()}
+    assert len(whole) == 3
+    for changed in flipped(data):
+        path.write_bytes(changed)
+        found = [*history.newest_first()]
+        assert len(found) < 3, changed
+        for past in found:
+            known = whole[past.entry.id]
+            assert (past.entry, past.tasks) == (known.entry, known.tasks), changed
+            assert past.undone <= known.undone, changed
+        (aside,) = Path(host.data_dir, "damaged").iterdir()
+        assert said == [f"{path} has damaged lines, which are not used: they are now in {aside}"]
+        kept = aside.read_bytes() + path.read_bytes()
+        assert set(kept.split(b"\n")) == {*changed.split(b"\n"), b""}
+        assert [*history.newest_first()] == found
+        said.clear()
+        aside.unlink()
+    path.write_bytes(data)
+    assert {past.entry.id: past for past in history.newest_first()} == whole
+
+
+def test_in_the_file_of_a_large_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cputune.transaction.history_files.LARGE", 10)
+    host, history, said = changed_host(tmp_path)
+    *_, first = whole = [*history.newest_first()]
+    path = Path(host.data_dir, "history.large", first.entry.id)
+    data = path.read_bytes()
+    for changed in flipped(data):
+        path.write_bytes(changed)
+        path.chmod(0o600)
+        assert [*history.newest_first()] == whole[:-1], changed
+        (aside,) = Path(host.data_dir, "damaged").iterdir()
+        assert said == [f"{path} is damaged and not used: it is now {aside}"]
+        assert aside.read_bytes() == changed
+        assert not path.exists()
+        said.clear()
+        aside.unlink()
+    path.write_bytes(data)
+    path.chmod(0o600)
+    assert [*history.newest_first()] == whole

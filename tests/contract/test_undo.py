@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
+import time
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cputune.transaction.checksum import sealed
+from cputune.app.tuner import Tuner
+from cputune.transaction import history_files
+from cputune.transaction.checksum import sealed, unsealed
+from cputune.transaction.history import History
 from cputune.transaction.journal import Journal, Page
+from cputune.transaction.locks import Keys, Locks
 from tests.support import crash
 from tests.support.commandline import CommandLine
 from tests.support.containers import add_lxc, define_lxc, snapshot
@@ -233,35 +241,221 @@ def test_the_history_tells_who_did_what(
     assert stat.S_IMODE(Path(host.data_dir, "history").stat().st_mode) == 0o600
 
 
+def history_of(host: FakeKernel, cputune: CommandLine, *words: str) -> list[dict[str, Any]]:
+    """The entries of the history, the oldest first."""
+    found: list[dict[str, Any]] = json.loads(cputune(host, "history", "--json", *words).out)
+    return found
+
+
+def values(found: list[dict[str, Any]]) -> list[int]:
+    return [entry["changes"][0]["to"] for entry in found]
+
+
+def make_small(monkeypatch: pytest.MonkeyPatch, **limits: int) -> None:
+    for name, value in limits.items():
+        monkeypatch.setattr(history_files, name, value)
+
+
+def size_of(host: FakeKernel) -> int:
+    return sum(path.stat().st_size for path in Path(host.data_dir).glob("history*") if path.is_file())
+
+
 def test_the_history_is_bounded_and_the_newest_stay(
     host: FakeKernel, cputune: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cputune.transaction.history.LARGEST", 20000)
+    """What is dropped is said once."""
+    make_small(monkeypatch, LARGEST=12000, FILE=3000)
+    said = []
     for value in range(10000, 10060):
-        cputune(host, "set", "lxc:web", "--quota", str(value), "--live")
-        assert Path(host.data_dir, "history").stat().st_size <= 20000
-    found = json.loads(cputune(host, "history", "--json").out)
+        said.append(cputune(host, "set", "lxc:web", "--quota", str(value), "--live").err)
+        assert size_of(host) <= 13000
+    found = history_of(host, cputune)
     assert 5 < len(found) < 40
-    assert [entry["changes"][0]["to"] for entry in found] == list(range(10060 - len(found), 10060))
+    assert values(found) == list(range(10060 - len(found), 10060))
+    assert values(history_of(host, cputune, "--last", "3")) == [10057, 10058, 10059]
+    dropped = re.findall(
+        r"cputune: the history is full: dropped its (\d+) oldest changes, until 20[-0-9: ]{17}, "
+        r"which cannot be undone any more\n",
+        "".join(said),
+    )
+    assert "".join(said).count("\n") == len(dropped) > 5
+    assert sum(map(int, dropped)) == 60 - len(found)
     assert cputune(host, "undo").status == 0
     assert quota(host, "web") == "10058"
+
+
+def test_old_changes_are_dropped(host: FakeKernel, cputune: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file at a time, which has 31 days."""
+    now, day = time.time_ns, 86400 * 10**9
+    said = {}
+    for number, days in enumerate((500, 490, 400, 380, 370, 340, 320, 200, 100, 20, 0)):
+        monkeypatch.setattr(time, "time_ns", lambda days=days: now() - days * day)
+        said[days] = cputune(host, "set", "lxc:web", "--quota", str(10000 + number), "--live").err
+    assert [days for days, text in said.items() if text] == [20]
+    assert "dropped its 2 oldest changes, until 20" in said[20]
+    assert values(history_of(host, cputune)) == list(range(10002, 10011))
+    make_small(monkeypatch, LARGE=10)
+    assert cputune(host, "set", "lxc:web", "--quota", "20000", "--live").err == ""
+    make_small(monkeypatch, LARGE=10**6)
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 367 * day)
+    assert "dropped its 8 oldest changes" in cputune(host, "set", "lxc:web", "--quota", "20001", "--live").err
+    assert values(history_of(host, cputune)) == [10009, 10010, 20001]
+
+
+@pytest.mark.parametrize("partly", [False, True])
+def test_a_large_change_can_be_undone_after_any_number_of_later_ones(
+    host: FakeKernel, cputune: CommandLine, monkeypatch: pytest.MonkeyPatch, partly: bool
+) -> None:
+    """Also where it has been undone in one domain since: that is known for as long as it is."""
+    make_small(monkeypatch, LARGEST=6000, FILE=2000, LARGE=1500)
+    add_lxc(host, "third")
+    names = ("lxc:web", "lxc:db")
+    assert cputune(host, "set", *names, "--quota", "30000", "--burst", "1000", "--live").status == 0
+    (large,) = Path(host.data_dir, "history.large").iterdir()
+    assert stat.S_IMODE(large.stat().st_mode) == 0o600
+    if partly:
+        assert cputune(host, "undo", "lxc:web").status == 0
+    for value in range(10000, 10040):
+        assert cputune(host, "set", "lxc:third", "--weight", str(value - 9000), "--live").status == 0
+    assert [path.name for path in Path(host.data_dir, "history.large").iterdir()] == [large.name]
+    found = history_of(host, cputune)
+    assert found[0]["id"] == large.name
+    assert len(found) < 20
+    assert [change["taken_back"] for change in found[0]["changes"]] == [partly, partly, False, False]
+    assert cputune(host, "undo", "lxc:web").status == (6 if partly else 0)
+    assert cputune(host, "undo", "lxc:db").status == 0
+    assert (quota(host, "web"), quota(host, "db")) == ("-1", "-1")
+
+
+def test_an_undo_that_was_rolled_back_undoes_no_large_change(
+    host: FakeKernel, cputune: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_small(monkeypatch, LARGE=1500)
+    assert cputune(host, "set", "lxc:web", "lxc:db", "--quota", "30000", "--live").status == 0
+    context = Tuner(host).context
+    (past,) = History(context).newest_first()
+    entry = past.entry._replace(id=f"{time.time_ns():020d}-9", undoes=past.entry.id, domains=("lxc:web",), changes=())
+    history = History(context)
+    history.enter(entry, [], sync=False)
+    assert [*History(context).newest_first()][-1].standing() == ("lxc:db",)
+    history.take_back(entry)
+    make_small(monkeypatch, LARGEST=10, FILE=10)
+    assert cputune(host, "set", "lxc:web", "--weight", "7", "--live").status == 0
+    assert [*History(context).newest_first()][-1].standing() == ("lxc:web", "lxc:db")
+
+
+def test_of_large_changes_the_newest_stay(
+    host: FakeKernel, cputune: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_small(monkeypatch, LARGE=10, LARGEST_OF_LARGE=8000)
+    for value in range(10000, 10030):
+        assert cputune(host, "set", "lxc:web", "--quota", str(value), "--live").status == 0
+        assert sum(path.stat().st_size for path in Path(host.data_dir, "history.large").iterdir()) <= 8000
+    found = history_of(host, cputune)
+    assert 3 < len(found) < 25
+    assert values(found) == list(range(10030 - len(found), 10030))
+    make_small(monkeypatch, LARGEST_OF_LARGE=10)
+    assert "oldest changes, until" in cputune(host, "set", "lxc:web", "--quota", "9000", "--live").err
+    assert values(history_of(host, cputune)) == [9000]
+
+
+def test_only_as_much_is_read_as_is_shown(
+    host: FakeKernel, cputune: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_small(monkeypatch, FILE=2000)
+    for value in range(10000, 10020):
+        cputune(host, "set", "lxc:web", "--quota", str(value), "--live")
+    for path in Path(host.data_dir).glob("history.*"):
+        path.write_bytes(b"damaged, which is noticed where it is read\n")
+    ended = cputune(host, "history", "--last", "1")
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.count("\n") == 2
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"done": 5}', '{"done": {"id": 5}}', '{"undone": 5}', "\udcff", "{}" * 3])
 def test_a_line_that_makes_no_sense_is_left_out(host: FakeKernel, cputune: CommandLine, line: str) -> None:
     cputune(host, "set", "lxc:web", "--quota", "30000", "--live")
     with open(Path(host.data_dir, "history"), "a", errors="surrogateescape") as file:
-        file.write(line)  # without its end, as where the power failed
+        file.write(sealed(line))
     cputune(host, "set", "lxc:web", "--quota", "40000", "--live")
-    assert len(json.loads(cputune(host, "history", "--json").out)) == 2
-    assert cputune(host, "undo").status == 0
+    assert len(history_of(host, cputune)) == 2
+    assert cputune(host, "undo") == (0, "lxc:web: live: quota 40000 -> 30000\n", "")
     assert quota(host, "web") == "30000"
+
+
+@pytest.mark.parametrize("damage", ["{", "[]\n", "\udcff", "crc32 00000001"])
+def test_a_damaged_line_is_named_once_and_moved_aside(host: FakeKernel, cputune: CommandLine, damage: str) -> None:
+    cputune(host, "set", "lxc:web", "--quota", "30000", "--live")
+    path = Path(host.data_dir, "history")
+    before = path.read_bytes()
+    with open(path, "a", errors="surrogateescape") as file:
+        file.write(damage)  # mostly without its end, as where the power failed
+    assert cputune(host, "set", "lxc:web", "--quota", "40000", "--live").err == ""
+    ended = cputune(host, "history")
+    (aside,) = Path(host.data_dir, "damaged").iterdir()
+    assert ended.err == f"cputune: {path} has damaged lines, which are not used: they are now in {aside}\n"
+    assert aside.read_bytes() == damage.strip().encode(errors="surrogateescape") + b"\n"
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(aside.stat().st_mode) == 0o600
+    assert path.read_bytes().startswith(before)
+    assert path.read_bytes().count(b"\n") == 2
+    assert values(history_of(host, cputune)) == [30000, 40000]
+    assert cputune(host, "undo").err == ""
+    assert quota(host, "web") == "30000"
+
+
+def test_damaged_lines_that_cannot_be_moved_are_named_and_not_used(host: FakeKernel, cputune: CommandLine) -> None:
+    cputune(host, "set", "lxc:web", "--quota", "30000", "--live")
+    cputune(host, "set", "lxc:web", "--quota", "40000", "--live")
+    path = Path(host.data_dir, "history")
+    path.write_bytes(path.read_bytes().replace(b"40000", b"40001"))
+    Path(host.data_dir, "damaged").write_text("no directory")
+    ended = cputune(host, "history", "--json")
+    assert values(json.loads(ended.out)) == [30000]
+    assert ended.err == (
+        f"cputune: {path} has damaged lines, which are not used; cannot move them aside: Not a directory\n"
+    )
+
+
+def test_a_line_that_is_being_written_is_not_damaged(
+    host: FakeKernel, cputune: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cputune(host, "set", "lxc:web", "--quota", "30000", "--live")
+    path = Path(host.data_dir, "history")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9])
+    hold = Locks.hold
+
+    def written(self: Locks, keys: Keys, seconds: float | None = None) -> AbstractContextManager[bool]:
+        path.write_bytes(whole)  # by the process that has had the lock until now
+        return hold(self, keys, seconds)
+
+    monkeypatch.setattr(Locks, "hold", written)
+    ended = cputune(host, "history", "--json")
+    assert (values(json.loads(ended.out)), ended.err) == ([30000], "")
+    assert not Path(host.data_dir, "damaged").exists()
+
+
+def test_a_history_that_is_too_large_is_moved_aside(
+    host: FakeKernel, cputune: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(host.data_dir, "history")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x" * 3000)
+    path.chmod(0o600)
+    make_small(monkeypatch, _TOO_LARGE=2000)
+    ended = cputune(host, "history")
+    assert (ended.status, ended.out) == (0, "")
+    assert ended.err.startswith(f"cputune: {path} is damaged and not used: it is now ")
+    assert cputune(host, "set", "lxc:web", "--quota", "30000", "--live").err == ""
+    assert cputune(host, "undo").err == ""
 
 
 def test_tasks_that_make_no_sense_are_an_error(host: FakeKernel, cputune: CommandLine) -> None:
     cputune(host, "set", "lxc:web", "--quota", "30000", "--live")
     path = Path(host.data_dir, "history")
-    path.write_text(path.read_text().replace('"CgroupTask"', '"Nonsense"'))
+    content = unsealed(path.read_text())
+    assert content
+    path.write_text(sealed(content.replace('"CgroupTask"', '"Nonsense"')))
     ended = cputune(host, "undo")
     assert (ended.status, ended.out) == (6, "")
     assert ended.err.endswith("cannot be read: no such task: Nonsense\n")

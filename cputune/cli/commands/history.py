@@ -22,19 +22,16 @@ def command(ctx: click.Context, domain: str | None, last: int | None, as_json: b
     after.
 
     Of all domains or of one, which need not exist any more. Changes that were undone, that were rolled back because
-    cputune was killed, or that ended with their domain are marked. When the history becomes too large, its oldest
-    changes are dropped.
+    cputune was killed, or that ended with their domain are marked. Changes are kept for a year, unless there are very
+    many: cputune(1).
     """
     from cputune.app.undo import name_in_history
     from cputune.cli import report
 
     tuner = make_tuner(ctx)
     tuner.tidy()
-    past = tuner.history()
     name = None if domain is None else name_in_history(tuner, domain)
-    if name is not None:
-        past = [one for one in past if name in one.entry.domains]
-    past = past[-last:] if last else past
+    past = tuner.history(name, last)
     if as_json:
         click.echo(report.to_json([report.past_data(one, name) for one in past]))
         return
