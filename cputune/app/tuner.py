@@ -157,8 +157,7 @@ class Tuner:
 
         from cputune.transaction.history import History
 
-        found = (one for one in History(self.context).newest_first() if name in (None, *one.entry.domains))
-        return [*islice(found, last)][::-1]
+        return [*islice(History(self.context).newest_first(name), last)][::-1]
 
     def saved_job(self, domain: Domain) -> Job:
         """What the saved configuration wants of a domain. Raises WrongState where there is none."""

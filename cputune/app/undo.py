@@ -76,7 +76,7 @@ def _latest_but(context: Context, name: str | None, passed: dict[str, list[str]]
 
 def latest(context: Context, name: str | None, without: frozenset[str] = frozenset()) -> Past:
     """The last transaction that still stands (of a domain, RUNTIME:NAME), but for some. Raises WrongState for none."""
-    for past in History(context).newest_first():
+    for past in History(context).newest_first(name):
         standing = past.standing()
         if standing and name in (None, *standing) and past.entry.id not in without:
             return past

@@ -90,13 +90,16 @@ class History:
             said = error.message if isinstance(error, CpuTuneError) else error.strerror or str(error)
             self.context.say(f"not entered in the history, so it cannot be undone: {self.files.path}: {said}")
 
-    def newest_first(self) -> Iterator[Past]:
-        """All entries, the newest first, read as they are asked for. Raises NoPermission, Refused.
+    def newest_first(self, name: str | None = None) -> Iterator[Past]:
+        """All entries (of one domain, RUNTIME:NAME), the newest first, read as they are asked for.
 
-        What has become of one stands behind it, and so has been read before it.
+        What has become of one stands behind it, and so has been read before it; of one domain's entries, only what
+        has become of them in that domain. Raises NoPermission, Refused.
         """
+        import json
+
         fates = _Fates()
-        for line in self.files.newest_first():
+        for line in self.files.newest_first("" if name is None else json.dumps(name)):
             fates.note(line)
             try:
                 entry = decode(Entry, line.get("done"))
@@ -105,7 +108,9 @@ class History:
             if entry.id in fates.entered or any(change.key not in KNOB for change in entry.changes):
                 continue
             tasks = line.get("tasks")
-            yield fates.past(entry, tasks if isinstance(tasks, list) else [])
+            past = fates.past(entry, tasks if isinstance(tasks, list) else [])
+            if name in (None, *entry.domains):
+                yield past
 
 
 class _Fates:

@@ -223,6 +223,10 @@ def test_the_history_tells_who_did_what(
         "root: cputune undo",
     ]
     assert cputune(host, "history", "lxc:web").out.splitlines() == lines[:2]
+    of_web = History(Tuner(host).context).newest_first("lxc:web")
+    assert [past for past in History(Tuner(host).context).newest_first() if "lxc:web" in past.entry.domains] == [
+        *of_web
+    ]
     assert cputune(host, "history", "--last", "1").out.splitlines() == lines[4:]
     (first, second, third) = json.loads(cputune(host, "history", "--json").out)
     assert first["changes"] == [
