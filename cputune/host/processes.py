@@ -19,9 +19,10 @@ class Process(NamedTuple):
     pid: int
     owner: int | None
     """The user that it belongs to; None for one with the rights of several, as a setuid program has them. Root's (0) is
-    only one whose executable is root's own and not setuid: others do for root what a user tells them to do."""
+    only one whose executable is root's own and not setuid: others do for root what a user tells them to do. Who may
+    not look at executables, for lack of CAP_SYS_PTRACE, has to believe the user ids."""
     executable: str
-    """The path of its program, as the process sees it; empty where that cannot be told."""
+    """The path of its program, as the process sees it; its name (comm) for whoever may not look at it."""
     command: tuple[str, ...]
     """Its command line. Believe it only as far as `owner` may say so."""
 
@@ -40,11 +41,12 @@ def identify(host: Host, pid: int) -> Process | None:
         directory = f"/proc/{pid}"
         uids = _uids(host.read_or_none(f"{directory}/status") or "")
         executable = (host.link(f"{directory}/exe") or "").removesuffix(" (deleted)")
-        if not executable and os.geteuid() != 0:  # only root may see those of others; who is not has nothing to lose
+        may_look = bool(executable)
+        if not may_look:
             executable = (host.read_or_none(f"{directory}/comm") or "").strip()
         text = host.read_or_none(f"{directory}/cmdline") or ""
         owner = uids[0] if len(uids) == 4 and len(set(uids)) == 1 else None
-        if owner == 0 and os.geteuid() == 0 and not _is_roots_program(host, pid):
+        if owner == 0 and may_look and not _is_roots_program(host, pid):
             owner = None
         if not uids or (handle >= 0 and select.select([handle], [], [], 0)[0]):
             return None

@@ -345,3 +345,16 @@ def test_a_counter_that_is_no_number_ends_no_measurement(scratch: Scratch, cputu
     for path in scratch.path("/sys/fs/cgroup").rglob("cpu.stat"):
         path.write_text("usage_usec x\nnr_periods\n\nnr_throttled 99999999999999999999999\n")
     assert cputune(scratch.host, "status", "--interval", "0.01").status == 0
+
+
+def test_root_without_capabilities_believes_the_user_ids_alone(
+    started: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To look at the executable of a process with more capabilities takes CAP_SYS_PTRACE: ptrace(2)."""
+    linked = Host.link
+    monkeypatch.setattr(Host, "link", lambda self, path: None if path.endswith("/exe") else linked(self, path))
+    roots, others = identify(Host(), started(mode=0o755, uid=0)), identify(Host(), os.getpid())
+    assert roots
+    assert others
+    assert (roots.owner, roots.is_roots("dockerd")) == (0, True)
+    assert not others.is_roots("dockerd")
