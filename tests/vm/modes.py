@@ -27,6 +27,7 @@ NOT_ON: dict[str, dict[str, str]] = {
         "test_without_power.py::test_a_power_failure_between_two_saved_configurations": "about files on a disk only",
     },
     "hybrid": {
+        "test_config.py": "about what is saved and applied: the same files of the cpu controller as on legacy",
         "test_guard.py": _AS_ON_LEGACY,
         "test_hooks.py": _AS_ON_LEGACY,
         "test_native.py": _AS_ON_LEGACY,
