@@ -15,10 +15,12 @@ import os
 import stat
 import time
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 MAX_BYTES = 1 << 20
 """Bytes of a file that are read at most, unless the caller says otherwise."""
@@ -28,6 +30,7 @@ _MAX_LINKS = 40
 """Symbolic links on the way to a file, as in the kernel (fs/namei.c, MAXSYMLINKS)."""
 _CACHE_SECONDS = 1.0
 """For how long it is remembered that a directory is root's, so that thousands of files below it cost one look."""
+_NOBODY = 65534
 _CHUNK = 65536
 _PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -99,7 +102,8 @@ class Foreign:
             self._require(path, found, owner)
             if not stat.S_ISREG(found.status.st_mode):
                 raise OSError(errno.EINVAL, "not a regular file")
-            with acting_as(owner if found.owner == owner else 0):
+            self._require_rights(found, owner)
+            with self._as(owner if found.owner == owner else 0):
                 fd = os.open(f"/proc/self/fd/{found.fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         finally:
             os.close(found.fd)
@@ -158,7 +162,8 @@ class Foreign:
             return []
         try:
             self._require(path, found, owner)
-            with acting_as(owner):
+            self._require_rights(found, owner)
+            with self._as(owner):
                 fd = os.open(f"/proc/self/fd/{found.fd}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
             return []
@@ -181,6 +186,26 @@ class Foreign:
         if not self._is_of(found, owner):
             by = "nobody can tell whose it is" if found.owner is None else f"it is {_whose(found.owner)}"
             raise NotTheirs(path, by)
+
+    @cached_property
+    def _can_become_others(self) -> bool:
+        try:
+            with acting_as(_NOBODY):
+                return True
+        except PermissionError:
+            return False
+
+    def _as(self, owner: int | None) -> AbstractContextManager[None]:
+        """Act as the owner; without CAP_SETUID and CAP_SETGID, as whoever calls."""
+        return acting_as(owner if owner and self._can_become_others else 0)
+
+    def _require_rights(self, found: _Found, owner: int) -> None:
+        """Raise PermissionError for a file of another one's in a user's directory, where he cannot be asked for it.
+
+        Root without capabilities still may read what is root's.
+        """
+        if owner and found.status.st_uid != owner and os.geteuid() == 0 and not self._can_become_others:
+            raise PermissionError(errno.EPERM, "that takes CAP_SETUID and CAP_SETGID")
 
     # --- the way there ------------------------------------------------------------------------------------------------
 
@@ -230,7 +255,7 @@ class Foreign:
 
     def _step(self, outer: _Found, name: str, path: str, *, stray: bool) -> _Found:
         """Open one component in a directory, as the user whose that is."""
-        with acting_as(0 if stray else outer.owner):
+        with self._as(0 if stray else outer.owner):
             try:
                 fd = os.open(name, _PATH, dir_fd=outer.fd)
             except ValueError as error:  # a name that no file can have, such as one with a NUL byte

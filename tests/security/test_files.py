@@ -234,3 +234,20 @@ def test_a_directory_that_is_laid_out_as_lxds_is_read(users: Users, files: Forei
     users.link("/lxd/containers/evil", "/lxd/pool/web", uid=105)
     with pytest.raises(NotTheirs):
         files.read("/lxd/containers/evil/backup.yaml", stray=True)
+
+
+def test_root_that_can_become_nobody_else_reads_what_is_his_alone(
+    users: Users, files: Foreign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a service without capabilities: not what root could read, in a directory of the user's."""
+    users.file(f"{HOME}/own", "his", USER)
+    users.file(f"{HOME}/linked", SECRET, 0, mode=0o600)
+
+    def refused(_groups: list[int]) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "setgroups", refused)
+    assert files.read(f"{HOME}/own", USER) == "his"
+    assert files.names(HOME, USER) == ["linked", "own"]
+    with pytest.raises(PermissionError, match="CAP_SETUID"):
+        files.read(f"{HOME}/linked", USER)
