@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from cputune.guard.inotify import CREATE, MODIFY, Inotify  # noqa: E402
 from tests.support.guard import QUOTA, Guard  # noqa: E402
-from tests.support.lab import Lab, RealHost, opened  # noqa: E402
+from tests.support.lab import Lab, RealHost, docker_id, opened  # noqa: E402
 
 
 def observe(lab: Lab, wanted: int, pipe: Connection) -> None:
@@ -96,7 +96,7 @@ def main() -> None:
             first = 3 * options.starts
             for number in range(first, options.domains):
                 guard.lab.make(guard.define(f"web-{number}", number))
-            guard.until(lambda: guard.limited(f"docker/{options.domains - 1:064x}"))
+            guard.until(lambda: guard.limited(f"docker/{docker_id(options.domains - 1)}"))
             time.sleep(8)  # until all have started, and none is a suspect any more
             before = cpu_seconds(process.pid)
             time.sleep(options.idle)

@@ -22,7 +22,7 @@ from cputune.planning.plan import Plan
 from cputune.transaction.journal import Page
 from tests.support.fakekernel import FakeKernel
 from tests.support.guarded import Guarded
-from tests.support.lab import Lab
+from tests.support.lab import Lab, docker_id
 from tests.support.locks import held_in
 
 
@@ -342,7 +342,7 @@ def test_a_cgroup_that_somebody_else_called_like_roots_container_is_not_its(
     dispatcher = guarded.begin()
     own = guarded.start("web", 1)
     guarded.until(lambda: guarded.quota(own) == 50000)
-    fake = f"user/docker-{1:064x}.scope"
+    fake = f"user/docker-{docker_id(1)}.scope"
     really = guarded.host.owner
     monkeypatch.setattr(guarded.host, "owner", lambda path: 1000 if "/user/" in path else really(path))
     guarded.lab.make(fake)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.lab import Lab
+from tests.support.lab import Lab, docker_id
 from tests.support.waiting import SECONDS, until
 
 QUOTA = 50000
@@ -68,7 +68,7 @@ class Guard:
 
     def define(self, name: str, number: int) -> str:
         """A container's records; returns its cgroup's name in the lab."""
-        id_ = f"{number:064x}"
+        id_ = docker_id(number)
         folder = self.root / "var/lib/docker/containers" / id_
         folder.mkdir()
         record = {"Name": f"/{name}", "State": {"Running": False, "Pid": 0}}

@@ -18,7 +18,7 @@ from cputune.core.model import Change, Domain
 from cputune.guard.dispatcher import Dispatcher
 from cputune.host.system import Host
 from tests.support.fakekernel import FakeKernel
-from tests.support.lab import Lab, change_domains, request
+from tests.support.lab import Lab, change_domains, docker_id, request
 from tests.support.waiting import SECONDS
 
 
@@ -70,7 +70,7 @@ class Guarded:
 
     def define(self, name: str, number: int) -> str:
         """A container's records; docker writes them before it starts it. Returns its cgroup's name in the lab."""
-        id_ = f"{number:064x}"
+        id_ = docker_id(number)
         folder = self.records / id_
         folder.mkdir(exist_ok=True)
         self._record(folder, name, 0)

@@ -43,6 +43,11 @@ class Unavailable(Exception):
     """Why there is no cpu hierarchy here that a test may write."""
 
 
+def docker_id(number: int) -> str:
+    """An id of docker's for a container of this process's tests: a guard on the real kernel sees all tests' cgroups."""
+    return f"{os.getpid():016x}{number:048x}"
+
+
 class Lab:
     """A kernel, real or fake, and in it one cgroup of the test's own, made anew and removed at the end."""
 
