@@ -30,7 +30,8 @@ _MAX_LINKS = 40
 """Symbolic links on the way to a file, as in the kernel (fs/namei.c, MAXSYMLINKS)."""
 _CACHE_SECONDS = 1.0
 """For how long it is remembered that a directory is root's, so that thousands of files below it cost one look."""
-_NOBODY = 65534
+_CAP_SETGID, _CAP_SETUID = 6, 7
+"""Numbers of capabilities (include/uapi/linux/capability.h)."""
 _CHUNK = 65536
 _PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -189,11 +190,7 @@ class Foreign:
 
     @cached_property
     def _can_become_others(self) -> bool:
-        try:
-            with acting_as(_NOBODY):
-                return True
-        except PermissionError:
-            return False
+        return may_become_others()
 
     def _as(self, owner: int | None) -> AbstractContextManager[None]:
         """Act as the owner; without CAP_SETUID and CAP_SETGID, as whoever calls."""
@@ -355,6 +352,17 @@ def acting_as(user: int | None) -> Iterator[None]:
         os.seteuid(0)
         os.setegid(group)
         os.setgroups(groups)
+
+
+def may_become_others() -> bool:
+    """Return whether this process has CAP_SETUID and CAP_SETGID: proc_pid_status(5).
+
+    Without them nothing is tried, since a service may be killed for the system call.
+    """
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        text = file.read()
+    effective = int(text.partition("CapEff:")[2].split(None, 1)[0], 16)
+    return bool(effective >> _CAP_SETGID & 1 and effective >> _CAP_SETUID & 1)
 
 
 def group_of(user: int) -> int:

@@ -6,6 +6,8 @@ import ctypes
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -243,11 +245,23 @@ def test_root_that_can_become_nobody_else_reads_what_is_his_alone(
     users.file(f"{HOME}/own", "his", USER)
     users.file(f"{HOME}/linked", SECRET, 0, mode=0o600)
 
-    def refused(_groups: list[int]) -> None:
-        raise PermissionError(1, "Operation not permitted")
+    def killed(*_: object) -> None:
+        raise AssertionError("a sandbox would have killed it for this call")
 
-    monkeypatch.setattr(os, "setgroups", refused)
+    monkeypatch.setattr(foreign, "may_become_others", lambda: False)
+    for name in ("setgroups", "setegid", "seteuid"):
+        monkeypatch.setattr(os, name, killed)
     assert files.read(f"{HOME}/own", USER) == "his"
     assert files.names(HOME, USER) == ["linked", "own"]
     with pytest.raises(PermissionError, match="CAP_SETUID"):
         files.read(f"{HOME}/linked", USER)
+
+
+@pytest.mark.parametrize(("dropped", "may"), [("", True), ("-setuid", False), ("-setgid", False), ("-all", False)])
+def test_what_it_takes_to_become_others_is_known_beforehand(dropped: str, may: bool) -> None:
+    if os.geteuid() != 0:
+        give_up("only root has capabilities to drop")
+    script = "from cputune.host.foreign import may_become_others; print(may_become_others())"
+    words = ["setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}"] if dropped else []
+    done = subprocess.run([*words, sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{may}\n"
