@@ -48,6 +48,8 @@ class AppliedRecords:
         """Called with what a user should know: a record is damaged."""
         self.directory = host.state_dir
         self.others = [] if host.state_dir != host.own_state_dir else [host.real(STATE_DIR)]
+        self._told: set[str] = set()
+        """Records that cannot be used or moved aside, of which that has been said."""
         self._ours: set[str] = set()
         """Folders that only root, or the user himself, can write to, as this process has checked."""
 
@@ -100,7 +102,9 @@ class AppliedRecords:
                 return None
             return Version(found.st_mtime_ns, found.st_ino), _parse(text)
         except CpuTuneError as error:
-            self.say(error.message)
+            if path not in self._told:  # it stays, and is read more than once
+                self._told.add(path)
+                self.say(error.message)
             return None
         except OSError:
             return None

@@ -112,6 +112,7 @@ def test_a_record_that_others_can_write_is_not_used(tmp_path: Path) -> None:
     known.write(WEB, AppliedRecord(Change(shares=2)))
     record_of(tmp_path).chmod(0o666)
     assert known.of(WEB) is None
+    assert known.of(WEB) is None  # and is said once
     assert said == [f"{record_of(tmp_path)} can be written by others (mode 0666)"]
 
 
