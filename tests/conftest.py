@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def uses_a_kernel(item: pytest.Item) -> bool:
     """Whether this test runs on a real kernel: by what it takes, so that nobody has to remember a mark."""
     params = item.callspec.params if hasattr(item, "callspec") else {}
-    fixtures = {"real", "uml"} & set(getattr(item, "fixturenames", ()))
+    fixtures = {"real", "uml", "fuse_mount"} & set(getattr(item, "fixturenames", ()))
     return params.get("lab") == "real" or bool(fixtures) or KERNEL in item.path.parents
 
 

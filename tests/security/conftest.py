@@ -33,4 +33,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def needs_fuse(item: pytest.Item) -> bool:
     """User-mode Linux has no FUSE; this machine's kernel and the virtual machine's have."""
-    return "mount" in getattr(item, "fixturenames", ()) and HERE in item.path.parents
+    return "fuse_mount" in getattr(item, "fixturenames", ()) and HERE in item.path.parents

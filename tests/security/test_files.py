@@ -187,20 +187,20 @@ def test_afterwards_we_are_root_again(users: Users, files: Foreign) -> None:
 
 
 @pytest.fixture
-def mount(users: Users) -> Path:
+def fuse_mount(users: Users) -> Path:
     """A FUSE mount of USER's over a directory of his, that everybody may look into, and whose daemon never answers."""
     users.folder(f"{HOME}/fuse", USER)
     return users.path(f"{HOME}/fuse")
 
 
-def test_a_fuse_mount_of_his_is_not_looked_into(users: Users, files: Foreign, mount: Path) -> None:
+def test_a_fuse_mount_of_his_is_not_looked_into(users: Users, files: Foreign, fuse_mount: Path) -> None:
     try:
         device = os.open("/dev/fuse", os.O_RDWR)
     except OSError as error:
         give_up(f"there is no FUSE: {error}")
     libc = ctypes.CDLL(None, use_errno=True)
     options = f"fd={device},rootmode=40000,user_id={USER},group_id={USER},allow_other"
-    assert libc.mount(b"none", bytes(mount), b"fuse", 0, options.encode()) == 0, os.strerror(ctypes.get_errno())
+    assert libc.mount(b"none", bytes(fuse_mount), b"fuse", 0, options.encode()) == 0, os.strerror(ctypes.get_errno())
     try:
         for path in (f"{HOME}/fuse", f"{HOME}/fuse/conf"):  # which would wait for ever
             with pytest.raises(NotTheirs, match="FUSE"):
@@ -208,7 +208,7 @@ def test_a_fuse_mount_of_his_is_not_looked_into(users: Users, files: Foreign, mo
             assert not files.exists(path, USER)
         assert files.names(f"{HOME}/fuse", USER) == []
     finally:
-        libc.umount2(bytes(mount), 2)  # MNT_DETACH
+        libc.umount2(bytes(fuse_mount), 2)  # MNT_DETACH
         os.close(device)
 
 
