@@ -14,12 +14,13 @@ import errno
 import os
 import stat
 import time
-from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+from cputune.host.rights import acting_as, may_become_others
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
 MAX_BYTES = 1 << 20
@@ -30,8 +31,6 @@ _MAX_LINKS = 40
 """Symbolic links on the way to a file, as in the kernel (fs/namei.c, MAXSYMLINKS)."""
 _CACHE_SECONDS = 1.0
 """For how long it is remembered that a directory is root's, so that thousands of files below it cost one look."""
-_CAP_SETGID, _CAP_SETUID = 6, 7
-"""Numbers of capabilities (include/uapi/linux/capability.h)."""
 _CHUNK = 65536
 _PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -98,16 +97,7 @@ class Foreign:
 
         Raises OSError: NotTheirs, EINVAL if it is no regular file, EFBIG if it is longer than `limit` bytes.
         """
-        found = self._open(path, stray=stray)
-        try:
-            self._require(path, found, owner)
-            if not stat.S_ISREG(found.status.st_mode):
-                raise OSError(errno.EINVAL, "not a regular file")
-            self._require_rights(found, owner)
-            with self._as(owner if found.owner == owner else 0):
-                fd = os.open(f"/proc/self/fd/{found.fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        finally:
-            os.close(found.fd)
+        fd = self._open_as(path, owner, os.O_RDONLY | os.O_NONBLOCK, stat.S_ISREG, "not a regular file", stray=stray)
         try:
             return read_bounded(fd, limit).decode("utf-8", "surrogateescape")
         finally:
@@ -158,18 +148,9 @@ class Foreign:
         from itertools import islice
 
         try:
-            found = self._open(path, stray=stray)
+            fd = self._open_as(path, owner, os.O_RDONLY, stat.S_ISDIR, "not a directory", stray=stray)
         except OSError:
             return []
-        try:
-            self._require(path, found, owner)
-            self._require_rights(found, owner)
-            with self._as(owner):
-                fd = os.open(f"/proc/self/fd/{found.fd}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
-            return []
-        finally:
-            os.close(found.fd)
         try:
             with os.scandir(fd) as entries:
                 return list(islice(entries, MAX_NAMES if owner else None))
@@ -177,6 +158,21 @@ class Foreign:
             return []
         finally:
             os.close(fd)
+
+    def _open_as(
+        self, path: str, owner: int, flags: int, is_kind: Callable[[int], bool], otherwise: str, *, stray: bool
+    ) -> int:
+        """Open what is at a path with its owner's rights. Raises OSError: NotTheirs, EINVAL for another kind of thing."""
+        found = self._open(path, stray=stray)
+        try:
+            self._require(path, found, owner)
+            if not is_kind(found.status.st_mode):  # before it is opened, which has an effect on some devices
+                raise OSError(errno.EINVAL, otherwise)
+            self._require_rights(found, owner)
+            with self._as(owner):
+                return os.open(f"/proc/self/fd/{found.fd}", flags | os.O_CLOEXEC)
+        finally:
+            os.close(found.fd)
 
     @staticmethod
     def _is_of(found: _Found, owner: int) -> bool:
@@ -330,51 +326,3 @@ def read_bounded(fd: int, limit: int) -> bytes:
     if len(data) > limit:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     return bytes(data)
-
-
-@contextmanager
-def acting_as(user: int | None) -> Iterator[None]:
-    """Have the effective ids of a user, and so his rights to files; root's again afterwards. For 0, nothing changes.
-
-    Only the effective ids: the real and the saved ones stay root's, so that the user can neither signal nor trace us.
-    A caller who is not root stays who he is. Raises PermissionError without CAP_SETUID and CAP_SETGID.
-    """
-    if not user or os.geteuid() != 0:
-        yield
-        return
-    groups, group = os.getgroups(), os.getegid()
-    try:
-        os.setgroups([gid := group_of(user)])
-        os.setegid(gid)
-        os.seteuid(user)
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(group)
-        os.setgroups(groups)
-
-
-def may_become_others() -> bool:
-    """Return whether this process has CAP_SETUID and CAP_SETGID: proc_pid_status(5).
-
-    Without them nothing is tried, since a service may be killed for the system call.
-    """
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-        text = file.read()
-    effective = int(text.partition("CapEff:")[2].split(None, 1)[0], 16)
-    return bool(effective >> _CAP_SETGID & 1 and effective >> _CAP_SETUID & 1)
-
-
-def group_of(user: int) -> int:
-    """Return a user's primary group; the number of the user where nobody knows the user."""
-    if user not in _GROUPS:
-        import pwd
-
-        try:
-            _GROUPS[user] = pwd.getpwuid(user).pw_gid
-        except KeyError:
-            _GROUPS[user] = user
-    return _GROUPS[user]
-
-
-_GROUPS: dict[int, int] = {}

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from cputune.host.foreign import acting_as, group_of
+from cputune.host.rights import acting_as, group_of
 
 if TYPE_CHECKING:
     import subprocess

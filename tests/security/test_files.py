@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from cputune.host import foreign
-from cputune.host.foreign import Foreign, NotTheirs, acting_as
+from cputune.host.foreign import Foreign, NotTheirs
+from cputune.host.rights import acting_as
 from tests.support.machine import give_up
 from tests.support.users import HOME, OTHER, USER, Users
 
@@ -261,7 +262,7 @@ def test_root_that_can_become_nobody_else_reads_what_is_his_alone(
 def test_what_it_takes_to_become_others_is_known_beforehand(dropped: str, may: bool) -> None:
     if os.geteuid() != 0:
         give_up("only root has capabilities to drop")
-    script = "from cputune.host.foreign import may_become_others; print(may_become_others())"
+    script = "from cputune.host.rights import may_become_others; print(may_become_others())"
     words = ["setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}"] if dropped else []
     done = subprocess.run([*words, sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == f"{may}\n"

@@ -13,7 +13,7 @@ import pytest
 from cputune.core.errors import NoPermission, Unsupported
 from cputune.guard.hooks.files import installed_paths
 from cputune.guard.hooks.installer import install, remove
-from cputune.host.foreign import acting_as
+from cputune.host.rights import acting_as
 from cputune.host.system import Host
 from tests.support.commandline import CommandLine
 from tests.support.fakekernel import FakeKernel
