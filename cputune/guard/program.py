@@ -7,7 +7,7 @@ import re
 import sys
 
 from cputune.core.errors import NoPermission, Unsupported, from_os_error
-from cputune.guard.ownership import require_tree, resolved
+from cputune.host.ownership import require_tree, resolved
 from cputune.host.system import Host
 
 _PROPERLY = "sudo python3 -m venv /opt/cputune && sudo /opt/cputune/bin/pip install cputune"

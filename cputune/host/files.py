@@ -6,8 +6,12 @@ import errno
 import os
 import stat
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from cputune.core.errors import NoPermission
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def make_trusted_dir(path: str) -> None:
@@ -81,16 +85,24 @@ def read_trusted(path: str, limit: int, depth: int = 0) -> str:
     Raises OSError, EFBIG if the file is larger; NoPermission as `require_trusted` and `require_trusted_path`.
     """
     require_trusted_path(path, depth)
+    return read_checked(path, limit, require_trusted)[0]
+
+
+def read_checked(path: str, limit: int, require: Callable[[str, os.stat_result], None]) -> tuple[str, os.stat_result]:
+    """Return text and status of a regular file, which is no symbolic link, once `require` has not raised for it.
+
+    Bytes other than UTF-8 are surrogates. Raises OSError, EFBIG if the file has more than `limit` bytes.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     with open(fd, "rb") as file:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        require_trusted(path, status)
+        require(path, status)
         data = file.read(limit + 1)
     if len(data) > limit:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-    return data.decode("utf-8", "surrogateescape")
+    return data.decode("utf-8", "surrogateescape"), status
 
 
 def scratch_of(path: str, pid: int) -> str:

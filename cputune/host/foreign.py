@@ -162,7 +162,7 @@ class Foreign:
     def _open_as(
         self, path: str, owner: int, flags: int, is_kind: Callable[[int], bool], otherwise: str, *, stray: bool
     ) -> int:
-        """Open what is at a path with its owner's rights. Raises OSError: NotTheirs, EINVAL for another kind of thing."""
+        """Open what is at a path with its owner's rights. Raises OSError: NotTheirs, EINVAL for one of another kind."""
         found = self._open(path, stray=stray)
         try:
             self._require(path, found, owner)

@@ -20,7 +20,6 @@ OWN = {
     "guard/config_cache.py": "configurations of cputune's",
     "guard/discovery.py": "configurations and records of cputune's",
     "guard/hooks": "files of root's that hooks are installed in; each is checked before",
-    "guard/ownership.py": "the mechanism itself: which files nobody but root can change",
     "guard/program.py": "the program of cputune's, once it is known that only root can change it",
     "guard/tree.py": "the cgroup file system",
     "guard/unit.py": "units of cputune's",

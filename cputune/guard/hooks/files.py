@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cputune.core.errors import UsageError, from_os_error
 from cputune.core.names import is_component, printable
 from cputune.guard.hooks.hook_file import MARK, HookFile, bundle_entry, lxc_line, oci_hook, own_file
-from cputune.guard.ownership import read_own, resolved
+from cputune.host.ownership import read_own, resolved
 from cputune.host.systemd import is_unit_name
 
 if TYPE_CHECKING:

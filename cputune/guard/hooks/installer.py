@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from cputune.core.errors import NoPermission, Refused, Unsupported, from_os_error
 from cputune.guard.hooks import RUNTIMES
 from cputune.guard.hooks.files import hook_files, installed_paths, read
-from cputune.guard.ownership import ChangeableByUser, resolved
 from cputune.guard.program import own_command, trusted_command
 from cputune.host.files import sync_dir, write_atomically
+from cputune.host.ownership import ChangeableByUser, resolved
 
 if TYPE_CHECKING:
     from cputune.guard.hooks.hook_file import HookFile

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from functools import partial
 
 from cputune.core.errors import NoPermission
-from cputune.host.files import require_trusted
+from cputune.host.files import read_checked, require_trusted
 
 _MOST_LINKS = 40
 """As many symbolic links as the kernel follows in one path: path_resolution(7)."""
@@ -77,18 +78,9 @@ def read_own(path: str, limit: int) -> tuple[str, os.stat_result] | None:
     Bytes other than UTF-8 are surrogates. Raises NoPermission, OSError; EFBIG if it has more than `limit` bytes.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        return read_checked(path, limit, partial(_require, lasting=True))
     except FileNotFoundError:
         return None
-    with open(fd, "rb") as file:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
-        _require(path, status, lasting=True)
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-    return data.decode("utf-8", "surrogateescape"), status
 
 
 def _parts(path: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cputune.core.errors import NoPermission
-from cputune.guard.ownership import ChangeableByUser, read_own, resolved
+from cputune.host.ownership import ChangeableByUser, read_own, resolved
 
 USER = 4242
 
