@@ -48,15 +48,16 @@ def command(ctx: click.Context, domains: tuple[str, ...], as_json: bool) -> None
     problems = [*([observer.problem] if observer.problem else [])]
     if not domains and (hidden := what_is_missing(tuner.cgroups, "diff")):
         problems.append(hidden)
-    unreadable = [row for row in rows if row.problem and row.tune != CpuTune()]
-    # Of a list, what a user has made odd is said, and is no reason for whoever relies on the exit status.
-    counted = [row for row in unreadable if domains or row.domain.details.owner in (None, tuner.host.uid)]
-    problems += [f"{row.domain.qualified}: {row.problem}" for row in counted]
+    for row in rows:
+        if not row.problem or row.tune == CpuTune():
+            continue
+        owner = row.domain.details.owner
+        if domains or owner in (None, tuner.host.uid):
+            problems.append(f"{row.domain.qualified}: {row.problem}")
+        else:  # of a list, what a user has made odd is said, and is no reason for whoever relies on the exit status
+            tuner.host.problems.add(row.domain.qualified, row.problem, owner or 0)
     for problem in problems:
         say(problem)
-    for row in unreadable:
-        if row not in counted:
-            tuner.host.problems.add(row.domain.qualified, row.problem or "", row.domain.details.owner or 0)
     found = [(row.domain.qualified, difference) for row in rows for difference in row.differences]
     if as_json:
         lines = [report.to_json([report.difference_data(name, difference) for name, difference in found])]
