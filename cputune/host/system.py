@@ -149,17 +149,13 @@ class Host:
 
         kernfs counts them up (fs/kernfs/dir.c, kernfs_new_node; since Linux 4.14), on 64 bits without an end (5.5).
         """
-        try:
-            return os.stat(self.root + path).st_ino
-        except (OSError, ValueError):
-            return None
+        found = self.status(path)
+        return found and found.st_ino
 
     def owner(self, path: str) -> int | None:
         """Return the user id that owns a path, or None if that cannot be told."""
-        try:
-            return os.stat(self.root + path).st_uid
-        except (OSError, ValueError):
-            return None
+        found = self.status(path)
+        return found and found.st_uid
 
     def status(self, path: str) -> os.stat_result | None:
         """Return what stat(2) tells of a path of the kernel's, or None."""
