@@ -134,18 +134,13 @@ def _domains(cgroups: Cgroups, name: str, is_wanted: Callable[[Container, str], 
     for container in containers(cgroups):
         word = local_name(cgroups, name, container.daemon.prefix, container.daemon.owner)
         if word is not None and is_wanted(container, word):
-            # What is root's must be readable; a user's that is not must hide no other container.
-            is_roots = container.daemon.user is None
-            yield from _some(_domain(cgroups, container)) if is_roots else _tolerantly(cgroups, container)
+            yield from _tolerantly(cgroups, container, named=True)
 
 
-def _tolerantly(cgroups: Cgroups, container: Container) -> Iterator[Domain]:
-    subject = f"docker:{container.daemon.prefix}{container.id[:12]}"
-    return tolerantly(cgroups, subject, container.daemon.owner, partial(_domain, cgroups, container))
-
-
-def _some(domain: Domain | None) -> list[Domain]:
-    return [domain] if domain else []
+def _tolerantly(cgroups: Cgroups, container: Container, *, named: bool = False) -> Iterator[Domain]:
+    daemon = container.daemon
+    subject = f"docker:{daemon.prefix}{container.id[:12]}"
+    return tolerantly(cgroups, subject, daemon.owner, partial(_domain, cgroups, container), named=named)
 
 
 def _is_named(cgroups: Cgroups, container: Container, name: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import partial
+from functools import cached_property
 from typing import NamedTuple
 
 from cputune.core.model import Details, Domain
@@ -37,63 +37,58 @@ class Instances(NamedTuple):
 
     def find(self, cgroups: Cgroups, name: str) -> Iterator[Domain]:
         """Yield the container NAME or PROJECT/NAME, running or not."""
-        if domain := self._found(cgroups, _internal(name), self._lxcpaths(cgroups), liblxc.Monitors(cgroups)):
+        if domain := _Seen(self, cgroups).domain(_internal(name)):
             yield domain
 
     def domains(self, cgroups: Cgroups) -> Iterator[Domain]:
         """Yield all containers, running or not."""
-        lxcpaths = self._lxcpaths(cgroups)
-        known = self._names(cgroups)
-        monitors = liblxc.Monitors(cgroups)
-        return liblxc.visible(
-            cgroups,
-            self.runtime,
-            sorted({*lxcpaths, *known}),
-            lambda name: self._found(cgroups, name, lxcpaths, monitors),
-        )
+        seen = _Seen(self, cgroups)
+        return liblxc.visible(cgroups, self.runtime, sorted({*seen.lxcpaths, *seen.names}), seen.domain)
 
     def of_cgroup(self, cgroups: Cgroups, cgroup: str) -> Domain | None:
         """Return the container with that payload cgroup, once its init is there."""
         names = liblxc.possible_names(cgroup)
-        lxcpaths = self._lxcpaths(cgroups) if names else {}
-        monitors = liblxc.Monitors(cgroups)
-        find = partial(self._found, cgroups, lxcpaths=lxcpaths, monitors=monitors)
-        found = liblxc.visible(cgroups, self.runtime, names, find)
+        found = liblxc.visible(cgroups, self.runtime, names, _Seen(self, cgroups).domain) if names else ()
         return next((domain for domain in found if domain.limit_cgroup == cgroup), None)
 
     def backup(self, cgroups: Cgroups, name: str) -> str | None:
         """Return the path of the backup.yaml of the container NAME or PROJECT/NAME; None if there is none."""
         paths = (f"{folder}/{_internal(name)}/backup.yaml" for folder in self.folders)
-        return next((path for path in paths if _backup_text(cgroups, path) is not None), None)
+        return next((path for path in paths if cgroups.host.foreign.exists(path, stray=True)), None)
 
-    def _names(self, cgroups: Cgroups) -> set[str]:
-        """Return what liblxc calls the containers that exist. The directories may be an account's of the daemon's."""
-        return {name for folder in self.folders for name in cgroups.host.foreign.names(folder, stray=True)}
 
-    def _lxcpaths(self, cgroups: Cgroups) -> dict[str, str]:
-        """Return the LXCPATH of every running container, by what liblxc calls it."""
-        return {name: lxcpath for lxcpath, name in liblxc.running(cgroups) if lxcpath in self.folders}
+class _Seen:
+    """The containers of one daemon at one moment, by what liblxc calls them."""
 
-    def _found(
-        self, cgroups: Cgroups, internal: str, lxcpaths: dict[str, str], monitors: liblxc.Monitors
-    ) -> Domain | None:
+    def __init__(self, instances: Instances, cgroups: Cgroups) -> None:
+        self._instances = instances
+        self._cgroups = cgroups
+        self._monitors = liblxc.Monitors(cgroups)
+        self.lxcpaths = {name: path for path, name in liblxc.running(cgroups) if path in instances.folders}
+        """LXCPATH of those with a command socket."""
+
+    @cached_property
+    def names(self) -> set[str]:
+        """Those that exist. Their directories may belong to an account of the daemon's."""
+        foreign = self._cgroups.host.foreign
+        return {name for folder in self._instances.folders for name in foreign.names(folder, stray=True)}
+
+    def domain(self, internal: str) -> Domain | None:
+        """Return the container, if it runs or exists. Raises Unsupported if its cgroup is outside our mount."""
         if not is_component(internal) or internal.startswith("."):
             return None
-        name = _external(internal)
-        path = self.backup(cgroups, name)
-        persistent = not (path and _EPHEMERAL.search(_backup_text(cgroups, path) or ""))
-        running = monitors.init_and_payload(lxcpaths[internal], internal, 0) if internal in lxcpaths else None
-        if running:
+        cgroups, runtime, name = self._cgroups, self._instances.runtime, _external(internal)
+        path = self._instances.backup(cgroups, name)
+        # It is root's, in a directory that belongs to the container's root.
+        text = (path and cgroups.host.foreign.read_or_none(path, limit=MAX_BYTES, stray=True)) or ""
+        persistent = not _EPHEMERAL.search(text)
+        lxcpath = self.lxcpaths.get(internal)
+        if lxcpath and (running := self._monitors.init_and_payload(lxcpath, internal, 0)):
             init, payload = running
             details = Details(pid=init, paused=cgroups.is_frozen(payload))
-            return Domain(self.runtime, name, True, persistent, payload, payload, details=details)
-        known = path is not None or internal in self._names(cgroups)
-        return Domain(self.runtime, name, running=False, persistent=persistent) if known else None
-
-
-def _backup_text(cgroups: Cgroups, path: str) -> str | None:
-    """Return the text of a backup.yaml: it is root's, in a directory that belongs to the container's root."""
-    return cgroups.host.foreign.read_or_none(path, limit=MAX_BYTES, stray=True)
+            return Domain(runtime, name, True, persistent, payload, payload, details=details)
+        known = path is not None or internal in self.names
+        return Domain(runtime, name, running=False, persistent=persistent) if known else None
 
 
 def split(name: str) -> tuple[str, str]:

@@ -54,7 +54,7 @@ def find(cgroups: Cgroups, name: str) -> Iterator[Domain]:
     for root in _roots(cgroups):
         id_ = local_name(cgroups, name, root.prefix, root.owner)
         if id_ is not None and is_component(id_) and not id_.startswith("."):
-            yield from _domain(cgroups, root, id_) if root.user is None else _tolerantly(cgroups, root, id_)
+            yield from _tolerantly(cgroups, root, id_, named=True)
 
 
 def domains(cgroups: Cgroups) -> Iterator[Domain]:
@@ -107,8 +107,9 @@ def _domain(cgroups: Cgroups, root: _Root, id_: str) -> Iterator[Domain]:
         yield oci_container.domain_of(cgroups, "oci", root.prefix + id_, container, details)
 
 
-def _tolerantly(cgroups: Cgroups, root: _Root, id_: str) -> Iterator[Domain]:
-    return tolerantly(cgroups, f"oci:{root.prefix}{id_}", root.owner, partial(_domain, cgroups, root, id_))
+def _tolerantly(cgroups: Cgroups, root: _Root, id_: str, *, named: bool = False) -> Iterator[Domain]:
+    find = partial(_domain, cgroups, root, id_)
+    return tolerantly(cgroups, f"oci:{root.prefix}{id_}", root.owner, find, named=named)
 
 
 def _being_made(cgroups: Cgroups, root: _Root, id_: str, cgroup: str) -> Iterator[Domain]:

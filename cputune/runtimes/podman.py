@@ -89,9 +89,9 @@ def _all(cgroups: Cgroups, storage: Storage) -> Iterator[Domain]:
         yield from _tolerantly(cgroups, entry)
 
 
-def _tolerantly(cgroups: Cgroups, entry: Entry) -> Iterator[Domain]:
+def _tolerantly(cgroups: Cgroups, entry: Entry, *, named: bool = False) -> Iterator[Domain]:
     subject = f"podman:{entry.storage.prefix}{entry.names[0]}"
-    return tolerantly(cgroups, subject, entry.storage.owner, partial(_domain, cgroups, entry))
+    return tolerantly(cgroups, subject, entry.storage.owner, partial(_domain, cgroups, entry), named=named)
 
 
 def of_cgroup(cgroups: Cgroups, cgroup: str) -> Domain | None:
@@ -187,7 +187,7 @@ def _domains(cgroups: Cgroups, name: str, is_wanted: Callable[[Entry, str], bool
         if word is not None:
             for entry in _entries(cgroups, storage):
                 if is_wanted(entry, word):
-                    yield from [_domain(cgroups, entry)] if storage.user is None else _tolerantly(cgroups, entry)
+                    yield from _tolerantly(cgroups, entry, named=True)
 
 
 def _domain(cgroups: Cgroups, entry: Entry, new_cgroup: str | None = None) -> Domain:

@@ -112,8 +112,7 @@ class _Files:
         prefix, at, rest = unit.name.partition("@")
         names = {unit.name, f"{prefix}@.{rest.rpartition('.')[2]}"} if at else {unit.name}
         return unit.name.endswith(".slice") or any(
-            names & self._list(folder, 0 if folder in _USER_FILES else unit.uid or 0)
-            for folder in _folders(self._cgroups, unit)
+            names & self._list(folder, owner) for folder, owner in _folders(self._cgroups, unit)
         )
 
     def _list(self, folder: str, owner: int) -> frozenset[str]:
@@ -122,15 +121,10 @@ class _Files:
         return self._names[folder]
 
 
-def _folders(cgroups: Cgroups, unit: Unit) -> tuple[str, ...]:
-    if unit.uid is None:
-        return _SYSTEM_FILES
-    home = home_of(cgroups, unit.uid)
-    if home is None:
-        return _USER_FILES
-    return (
-        f"{home}/.config/systemd/user",
-        f"{home}/.local/share/systemd/user",
-        f"/run/user/{unit.uid}/systemd/user",
-        *_USER_FILES,
-    )
+def _folders(cgroups: Cgroups, unit: Unit) -> Iterator[tuple[str, int]]:
+    """Yield the directories that the unit's file can be in, and the user ids that these must belong to."""
+    if unit.uid is not None and (home := home_of(cgroups, unit.uid)):
+        for folder in (f"{home}/.config", f"{home}/.local/share", f"/run/user/{unit.uid}"):
+            yield f"{folder}/systemd/user", unit.uid
+    for folder in _SYSTEM_FILES if unit.uid is None else _USER_FILES:
+        yield folder, 0

@@ -19,18 +19,26 @@ if TYPE_CHECKING:
 
 
 def tolerantly(
-    cgroups: Cgroups, subject: str, owner: int, make: Callable[[], Domain | Iterable[Domain] | None]
+    cgroups: Cgroups,
+    subject: str,
+    owner: int,
+    make: Callable[[], Domain | Iterable[Domain] | None],
+    *,
+    named: bool = False,
 ) -> Iterator[Domain]:
     """Yield the domains that `make` finds, mostly one; where it fails, say so in one line about `subject`, and go on.
 
-    Nothing is said of a domain whose cgroup is outside our mount: it is another host's, as it were.
+    Nothing is said of a domain whose cgroup is outside our mount: it is another host's, as it were. With `named`,
+    somebody asks for just this one: what is wrong with root's is raised then, but a user's must hide no other.
     """
     try:
         found = make()
         domains = [found] if isinstance(found, Domain) else list(found or ())
-    except Unsupported:
-        return
     except Exception as error:  # whatever users' records may cause
+        if named and not owner:
+            raise
+        if isinstance(error, Unsupported):
+            return
         cgroups.host.problems.add_error(subject, error, owner)
         return
     yield from domains
